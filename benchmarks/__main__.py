@@ -1,8 +1,9 @@
-"""`./run bench [SHAPE ...] [--runs N] [--seconds S] [--publish]`: every shape, median and spread of several runs.
+"""`./run bench [SHAPE ...] [--runs N] [--seconds S] [--publish]`: every shape, median and spread of
+several runs.
 
-`./run bench month ...` and `./run bench crowds ...` are benchmarks of their own: the figures of a month
-(`benchmarks/month.py`), and what devices cost that do not answer (`benchmarks/crowds.py`); so are `./run bench marks`,
-`health` and `status`: a store service after years (`benchmarks/years.py`).
+`./run bench month ...` and `./run bench crowds ...` are benchmarks of their own: the figures of a
+month (`benchmarks/month.py`), and what devices cost that do not answer (`benchmarks/crowds.py`); so
+are `./run bench marks`, `health` and `status`: a store service after years (`benchmarks/years.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def run_once(shape: shapes.LoadShape, seconds: float) -> rig.BenchFigure:
         devices = stack.enter_context(shapes.devices(shape))
         witness = stack.enter_context(rig.witness(port))
         config = folder / "bench.yaml"
-        config.write_text(yaml.safe_dump(shapes.site(shape, devices.endpoints, port, folder), sort_keys=False))
+        config.write_text(
+            yaml.safe_dump(shapes.site(shape, devices.endpoints, port, folder), sort_keys=False)
+        )
         log = stack.enter_context((folder / "agent.log").open("w"))
         if shape.confirm == "store":
             argv = rig.module("edge_agent", "serve", config, "--log", "WARNING")
@@ -49,7 +52,9 @@ def run_once(shape: shapes.LoadShape, seconds: float) -> rig.BenchFigure:
             return rig.measure(agent, began, witness, devices.counter, shape.load, seconds)
         except RuntimeError as error:
             said = (folder / "agent.log").read_text().splitlines()
-            raise RuntimeError(f"{error}; the agent's last line: {said[-1] if said else 'none'}") from error
+            raise RuntimeError(
+                f"{error}; the agent's last line: {said[-1] if said else 'none'}"
+            ) from error
 
 
 def _measured(name: str, once: Any, runs: int) -> list[Run] | None:
@@ -62,7 +67,8 @@ def _measured(name: str, once: Any, runs: int) -> list[Run] | None:
 
 
 def main() -> None:
-    """Run the shapes asked for, print Markdown tables, keep the figures for `benchmarks.publish`."""
+    """Run the shapes asked for, print Markdown tables, keep the figures for
+    `benchmarks.publish`."""
     if sys.argv[1:2] == ["month"]:
         month.main(sys.argv[2:])
         return
@@ -73,7 +79,9 @@ def main() -> None:
         years.main(sys.argv[1:])
         return
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    parser.add_argument("shape", nargs="*", help="part of a shape's name, or `ingest`, `scale`; default all")
+    parser.add_argument(
+        "shape", nargs="*", help="part of a shape's name, or `ingest`, `scale`; default all"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--uvloop", action="store_true", help="run the agent on uvloop")
@@ -83,14 +91,26 @@ def main() -> None:
         if importlib.util.find_spec("uvloop") is None:
             parser.error("uvloop is not installed: .venv/bin/pip install -e '.[test,uvloop]'")
         os.environ["EDGE_AGENT_UVLOOP"] = "1"
-    wanted = [s for s in shapes.SHAPES if not args.shape or any(p in s.name or p == s.group for p in args.shape)]
-    print(f"{results.machine()}; {results.versions()}; {'uvloop' if args.uvloop else 'asyncio'}; median (min-max)")
+    wanted = [
+        s
+        for s in shapes.SHAPES
+        if not args.shape or any(p in s.name or p == s.group for p in args.shape)
+    ]
+    print(
+        f"{results.machine()}; {results.versions()}; {'uvloop' if args.uvloop else 'asyncio'}; "
+        "median (min-max)"
+    )
     print("\n".join(tables.HEAD))
     for shape in wanted:
         runs = _measured(shape.name, lambda shape=shape: run_once(shape, args.seconds), args.runs)
         if runs is not None:
             print(tables.row(shape.name, shape.bounds, runs), flush=True)
-            results.save("uvloop" if args.uvloop else "bench", {shape.name: runs}, runs=args.runs, seconds=args.seconds)
+            results.save(
+                "uvloop" if args.uvloop else "bench",
+                {shape.name: runs},
+                runs=args.runs,
+                seconds=args.seconds,
+            )
     if not args.shape or "ingest" in args.shape:
         _ingest(args.runs, args.seconds)
     shapes.forget_identity()

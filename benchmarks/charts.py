@@ -1,4 +1,5 @@
-"""Two charts as SVG text, without a plotting library: cost against the number of tags, and cost beside the peers."""
+"""Two charts as SVG text, without a plotting library: cost against the number of tags, and cost
+beside the peers."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Point = tuple[float, float, float, float]
 
 def _document(height: float, parts: Sequence[str], title: str) -> str:
     head = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height:.0f}' width='{WIDTH}' "
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height:.0f}' "
+        f"width='{WIDTH}' "
         f"height='{height:.0f}' role='img' {FONT}>\n<title>{escape(title)}</title>\n"
         f"<rect width='{WIDTH}' height='{height:.0f}' rx='8' fill='#ffffff'/>\n"
     )
@@ -46,7 +48,10 @@ def scale_chart(points: Sequence[Point], title: str) -> str:
 
     parts = [_text(20, 30, title, "font-size='16' font-weight='600'")]
     for tick in range(int(highest) + 1):
-        parts += [_line(left, y(tick), right, y(tick)), _text(left - 10, y(tick) + 4, str(tick), "text-anchor='end'")]
+        parts += [
+            _line(left, y(tick), right, y(tick)),
+            _text(left - 10, y(tick) + 4, str(tick), "text-anchor='end'"),
+        ]
     path = " ".join(f"{x(tags):.1f},{y(cost):.1f}" for tags, cost, _, _ in points)
     parts.append(f"<polyline points='{path}' fill='none' stroke='{COLOURS[0]}' stroke-width='2'/>")
     for tags, cost, least, most in points:
@@ -56,8 +61,14 @@ def scale_chart(points: Sequence[Point], title: str) -> str:
             _text(x(tags), y(most) - 9, f"{cost:.2f}", "text-anchor='middle'"),
             _text(x(tags), bottom + 20, f"{tags:,.0f}".replace(",", " "), "text-anchor='middle'"),
         ]
-    parts.append(_text((left + right) / 2, bottom + 42, "tags (100 a device, each read every second)",
-                       "text-anchor='middle'"))  # fmt: skip
+    parts.append(
+        _text(
+            (left + right) / 2,
+            bottom + 42,
+            "tags (100 a device, each read every second)",
+            "text-anchor='middle'",
+        )
+    )
     parts.append(_text(20, 50, "CPU µs per value"))
     return _document(bottom + 60, parts, title)
 
@@ -67,7 +78,8 @@ Bar = tuple[float, str]
 
 
 def peers_chart(groups: Mapping[str, Mapping[str, Bar]], title: str) -> str:
-    """One group of bars per shape on a logarithmic axis: the costs span three orders of magnitude."""
+    """One group of bars per shape on a logarithmic axis: the costs span three orders of
+    magnitude."""
     left, right, height, gap = 30, WIDTH - 250, 16, 30
     names = list(dict.fromkeys(name for bars in groups.values() for name in bars))
     highest = max(cost for bars in groups.values() for cost, _ in bars.values())
@@ -82,8 +94,10 @@ def peers_chart(groups: Mapping[str, Mapping[str, Bar]], title: str) -> str:
     ]
     at = 62.0
     for name in names:
-        parts += [f"<rect x='{left}' y='{at}' width='12' height='12' fill='{_colour(names, name)}'/>",
-                  _text(left + 20, at + 11, name)]  # fmt: skip
+        parts += [
+            f"<rect x='{left}' y='{at}' width='12' height='12' fill='{_colour(names, name)}'/>",
+            _text(left + 20, at + 11, name),
+        ]
         at += 18
     at += 8
     for shape, bars in groups.items():

@@ -1,7 +1,8 @@
-"""collectd as a native peer: a C daemon with a Modbus reader (libmodbus) and an MQTT writer (libmosquitto).
+"""collectd as a native peer: a C daemon with a Modbus reader (libmodbus) and an MQTT writer
+(libmosquitto).
 
-Debian's package, its defaults kept. It has one request and one message for each value, no batching to switch on, and no
-buffer on disk.
+Debian's package, its defaults kept. It has one request and one message for each value, no batching
+to switch on, and no buffer on disk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ _PLUGINS = Path("/usr/lib/collectd")
 def program() -> str | None:
     """Where it is, or None: Debian's collectd-core with libmodbus5 and libmosquitto1."""
     found = shutil.which("collectd", path="/usr/sbin:/usr/bin")
-    return found if found and all((_PLUGINS / f"{name}.so").exists() for name in ("modbus", "mqtt")) else None
+    return (
+        found
+        if found and all((_PLUGINS / f"{name}.so").exists() for name in ("modbus", "mqtt"))
+        else None
+    )
 
 
 def version() -> str:
@@ -41,7 +46,8 @@ def configure(shape: LoadShape, endpoints: list[str], broker_port: int, folder: 
         f'Hostname "bench"\nFQDNLookup false\nBaseDir "{folder}"\nPIDFile "{folder}/collectd.pid"\n'
         f"Interval {shape.every}\nLoadPlugin modbus\nLoadPlugin mqtt\n"
         f"<Plugin modbus>\n{data}\n{hosts}\n</Plugin>\n"
-        f'<Plugin mqtt>\n<Publish "bench">\nHost "127.0.0.1"\nPort {broker_port}\nClientId "collectd"\nQoS 1\n'
+        f'<Plugin mqtt>\n<Publish "bench">\nHost "127.0.0.1"\nPort {broker_port}\nClientId '
+        '"collectd"\nQoS 1\n'
         'Prefix "collectd"\nStoreRates false\n</Publish>\n</Plugin>\n'
     )
     found = program()
@@ -51,7 +57,8 @@ def configure(shape: LoadShape, endpoints: list[str], broker_port: int, folder: 
 
 def _data(index: int, step: int) -> str:
     return (
-        f'<Data "v{index}">\nRegisterBase {index * step}\nRegisterType Float\nRegisterCmd ReadHolding\n'
+        f'<Data "v{index}">\nRegisterBase {index * step}\nRegisterType Float\nRegisterCmd '
+        "ReadHolding\n"
         f'Type gauge\nInstance "v{index}"\n</Data>'
     )
 

@@ -1,11 +1,14 @@
-"""`./run bench crowds [KIND ...] [--devices N] [--seconds S] [--wait S]`: what devices cost that do not answer.
+"""`./run bench crowds [KIND ...] [--devices N] [--seconds S] [--wait S]`: what devices cost that do
+not answer.
 
-`refusing`: nothing listens there. `silent`: a server accepts each connection and never answers. `units`: silent units
-behind servers that answer nobody, 31 on each connection. `opcua`: as refusing, over OPC UA. `opcua-silent`: as silent.
-`mixed`: refusing devices beside twenty that are read each second, whose values are counted.
+`refusing`: nothing listens there. `silent`: a server accepts each connection and never answers.
+`units`: silent units behind servers that answer nobody, 31 on each connection. `opcua`: as
+refusing, over OPC UA. `opcua-silent`: as silent. `mixed`: refusing devices beside twenty that are
+read each second, whose values are counted.
 
-CPU is the time that the agent's process got from the processor, not the time that passed, so other work on the machine
-does not count. Memory is looked at when the wait is over and at the end. A broker takes what the agent says.
+CPU is the time that the agent's process got from the processor, not the time that passed, so other
+work on the machine does not count. Memory is looked at when the wait is over and at the end. A
+broker takes what the agent says.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ BOUND_PERCENT: Final = 3.0
 """Of one core, for a thousand dead devices."""
 
 _HEAD: Final = """\
-| 设备 Devices | 台数 Count | CPU, % | 内存 RSS, MB | 描述符 Fds | 日志 Log, B/min | 启动 Start, s | 停止 Stop, s |
+| 设备 Devices | 台数 Count | CPU, % | 内存 RSS, MB | 描述符 Fds \
+| 日志 Log, B/min | 启动 Start, s | 停止 Stop, s |
 |---|---|---|---|---|---|---|---|"""
 _ADDRESSES: Final = 250
 _UNITS: Final = 31
@@ -70,7 +74,8 @@ def devices(kind: str, count: int, port: int, live: int) -> list[dict[str, Any]]
         tags = {"x": {"address": "holding/1", "type": "uint16"}}
         url = f"tcp://127.0.0.1:{live}"
         made += [
-            {"id": f"live-{n}", "connector": "modbus", "url": url, "unit": n + 1, "tags": tags} for n in range(LIVE)
+            {"id": f"live-{n}", "connector": "modbus", "url": url, "unit": n + 1, "tags": tags}
+            for n in range(LIVE)
         ]
     return made
 
@@ -83,9 +88,17 @@ def _device(kind: str, number: int, port: int) -> dict[str, Any]:
     host = _host(number // _UNITS if kind == "units" else number)
     if kind.startswith("opcua"):
         where: dict[str, Any] = {"connector": "opcua", "endpoint": f"opc.tcp://{host}:{port}"}
-        return {"id": f"dead-{number}", **where, "tags": {"x": {"node": "ns=2;s=x", "type": "Double"}}}
+        return {
+            "id": f"dead-{number}",
+            **where,
+            "tags": {"x": {"node": "ns=2;s=x", "type": "Double"}},
+        }
     where = {"connector": "modbus", "url": f"tcp://{host}:{port}", "unit": number % _UNITS + 1}
-    return {"id": f"dead-{number}", **where, "tags": {"x": {"address": "holding/1", "type": "uint16"}}}
+    return {
+        "id": f"dead-{number}",
+        **where,
+        "tags": {"x": {"address": "holding/1", "type": "uint16"}},
+    }
 
 
 def run_once(kind: str, count: int, wait: float, seconds: float) -> CrowdFigure:
@@ -137,9 +150,17 @@ def _measured(
     agent.terminate()
     status = agent.wait(60)
     return CrowdFigure(
-        kind, count, 100 * cpu / took, (memory, memory_after), descriptors, 60 * written / took, started,
-        time.monotonic() - stopping, status, values / took if kind == "mixed" else None,
-    )  # fmt: skip
+        kind,
+        count,
+        100 * cpu / took,
+        (memory, memory_after),
+        descriptors,
+        60 * written / took,
+        started,
+        time.monotonic() - stopping,
+        status,
+        values / took if kind == "mixed" else None,
+    )
 
 
 def _until_offline(agent: subprocess.Popen[bytes], site: Any, count: int) -> None:
@@ -166,13 +187,15 @@ def _live_values(site: Any) -> float:
     return float(sum(row["totals"]["good"] for row in _rows(site) if row["id"].startswith("live-")))
 
 
-# --- the servers ------------------------------------------------------------------------------------------------
+# --- the servers ----------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _served(kind: str, port: int, first: str, hosts: int) -> Iterator[None]:
     """A process that listens at a port of so many addresses; `first`: one of them."""
-    with rig.process(rig.module("benchmarks.crowds", "--serve", kind, port, hosts), stderr=subprocess.DEVNULL):
+    with rig.process(
+        rig.module("benchmarks.crowds", "--serve", kind, port, hosts), stderr=subprocess.DEVNULL
+    ):
         rig.wait_port(port, first)
         yield
 
@@ -198,33 +221,48 @@ async def _answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
         while True:
             request = await reader.readexactly(12)
             size = 2 * request[11]
-            writer.write(request[:4] + bytes((0, 3 + size)) + request[6:8] + bytes((size,)) + bytes(size))
+            writer.write(
+                request[:4] + bytes((0, 3 + size)) + request[6:8] + bytes((size,)) + bytes(size)
+            )
     writer.close()
 
 
-# --- the table --------------------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------
 
 
 def row(figure: CrowdFigure) -> str:
     """One line of the table."""
-    live = "" if figure.live_values_per_s is None else f" + {LIVE} ({figure.live_values_per_s:.1f} values/s)"
+    live = (
+        ""
+        if figure.live_values_per_s is None
+        else f" + {LIVE} ({figure.live_values_per_s:.1f} values/s)"
+    )
     before, after = figure.rss_mb
     return (
-        f"| {figure.kind} | {figure.devices:,}{live} | {figure.core_percent:.2f} | {before:.0f} → {after:.0f} "
+        f"| {figure.kind} | {figure.devices:,}{live} | {figure.core_percent:.2f} | {before:.0f} "
+        f"→ {after:.0f} "
         f"| {figure.descriptors} | {figure.log_bytes_per_min:.0f} | {figure.start_s:.0f} "
         f"| {figure.stop_s:.1f}{'' if figure.exit_status == 0 else f', rc {figure.exit_status}'} |"
     )
 
 
 def main(arguments: list[str]) -> None:
-    """Run the crowds asked for, print a Markdown table. Exit status 1 when a thousand dead devices cost too much."""
+    """Run the crowds asked for, print a Markdown table. Exit status 1 when a thousand dead devices
+    cost too much."""
     parser = argparse.ArgumentParser(
-        prog="./run bench crowds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="./run bench crowds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", nargs="*", help=f"default all: {' '.join(KINDS)}")
     parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long is measured")
-    parser.add_argument("--wait", type=float, default=20.0, help="between the last device found dead and the measuring")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=20.0,
+        help="between the last device found dead and the measuring",
+    )
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,7 +1,7 @@
 """What agents would publish, for the store service alone: so many devices, every value changing.
 
-`python -m benchmarks.feeder PORT DEVICES TAGS PERIOD_S`: a line on stdin asks for the totals, `stop` ends the feed and
-answers when the broker has everything.
+`python -m benchmarks.feeder PORT DEVICES TAGS PERIOD_S`: a line on stdin asks for the totals,
+`stop` ends the feed and answers when the broker has everything.
 """
 
 from __future__ import annotations
@@ -34,9 +34,18 @@ class DocumentStream:
         tags = {tag: {"type": "float", "every": self._period} for tag in self._tags}
         for name in self._names:
             document = {
-                "v": 1, "device": name, "name": name, "agent": "feeder", "connector": "modbus", "profile": "",
-                "area": "area", "line": "bench", "cell": "", "t": time.time_ns(), "tags": tags,
-            }  # fmt: skip
+                "v": 1,
+                "device": name,
+                "name": name,
+                "agent": "feeder",
+                "connector": "modbus",
+                "profile": "",
+                "area": "area",
+                "line": "bench",
+                "cell": "",
+                "t": time.time_ns(),
+                "tags": tags,
+            }
             self._client.publish(_topic(name, "birth"), orjson.dumps(document), qos=1, retain=True)
 
     def run(self) -> None:
@@ -53,11 +62,18 @@ class DocumentStream:
     def _send(self, name: str, turn: int) -> None:
         now = time.time_ns()
         self._seq += 1
-        values = dict(zip(self._tags, [turn + i / 1000 for i in range(len(self._tags))], strict=True))
+        values = dict(
+            zip(self._tags, [turn + i / 1000 for i in range(len(self._tags))], strict=True)
+        )
         document = {
-            "v": 1, "device": name, "stream": self._stream, "seq": self._seq, "ts": now // 1_000_000, "t": now,
+            "v": 1,
+            "device": name,
+            "stream": self._stream,
+            "seq": self._seq,
+            "ts": now // 1_000_000,
+            "t": now,
             "values": values,
-        }  # fmt: skip
+        }
         self._client.publish(_topic(name, "data"), orjson.dumps(document), qos=1)
         self.sent += len(values)
 

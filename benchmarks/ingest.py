@@ -1,4 +1,5 @@
-"""What a value costs `edge-agent serve` from the broker into the store, and whether it keeps the pace."""
+"""What a value costs `edge-agent serve` from the broker into the store, and whether it keeps the
+pace."""
 
 from __future__ import annotations
 
@@ -66,10 +67,19 @@ def run_once(kind: str, folder: Path, seconds: float) -> IngestFigure:
 
 
 def _site(kind: str, url: str, port: int, folder: Path) -> dict[str, Any]:
-    store = {"kind": kind, "path": str(folder / "store.duckdb"), "quarantine": str(folder / "quarantine")}
+    store = {
+        "kind": kind,
+        "path": str(folder / "store.duckdb"),
+        "quarantine": str(folder / "quarantine"),
+    }
     if url:
         store["url"] = url
-    return {"agent": {"id": "bench"}, "mqtt": {"url": f"mqtt://127.0.0.1:{port}"}, "store": store, "devices": []}
+    return {
+        "agent": {"id": "bench"},
+        "mqtt": {"url": f"mqtt://127.0.0.1:{port}"},
+        "store": store,
+        "devices": [],
+    }
 
 
 @contextlib.contextmanager
@@ -79,7 +89,11 @@ def _store(kind: str, folder: Path) -> Iterator[str]:
         yield ""
         return
     port = rig.free_port()
-    argv = ["victoria-metrics", f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}"]
+    argv = [
+        "victoria-metrics",
+        f"-storageDataPath={folder}/vm",
+        f"-httpListenAddr=127.0.0.1:{port}",
+    ]
     with rig.process(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         rig.wait_port(port)
         yield f"http://127.0.0.1:{port}"
@@ -111,7 +125,9 @@ def _measure(
     rate = (after - before) / took
     lost = "" if rate >= 0.98 * RATE else f"{rate:.0f} of {RATE:.0f} values/s stored"
     lost = _missing(site, fed, url) or lost
-    return IngestFigure(rate, 1e6 * cpu / (after - before) if after > before else 0.0, 100 * cpu / took, rss, lost)
+    return IngestFigure(
+        rate, 1e6 * cpu / (after - before) if after > before else 0.0, 100 * cpu / took, rss, lost
+    )
 
 
 def _missing(site: Site, fed: int, url: str) -> str:
@@ -132,5 +148,7 @@ def _rows(url: str) -> int:
     with urllib.request.urlopen(f"{url}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return sum(
-        int(float(line.split()[-1])) for line in lines if line.startswith('vm_rows_inserted_total{type="influx"')
+        int(float(line.split()[-1]))
+        for line in lines
+        if line.startswith('vm_rows_inserted_total{type="influx"')
     )

@@ -1,13 +1,16 @@
-"""`./run bench month [state|power|meter ...] [--days N] [--folder DIR]`: a month's figures from the embedded store.
+"""`./run bench month [state|power|meter ...] [--days N] [--folder DIR]`: a month's figures from the
+embedded store.
 
-Forty machines read each second: the samples and the health rows are inserted by column with the store's own writer,
-past hours are kept as `serve` keeps them, and then a month's figures are computed in a process of their own, which
-reports its time and its memory. What the plant did is known, so the figures are checked too.
+Forty machines read each second: the samples and the health rows are inserted by column with the
+store's own writer, past hours are kept as `serve` keeps them, and then a month's figures are
+computed in a process of their own, which reports its time and its memory. What the plant did is
+known, so the figures are checked too.
 
-`state`: state, mode and parts, with a counter of energy. `power`: a power that never repeats itself, and the state
-told from it. `meter`: an energy counter so fine that it changes each second. `counters`: the same with a part a second,
-and what `--report` (the monthly report, rendered) is for. Making the data takes up to an
-hour and a few gigabytes; with `--folder` they are kept for the next run.
+`state`: state, mode and parts, with a counter of energy. `power`: a power that never repeats
+itself, and the state told from it. `meter`: an energy counter so fine that it changes each second.
+`counters`: the same with a part a second, and what `--report` (the monthly report, rendered) is
+for. Making the data takes up to an hour and a few gigabytes; with `--folder` they are kept for the
+next run.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +63,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class MonthOfMachines:
-    """What forty machines do in each hour, the same in every run: spells of work, stops and now and then a failure."""
+    """What forty machines do in each hour, the same in every run: spells of work, stops and now and
+    then a failure."""
 
     def __init__(self, kind: str) -> None:
         self.tags = _TAGS[kind]
@@ -77,7 +81,9 @@ class MonthOfMachines:
         """Tag -> readings, one row a second and one column a machine."""
         state = np.stack([self._spells(machine) for machine in range(MACHINES)], axis=1)
         noise = self._random.random(state.shape)
-        power = np.where(state == 3, 8 + 4 * noise, np.where(state == 2, 1 + 0.5 * noise, 0.2 + 0.1 * noise))
+        power = np.where(
+            state == 3, 8 + 4 * noise, np.where(state == 2, 1 + 0.5 * noise, 0.2 + 0.1 * noise)
+        )
         power = np.round(power, 3)
         kwh = self._kwh + np.cumsum(power, axis=0) / 3600
         parts = self._parts + np.cumsum(state == 3, axis=0) // self._takt
@@ -85,8 +91,13 @@ class MonthOfMachines:
         self.worked += (state == 3).sum(axis=0)
         self._kwh, self._parts = kwh[-1], parts[-1]
         step = 1e-4 if self._fine else 1 / 32
-        found = {"machine_state": state, "operation_mode": np.full(state.shape, 3.0), "parts_total": parts,
-                 "energy_import": np.floor(kwh / step) * step, "power": power}  # fmt: skip
+        found = {
+            "machine_state": state,
+            "operation_mode": np.full(state.shape, 3.0),
+            "parts_total": parts,
+            "energy_import": np.floor(kwh / step) * step,
+            "power": power,
+        }
         return {tag: found[tag] for tag in self.tags}
 
     def _spells(self, machine: int) -> Floats:
@@ -95,7 +106,11 @@ class MonthOfMachines:
             left, state = self._next[machine]
             if not left:
                 state = 3.0 if state != 3.0 else float(self._random.choice([2.0, 2.0, 2.0, 1.0]))
-                left = int(self._random.integers(120, 600) if state == 3.0 else self._random.integers(20, 120))
+                left = int(
+                    self._random.integers(120, 600)
+                    if state == 3.0
+                    else self._random.integers(20, 120)
+                )
             taken = min(left, 3600 - second)
             column[second : second + taken] = state
             second += taken
@@ -110,15 +125,23 @@ def configuration(folder: Path, kind: str) -> Path:
         for i, tag in enumerate(_TAGS[kind])
     )
     devices = [
-        f"  - {{id: {name(i)}, line: L{i // 10}, connector: modbus, url: 'tcp://127.0.0.1:{10_000 + i}', every: 1s, "
+        f"  - {{id: {name(i)}, line: L{i // 10}, connector: modbus, url: "
+        f"'tcp://127.0.0.1:{10_000 + i}', every: 1s, "
         f"tags: {{{tags}}}}}"
         for i in range(MACHINES)
     ]
-    rows = [f"EQ-{i:02},{name(i)},machining,Y,in_use,L{i // 10},P1,cnc,Y,modbus_tcp,Y,{name(i)},N,60,all"
-            for i in range(MACHINES)]  # fmt: skip
-    head = ("equipment_id,name_zh,category,in_scope,status,line,process_id,control_class,digital,interface,"
-            "networked_declared,gateway_device,is_robot,nominal_cycle_s,schedule_id")  # fmt: skip
-    shifts = ", ".join(f"{{name: s{n}, start: '{8 * n:02}:00', end: '{8 * (n + 1) % 24:02}:00'}}" for n in range(3))
+    rows = [
+        f"EQ-{i:02},{name(i)},machining,Y,in_use,L{i // 10},P1,cnc,Y,modbus_tcp,Y,"
+        f"{name(i)},N,60,all"
+        for i in range(MACHINES)
+    ]
+    head = (
+        "equipment_id,name_zh,category,in_scope,status,line,process_id,control_class,digital,interface,"
+        "networked_declared,gateway_device,is_robot,nominal_cycle_s,schedule_id"
+    )
+    shifts = ", ".join(
+        f"{{name: s{n}, start: '{8 * n:02}:00', end: '{8 * (n + 1) % 24:02}:00'}}" for n in range(3)
+    )
     files = {
         "equipment.csv": "\n".join([head, *rows]) + "\n",
         "processes.csv": "process_id,name_zh,is_key,industry_type,reviewer\nP1,车削,Y,discrete,x\n",
@@ -126,7 +149,8 @@ def configuration(folder: Path, kind: str) -> Path:
         "site.yaml": (
             "agent: {id: bench}\nmqtt: {url: 'mqtt://127.0.0.1:1'}\noutbox: {path: outbox}\n"
             "store: {kind: duckdb, path: store.duckdb, quarantine: quarantine}\n"
-            "register: {equipment: equipment.csv, processes: processes.csv, calendar: calendar.yaml}\n"
+            "register: {equipment: equipment.csv, processes: processes.csv, calendar: "
+            "calendar.yaml}\n"
             "devices:\n" + "\n".join(devices) + "\n"
         ),
     }
@@ -141,10 +165,16 @@ def name(machine: int) -> str:
 
 def insert(folder: Path, kind: str, days: int) -> None:
     """Make the data, by column; the truth goes beside it."""
-    about, plant, began = subject(configuration(folder, kind)), MonthOfMachines(kind), time.monotonic()
+    about, plant, began = (
+        subject(configuration(folder, kind)),
+        MonthOfMachines(kind),
+        time.monotonic(),
+    )
     with closing(open_duckdb(about)) as store:
-        sids = {tag: np.array([store.catalogue.sid(name(i), tag) for i in range(MACHINES)], np.int32)
-                for tag in plant.tags}  # fmt: skip
+        sids = {
+            tag: np.array([store.catalogue.sid(name(i), tag) for i in range(MACHINES)], np.int32)
+            for tag in plant.tags
+        }
         for i in range(MACHINES):
             tags = {tag: {"type": "float", "unit": _UNIT.get(tag, "")} for tag in plant.tags}
             store.catalogue.born({"device": name(i), "staleness": 3.0, "tags": tags})
@@ -168,7 +198,10 @@ def keep(folder: Path) -> str:
         store._checkpoint()
         size = store.size()
     took, cpu = time.monotonic() - began, time.process_time() - cpu
-    return f"{kept} hours kept in {took:.0f} s ({1000 * cpu / max(kept, 1):.0f} ms of CPU each), {size / 1e9:.2f} GB"
+    return (
+        f"{kept} hours kept in {took:.0f} s ({1000 * cpu / max(kept, 1):.0f} ms of CPU each), "
+        f"{size / 1e9:.2f} GB"
+    )
 
 
 def open_duckdb(about: ReportSubject) -> DuckDbStore:
@@ -177,7 +210,7 @@ def open_duckdb(about: ReportSubject) -> DuckDbStore:
     return DuckDbStore(config.path, days=100_000.0)
 
 
-def watched(about: ReportSubject) -> tuple[object, ...]:
+def watched(about: ReportSubject) -> tuple[Any, ...]:
     """What `serve` has the store keep."""
     links = PlantSignals(about.site, about.register)
     return links.steady, links.powers, links.counters
@@ -188,7 +221,9 @@ def _rows(readings: dict[str, Floats], sids: dict[str, npt.NDArray[np.int32]], s
     seconds = len(next(iter(readings.values())))
     sid = np.tile(np.concatenate([sids[tag] for tag in readings]), seconds)
     t = start + np.arange(seconds, dtype=np.int64)[:, None] * _S + np.arange(MACHINES) * 1_234_567
-    kind = np.concatenate([np.full(MACHINES, FLOAT if tag in _UNIT else INT, np.uint8) for tag in readings])
+    kind = np.concatenate(
+        [np.full(MACHINES, FLOAT if tag in _UNIT else INT, np.uint8) for tag in readings]
+    )
     num = np.concatenate(list(readings.values()), axis=1).ravel()
     rows = len(num)
     return Rows(sid, np.tile(t, (1, len(readings))).ravel(), num, np.tile(kind, seconds),
@@ -203,11 +238,23 @@ def _health(store: DuckDbStore, start: int) -> None:
     seconds, count = np.full(rows, float(_ROW_S)), np.full(rows, _ROW_S, np.int64)
     columns = {
         "device": np.tile(np.array([name(i) for i in range(MACHINES)], object), len(ends)),
-        "t": t, "period_s": seconds, "scheduled_s": seconds, "covered_s": seconds, "due": count, "done": count,
-        "good": count, "bad": 0 * count, "values": count, "latency_ms": seconds, "latency_max_ms": seconds,
-        "overruns": 0 * count, "state": np.full(rows, "online", object), "reason": np.full(rows, "", object),
-        "last_good_t": t, "stored": t,
-    }  # fmt: skip
+        "t": t,
+        "period_s": seconds,
+        "scheduled_s": seconds,
+        "covered_s": seconds,
+        "due": count,
+        "done": count,
+        "good": count,
+        "bad": 0 * count,
+        "values": count,
+        "latency_ms": seconds,
+        "latency_max_ms": seconds,
+        "overruns": 0 * count,
+        "state": np.full(rows, "online", object),
+        "reason": np.full(rows, "", object),
+        "last_good_t": t,
+        "stored": t,
+    }
     with store._transaction():
         write.append(store._connection, "health", columns)
 
@@ -243,7 +290,15 @@ def measured(folder: Path, runs: int, tasks: Sequence[str]) -> Iterator[str]:
     for task in tasks:
         found = []
         for _ in range(runs):
-            argv = [sys.executable, "-m", "benchmarks.month", "--task", task, "--folder", str(folder)]
+            argv = [
+                sys.executable,
+                "-m",
+                "benchmarks.month",
+                "--task",
+                task,
+                "--folder",
+                str(folder),
+            ]
             done = subprocess.run(argv, capture_output=True, text=True, check=True)
             found.append(orjson.loads(done.stdout.splitlines()[-1]))
         seconds, rss = sorted(row["s"] for row in found), max(row["rss_mb"] for row in found)
@@ -251,7 +306,10 @@ def measured(folder: Path, runs: int, tasks: Sequence[str]) -> Iterator[str]:
             _agree(truth, found[0])
         cpu = sorted(row["cpu_s"] for row in found)[len(found) // 2]
         middle = seconds[len(seconds) // 2]
-        yield f"{task} | {middle:.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f}) s, {cpu:.1f} of CPU | {rss:.0f} MB"
+        yield (
+            f"{task} | {middle:.1f} ({seconds[0]:.1f}-{seconds[-1]:.1f}) s, {cpu:.1f} of CPU | "
+            f"{rss:.0f} MB"
+        )
 
 
 def _agree(truth: dict[str, list[float]], found: dict[str, list[float]]) -> None:
@@ -285,7 +343,9 @@ def main(argv: list[str]) -> None:
             if not (folder / "kept").exists():
                 print(f"| {kind} | {keep(folder)} |", flush=True)
                 (folder / "kept").touch()
-            for row in measured(folder, args.runs, ["figures", *(["report"] if args.report else [])]):
+            for row in measured(
+                folder, args.runs, ["figures", *(["report"] if args.report else [])]
+            ):
                 print(f"| {kind} | {row} |", flush=True)
 
 

@@ -1,6 +1,8 @@
-"""The pipeline one writes first: pymodbus, a conversion and a pydantic model per value, `json`, a message per value.
+"""The pipeline one writes first: pymodbus, a conversion and a pydantic model per value, `json`, a
+message per value.
 
-Kept as the yardstick. No durable buffer, QoS 1. `python -m benchmarks.naive BROKER_PORT TAGS PERIOD_S URL ...`.
+Kept as the yardstick. No durable buffer, QoS 1. `python -m benchmarks.naive BROKER_PORT TAGS
+PERIOD_S URL ...`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ async def poll(client: mqtt.Client, device: str, url: str, tags: int, period: fl
             answer = await modbus.read_holding_registers(2 * start, count=2 * count)
             now = time.time_ns()
             for i in range(count):
-                value = modbus.convert_from_registers(answer.registers[2 * i : 2 * i + 2], modbus.DATATYPE.FLOAT32)
+                value = modbus.convert_from_registers(
+                    answer.registers[2 * i : 2 * i + 2], modbus.DATATYPE.FLOAT32
+                )
                 tag = f"v{start + i}"
                 reading = NaiveReading(device=device, tag=tag, t=now, value=value, quality="Good")
                 client.publish(f"naive/{device}/{tag}", json.dumps(reading.model_dump()), qos=1)

@@ -1,10 +1,12 @@
-"""An OPC UA server that answers Read and Publish from prepared arrays, so that it is never the limit.
+"""An OPC UA server that answers Read and Publish from prepared arrays, so that it is never the
+limit.
 
-asyncua's own server does all that is not hot: secure channel, session, address space, and every service but those
-below. `python -m benchmarks.opcua_canned PORT VARIABLES SPREAD [CERTIFICATE KEY]` serves `ns=2;s=v0`, `ns=2;s=v1`, ...
-as Double; every value changes with every read and with every publishing interval. SPREAD is the 100 ns ticks between
-the source times of one variable and the next: 0 as in one PLC scan. A line on stdin asks for the totals; it ends when
-stdin closes. `benchmarks.opcua_check` compares its answers with those of asyncua's server.
+asyncua's own server does all that is not hot: secure channel, session, address space, and every
+service but those below. `python -m benchmarks.opcua_canned PORT VARIABLES SPREAD [CERTIFICATE KEY]`
+serves `ns=2;s=v0`, `ns=2;s=v1`, ... as Double; every value changes with every read and with every
+publishing interval. SPREAD is the 100 ns ticks between the source times of one variable and the
+next: 0 as in one PLC scan. A line on stdin asks for the totals; it ends when stdin closes.
+`benchmarks.opcua_check` compares its answers with those of asyncua's server.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from asyncua.ua.ua_binary import struct_from_binary
 TICKS_1970 = 116_444_736_000_000_000
 NAMESPACE = 2
 
-#: DataValue with value, status, source and server time (OPC 10000-6 §5.2.2.17), as asyncua's server sends it.
+#: DataValue with value, status, source and server time (OPC 10000-6 §5.2.2.17), as asyncua's server
+#: sends it.
 _MASK, _DOUBLE = 0x0F, 11
 _DATA_VALUE = [
     ("mask", "u1"),
@@ -57,7 +60,8 @@ def _ticks() -> int:
 
 
 def _header(kind: int, handle: int) -> bytes:
-    """Type id and ResponseHeader: time, request handle, Good, no diagnostics, an empty string table, nothing more."""
+    """Type id and ResponseHeader: time, request handle, Good, no diagnostics, an empty string
+    table, nothing more."""
     return struct.pack("<BBHqIIBi3x", 1, 0, kind, _ticks(), handle, 0, 0, 0)
 
 
@@ -108,12 +112,17 @@ class Subscription:
                 self._session.publish(self, self._signals)
 
     def message(self, signals: Signals) -> bytes:
-        """The next NotificationMessage, and before it what the response says of this subscription."""
+        """The next NotificationMessage, and before it what the response says of this
+        subscription."""
         self._sequence += 1
         self.available.append(self._sequence)
-        held = struct.pack(f"<Ii{len(self.available)}I?", self.number, len(self.available), *self.available, False)
+        held = struct.pack(
+            f"<Ii{len(self.available)}I?", self.number, len(self.available), *self.available, False
+        )
         items = signals.turn() + _NO_DIAGNOSTICS
-        extension = struct.pack("<IqiBBHBi", self._sequence, _ticks(), 1, 1, 0, _DATA_CHANGE, 1, len(items))
+        extension = struct.pack(
+            "<IqiBBHBi", self._sequence, _ticks(), 1, 1, 0, _DATA_CHANGE, 1, len(items)
+        )
         return held + extension + items
 
 
@@ -143,17 +152,23 @@ class CannedProcessor(UaProcessor):
         self._transport.write(self._connection.message_to_binary(body, request_id=seqhdr.RequestId))
 
     def _read(self, header: Any, seqhdr: Any, body: Any) -> bool:
-        """Values of our own variables; False for all else. A request is decoded once and known by its bytes."""
+        """Values of our own variables; False for all else. A request is decoded once and known by
+        its bytes."""
         key = bytes(body.read(len(body)))
         if key not in self._reads:
             wanted = struct_from_binary(ua.ReadParameters, ua.utils.Buffer(key)).NodesToRead
-            ours = all(n.NodeId.NamespaceIndex == NAMESPACE and n.AttributeId == ua.AttributeIds.Value for n in wanted)
+            ours = all(
+                n.NodeId.NamespaceIndex == NAMESPACE and n.AttributeId == ua.AttributeIds.Value
+                for n in wanted
+            )
             self._reads[key] = Signals(RECORD, (), len(wanted)) if ours else None
         signals = self._reads[key]
         if signals is None:
             return False
         totals["requests"] += 1
-        self._send(seqhdr, _header(_READ_RESPONSE, header.RequestHandle) + signals.turn() + _NO_DIAGNOSTICS)
+        self._send(
+            seqhdr, _header(_READ_RESPONSE, header.RequestHandle) + signals.turn() + _NO_DIAGNOSTICS
+        )
         return True
 
     def _subscribe(self, header: Any, seqhdr: Any, body: Any) -> bool:
@@ -171,11 +186,17 @@ class CannedProcessor(UaProcessor):
     def _monitor(self, header: Any, seqhdr: Any, body: Any) -> bool:
         wanted = struct_from_binary(ua.CreateMonitoredItemsParameters, body)
         parameters = [item.RequestedParameters for item in wanted.ItemsToCreate]
-        self._subscriptions[wanted.SubscriptionId].monitor([int(p.ClientHandle) for p in parameters])
+        self._subscriptions[wanted.SubscriptionId].monitor(
+            [int(p.ClientHandle) for p in parameters]
+        )
         response = ua.CreateMonitoredItemsResponse()
         response.Results = [
             ua.MonitoredItemCreateResult(
-                ua.StatusCode(0), int(p.ClientHandle) + 1, p.SamplingInterval, p.QueueSize, ua.ExtensionObject()
+                ua.StatusCode(0),
+                int(p.ClientHandle) + 1,
+                p.SamplingInterval,
+                p.QueueSize,
+                ua.ExtensionObject(),
             )
             for p in parameters
         ]
@@ -245,7 +266,10 @@ async def main(port: int, variables: int, ticks: int, certificate: str = "", key
         await server.set_application_uri("urn:bench")
         await server.load_certificate(certificate)
         await server.load_private_key(key)
-        policies = [ua.SecurityPolicyType.NoSecurity, ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt]
+        policies = [
+            ua.SecurityPolicyType.NoSecurity,
+            ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+        ]
         server.set_security_policy(policies)
     await add_variables(server, variables)
     async with server:
@@ -254,11 +278,14 @@ async def main(port: int, variables: int, ticks: int, certificate: str = "", key
 
 
 async def add_variables(server: Server, variables: int) -> list[ua.NodeId]:
-    """The variables, for clients that browse; 50 to a folder, because one large folder costs the square of its size."""
+    """The variables, for clients that browse; 50 to a folder, because one large folder costs the
+    square of its size."""
     await server.register_namespace("urn:bench")
     nodes = []
     for start in range(0, variables, 50):
-        folder = await server.nodes.objects.add_folder(ua.NodeId(f"f{start}", NAMESPACE), f"2:f{start}")
+        folder = await server.nodes.objects.add_folder(
+            ua.NodeId(f"f{start}", NAMESPACE), f"2:f{start}"
+        )
         for i in range(start, min(start + 50, variables)):
             node = await folder.add_variable(ua.NodeId(f"v{i}", NAMESPACE), f"2:v{i}", 0.0)
             nodes.append(node.nodeid)

@@ -1,7 +1,9 @@
-"""`python -m benchmarks.opcua_check`: whether the canned OPC UA server says what asyncua's server says.
+"""`python -m benchmarks.opcua_check`: whether the canned OPC UA server says what asyncua's server
+says.
 
-Both are asked by asyncua's stock client for the same read and the same subscription. The raw responses must be equal
-in shape, once values, times, handles and numbers are blanked, and the decoded values must be there and move.
+Both are asked by asyncua's stock client for the same read and the same subscription. The raw
+responses must be equal in shape, once values, times, handles and numbers are blanked, and the
+decoded values must be there and move.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ async def _read(client: Client) -> bytes:
     ]
     request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
     body = bytes(await client.uaclient.session._send_request(request))
-    before, after = (struct_from_binary(ua.ReadResponse, ua.utils.Buffer(body)).Results for _ in range(2))
+    before, after = (
+        struct_from_binary(ua.ReadResponse, ua.utils.Buffer(body)).Results for _ in range(2)
+    )
     assert len(before) == len(after) == COUNT
     assert all(value.Value.VariantType == ua.VariantType.Double for value in before)
     return _blank(body, body.index(COUNT.to_bytes(4, "little"), 20) + 4, RECORD)
@@ -71,11 +75,18 @@ class _Nobody:
 
 
 def _blank(body: bytes, start: int, layout: np.dtype[Any]) -> bytes:
-    """Type id and header without time and handle; the records' masks, types and status codes; what follows them."""
+    """Type id and header without time and handle; the records' masks, types and status codes; what
+    follows them."""
     records = np.frombuffer(body, layout, COUNT, start)
     rest = body[start + COUNT * layout.itemsize :]
     head = body[:4] + body[16:28]
-    return head + records["mask"].tobytes() + records["type"].tobytes() + records["status"].tobytes() + rest[:4]
+    return (
+        head
+        + records["mask"].tobytes()
+        + records["type"].tobytes()
+        + records["status"].tobytes()
+        + rest[:4]
+    )
 
 
 def main() -> int:
@@ -83,7 +94,9 @@ def main() -> int:
     found: dict[str, dict[str, bytes]] = {}
     for name, arguments in (("opcua_canned", (COUNT, 0)), ("opcua_server", (COUNT, 100))):
         port = rig.free_port()
-        with rig.process(rig.module(f"benchmarks.{name}", port, *arguments), stderr=subprocess.DEVNULL) as server:
+        with rig.process(
+            rig.module(f"benchmarks.{name}", port, *arguments), stderr=subprocess.DEVNULL
+        ) as server:
             assert server.stdout is not None
             server.stdout.readline()
             found[name] = asyncio.run(answers(port))

@@ -1,7 +1,9 @@
-"""asyncua's own OPC UA server, whose variables all change every period: what the canned server is checked against.
+"""asyncua's own OPC UA server, whose variables all change every period: what the canned server is
+checked against.
 
-`python -m benchmarks.opcua_server PORT VARIABLES PERIOD_MS`; answers lines of stdin, ends when stdin closes. It
-keeps up with a few thousand changes a second; the bench refuses a figure when values are missing.
+`python -m benchmarks.opcua_server PORT VARIABLES PERIOD_MS`; answers lines of stdin, ends when
+stdin closes. It keeps up with a few thousand changes a second; the bench refuses a figure when
+values are missing.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ async def _change(server: Server, nodes: list[ua.NodeId], period: float) -> None
     while True:
         turn += 1
         now = datetime.now(UTC)
-        value = ua.DataValue(ua.Variant(float(turn), ua.VariantType.Double), SourceTimestamp=now, ServerTimestamp=now)
+        value = ua.DataValue(
+            ua.Variant(float(turn), ua.VariantType.Double), SourceTimestamp=now, ServerTimestamp=now
+        )
         for node in nodes:
             await server.iserver.aspace.write_attribute_value(node, ua.AttributeIds.Value, value)
         due += period

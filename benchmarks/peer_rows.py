@@ -25,7 +25,8 @@ HEAD = (
 
 
 def rows(shape: str, found: dict[str, list[Run]]) -> list[str]:
-    """Markdown rows of one shape; ratios against our own cost (of an idle agent: CPU) in the same runs."""
+    """Markdown rows of one shape; ratios against our own cost (of an idle agent: CPU) in the same
+    runs."""
     lines = []
     key = "core_percent" if " tag @" in shape else "us_per_value"
     ours = results.median(found.get(OURS, []), key)
@@ -35,9 +36,14 @@ def rows(shape: str, found: dict[str, list[Run]]) -> list[str]:
         rate, due = results.median(runs, "values_per_s") or 0.0, runs[0]["expected_per_s"]
         age = results.median(runs, "p99_ms")
         cells = [
-            shape, name, f"{rate:.0f} of {due:.0f}" if due >= 1 else "-", results.spread(runs, "us_per_value", 2),
-            ratio, results.spread(runs, "core_percent"), f"{age:.0f}" if age is not None else "-",
+            shape,
+            name,
+            f"{rate:.0f} of {due:.0f}" if due >= 1 else "-",
+            results.spread(runs, "us_per_value", 2),
+            ratio,
+            results.spread(runs, "core_percent"),
+            f"{age:.0f}" if age is not None else "-",
             f"{max(run['rss_mb'] for run in runs):.0f}",
-        ]  # fmt: skip
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -1,7 +1,8 @@
-"""`./run bench-peers [SHAPE ...] [--runs N] [--seconds S] [--publish]`: us and others, in turn, on the same shapes.
+"""`./run bench-peers [SHAPE ...] [--runs N] [--seconds S] [--publish]`: us and others, in turn, on
+the same shapes.
 
-Every participant has the same simulators, broker and witness, and takes its turn within each run. The cost is CPU
-per value that *arrived*; how many of the due ones did is printed beside it.
+Every participant has the same simulators, broker and witness, and takes its turn within each run.
+The cost is CPU per value that *arrived*; how many of the due ones did is printed beside it.
 """
 
 from __future__ import annotations
@@ -46,26 +47,36 @@ class Participant:
     idle: bool = True
 
 
-def _ours(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _ours(
+    shape: LoadShape, endpoints: list[str], port: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
     config = folder / "bench.yaml"
     config.write_text(yaml.safe_dump(shapes.site(shape, endpoints, port, folder), sort_keys=False))
     return rig.module("edge_agent", "run", config, "--log", "ERROR"), {}
 
 
-def _stock(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _stock(
+    shape: LoadShape, endpoints: list[str], port: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
     return _ours(shape, endpoints, port, folder)[0], {"EDGE_AGENT_STOCK": "1"}
 
 
-def _naive(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _naive(
+    shape: LoadShape, endpoints: list[str], port: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
     return rig.module("benchmarks.naive", port, shape.tags, shape.every, *endpoints), {}
 
 
-def _thingsboard(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _thingsboard(
+    shape: LoadShape, endpoints: list[str], port: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
     thingsboard.configure(shape, endpoints, port, folder / "config")
     return thingsboard.command(), thingsboard.environment(folder / "config")
 
 
-def _collectd(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _collectd(
+    shape: LoadShape, endpoints: list[str], port: int, folder: Path
+) -> tuple[list[str], dict[str, str]]:
     return collectd.configure(shape, endpoints, port, folder), {}
 
 
@@ -89,13 +100,19 @@ def run_once(who: Participant, shape: LoadShape, seconds: float) -> Run:
         log = stack.enter_context((folder / "out.log").open("w"))
         paths = {"PYTHONPATH": str(Path.cwd())} if who.name != THINGSBOARD else {}
         child = stack.enter_context(
-            rig.process(argv, stdout=log, stderr=log, cwd=folder, env={**os.environ, **more, **paths})
+            rig.process(
+                argv, stdout=log, stderr=log, cwd=folder, env={**os.environ, **more, **paths}
+            )
         )
         return _measure(child, witness, shape, seconds, folder / "out.log")
 
 
 def _measure(
-    child: subprocess.Popen[str], witness: rig.CounterProcess, shape: LoadShape, seconds: float, log: Path
+    child: subprocess.Popen[str],
+    witness: rig.CounterProcess,
+    shape: LoadShape,
+    seconds: float,
+    log: Path,
 ) -> Run:
     end = time.monotonic() + _FIRST_LIMIT_S
     while not witness.totals()["values"]:
@@ -108,18 +125,26 @@ def _measure(
     after, cpu, took = witness.totals(), rig.cpu_seconds(child.pid) - cpu, time.monotonic() - start
     values = after["values"] - before["values"]
     return {
-        "values_per_s": values / took, "expected_per_s": shape.load.values_per_s, "core_percent": 100 * cpu / took,
-        "us_per_value": 1e6 * cpu / values if values else None, "p50_ms": after["p50_ms"], "p99_ms": after["p99_ms"],
+        "values_per_s": values / took,
+        "expected_per_s": shape.load.values_per_s,
+        "core_percent": 100 * cpu / took,
+        "us_per_value": 1e6 * cpu / values if values else None,
+        "p50_ms": after["p50_ms"],
+        "p99_ms": after["p99_ms"],
         "rss_mb": rig.rss_mb(child.pid),
         "lost": f"{after['holes']} sequence numbers never came" if after["holes"] else "",
-    }  # fmt: skip
+    }
 
 
-def _compare(shape: LoadShape, who: list[Participant], runs: int, seconds: float) -> dict[str, list[Run]]:
+def _compare(
+    shape: LoadShape, who: list[Participant], runs: int, seconds: float
+) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {}
     for _ in range(runs):
         for participant in who:
-            if shape.protocol not in participant.protocols or (shape.group == "idle" and not participant.idle):
+            if shape.protocol not in participant.protocols or (
+                shape.group == "idle" and not participant.idle
+            ):
                 continue
             try:
                 found.setdefault(participant.name, []).append(run_once(participant, shape, seconds))
@@ -132,7 +157,9 @@ def main() -> None:
     """Run the comparison, print Markdown, keep the figures for `benchmarks.publish`."""
     parser = argparse.ArgumentParser(prog="./run bench-peers", description=__doc__)
     parser.add_argument("shape", nargs="*", help="part of a shape's name; default all")
-    parser.add_argument("--who", action="append", default=[], help="part of a participant's name; default all")
+    parser.add_argument(
+        "--who", action="append", default=[], help="part of a participant's name; default all"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--publish", action="store_true", help="write the figures kept into docs/")

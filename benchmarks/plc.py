@@ -1,8 +1,8 @@
 """A Modbus TCP server that answers from canned bytes, so that it is never the limit.
 
-Every reply carries registers from a block of random bytes at an offset that moves with each request, so every
-value changes with every read. `python -m benchmarks.plc COUNT DELAY_MS` prints the ports it listens on, then the
-totals for each line of stdin; it ends when stdin closes.
+Every reply carries registers from a block of random bytes at an offset that moves with each
+request, so every value changes with every read. `python -m benchmarks.plc COUNT DELAY_MS` prints
+the ports it listens on, then the totals for each line of stdin; it ends when stdin closes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Plc(asyncio.Protocol):
         while len(buffer) >= 12:
             tid, protocol, _, unit, function, _, count = _HEADER.unpack_from(buffer)
             if protocol or function not in (3, 4) or not 1 <= count <= _MOST_REGISTERS:
-                # Told, and no figure comes of it: either the agent is broken or somebody else talks to this port.
+                # Told, and no figure comes of it: either the agent is broken or somebody else talks
+                # to this port.
                 totals["malformed"] = buffer[:32].hex()
                 self._transport.abort()
                 return
@@ -50,12 +51,15 @@ class Plc(asyncio.Protocol):
             start = 4 * self._turn
             size = 2 * count
             replies.append(
-                struct.pack(">HHHBBB", tid, 0, 3 + size, unit, function, size) + _BLOCK[start : start + size]
+                struct.pack(">HHHBBB", tid, 0, 3 + size, unit, function, size)
+                + _BLOCK[start : start + size]
             )
         self._buffer = buffer
         totals["requests"] = int(totals["requests"]) + len(replies)
         if replies and self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, b"".join(replies))
+            asyncio.get_running_loop().call_later(
+                self._delay, self._transport.write, b"".join(replies)
+            )
         elif replies:
             self._transport.write(b"".join(replies))
 

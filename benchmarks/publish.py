@@ -1,4 +1,5 @@
-"""The figures kept in `.bench/results`, written into `docs/benchmarks.md` and the charts beside it."""
+"""The figures kept in `.bench/results`, written into `docs/benchmarks.md` and the charts beside
+it."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def _about(kept: Mapping[str, Any]) -> str:
         return ""
     counts = sorted({len(runs) for runs in kept["rows"].values()})
     runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{kept['machine']}; {kept['versions']}; {runs} run(s) of a shape, the last of {kept['seconds']:g} s."
+    return (
+        f"{kept['machine']}; {kept['versions']}; {runs} run(s) of a shape, the last of "
+        f"{kept['seconds']:g} s."
+    )
 
 
 def _shapes(group: str, rows: Mapping[str, Any]) -> str:
@@ -61,7 +65,9 @@ def _uvloop(plain: Mapping[str, Any], fast: Mapping[str, Any]) -> str:
     names = [shape.name for shape in shapes.SHAPES if shape.name in plain and shape.name in fast]
     if not names:
         return ""
-    lines = [f"| {name} | {results.cost(plain[name])} | {results.cost(fast[name])} |" for name in names]
+    lines = [
+        f"| {name} | {results.cost(plain[name])} | {results.cost(fast[name])} |" for name in names
+    ]
     return "\n".join(["| Shape | asyncio µs/value | uvloop µs/value |", "|---|---|---|", *lines])
 
 
@@ -114,7 +120,9 @@ def _bars(found: Mapping[str, Any]) -> dict[str, charts.Bar]:
         if cost is None:
             continue
         share = (results.median(runs, "values_per_s") or 0.0) / runs[0]["expected_per_s"]
-        words = f"{cost:.1f} µs" + (f", {cost / ours:.1f} x" if ours and name != peer_rows.OURS else "")
+        words = f"{cost:.1f} µs" + (
+            f", {cost / ours:.1f} x" if ours and name != peer_rows.OURS else ""
+        )
         bars[name] = (cost, words + (f", {100 * share:.0f} % arrived" if share < 0.97 else ""))
     return bars
 

@@ -1,4 +1,5 @@
-"""Figures of several runs: kept as JSON, summed up as median and spread, printed as Markdown rows."""
+"""Figures of several runs: kept as JSON, summed up as median and spread, printed as Markdown
+rows."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def machine() -> str:
     """One line on where and with what."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores {platform.machine()}, {memory:.0f} GiB, "
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores {platform.machine()}, {memory:.0f} "
+        "GiB, "
         f"{_system()}, Python {platform.python_version()}"
     )
 
@@ -41,8 +43,8 @@ def _system() -> str:
 
 
 def save(name: str, rows: Mapping[str, Any], **about: Any) -> None:
-    """Keep the runs of each row. Rows measured earlier stay if they are of the same day, machine and versions, which
-    the page says of all of them."""
+    """Keep the runs of each row. Rows measured earlier stay if they are of the same day, machine
+    and versions, which the page says of all of them."""
     path = FOLDER / f"{name}.json"
     before, same = load(name), {"machine": machine(), "versions": versions()}
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,10 @@ def spread(runs: Sequence[Run], key: str, digits: int = 1) -> str:
         return "-"
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    return (
+        f"{statistics.median(values):.{digits}f} "
+        f"({min(values):.{digits}f}-{max(values):.{digits}f})"
+    )
 
 
 def cost(runs: Sequence[Run]) -> str:

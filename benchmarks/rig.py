@@ -1,4 +1,5 @@
-"""Broker, devices, witness and the agent, each a process of its own; and what the agent's process cost."""
+"""Broker, devices, witness and the agent, each a process of its own; and what the agent's process
+cost."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _POLL_S, _QUIET_POLLS = 0.01, 3
 _JITTER_S = 0.1
 """How much later than due the last value of an interval may come without a cycle being missing."""
 _ALIGNED_S = 5.0
-"""Intervals are cut between the cycles of loads up to this period; what is slower is not measured per value."""
+"""Intervals are cut between the cycles of loads up to this period; what is slower is not measured
+per value."""
 
 
 def free_port() -> int:
@@ -32,7 +34,8 @@ def free_port() -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads so far, in ns resolution: the clock clock_getcpuclockid(3) names."""
+    """User and system time of all threads so far, in ns resolution: the clock
+    clock_getcpuclockid(3) names."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
@@ -53,7 +56,11 @@ def rss_mb(pid: int) -> float:
 def process(argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A child with pipes, ended by closing its stdin and SIGTERM."""
     child: subprocess.Popen[str] = subprocess.Popen(
-        list(argv), stdin=subprocess.PIPE, stdout=options.pop("stdout", subprocess.PIPE), text=True, **options
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=options.pop("stdout", subprocess.PIPE),
+        text=True,
+        **options,
     )
     try:
         yield child
@@ -86,8 +93,8 @@ def _mosquitto() -> str | None:
 def broker(folder: Path) -> Iterator[int]:
     """mosquitto where it is installed, else the nats-server of the wheel; its port.
 
-    mosquitto's own limit of 1000 queued messages is lifted: at 1000 messages a second it would drop what a subscriber
-    takes a second later.
+    mosquitto's own limit of 1000 queued messages is lifted: at 1000 messages a second it would drop
+    what a subscriber takes a second later.
     """
     port = free_port()
     found = _mosquitto()
@@ -102,7 +109,8 @@ def broker(folder: Path) -> Iterator[int]:
     else:
         conf = folder / "nats.conf"
         conf.write_text(
-            f'server_name: bench\nlisten: "127.0.0.1:{free_port()}"\njetstream {{ store_dir: "{folder}/js" }}\n'
+            f'server_name: bench\nlisten: "127.0.0.1:{free_port()}"\njetstream {{ store_dir: '
+            f'"{folder}/js" }}\n'
             f'mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 10000 }}\n'
         )
         argv = [str(Path(sys.executable).parent / "nats-server"), "-c", str(conf)]
@@ -189,7 +197,8 @@ def measure(
     load: ExpectedLoad,
     seconds: float,
 ) -> BenchFigure:
-    """CPU time of the agent's processes over `seconds`, per value that arrived at the broker's subscriber."""
+    """CPU time of the agent's processes over `seconds`, per value that arrived at the broker's
+    subscriber."""
     _first_cycle(agent, seen, load)
     time.sleep(load.settle_s)
     _after_arrival(seen, load.every)
@@ -203,10 +212,18 @@ def measure(
     cycles = load.devices * values / load.per_cycle
     requests = (served_after["requests"] - served["requests"]) / cycles if cycles >= 1 else None
     return BenchFigure(
-        values / took, load.values_per_s, 1e6 * cpu / values if values else None, 100 * cpu / took,
-        after["p50_ms"], after["p99_ms"], sum(map(rss_mb, members)), after["first"] - began, requests,
-        _lost(load, due, took, before, after, served_after), before["bad"],
-    )  # fmt: skip
+        values / took,
+        load.values_per_s,
+        1e6 * cpu / values if values else None,
+        100 * cpu / took,
+        after["p50_ms"],
+        after["p99_ms"],
+        sum(map(rss_mb, members)),
+        after["first"] - began,
+        requests,
+        _lost(load, due, took, before, after, served_after),
+        before["bad"],
+    )
 
 
 def _first_cycle(agent: subprocess.Popen[str], seen: CounterProcess, load: ExpectedLoad) -> None:
@@ -221,7 +238,8 @@ def _first_cycle(agent: subprocess.Popen[str], seen: CounterProcess, load: Expec
 def _after_arrival(seen: CounterProcess, every: float) -> None:
     """Wait until a burst of values has arrived and is over, so that an interval holds whole cycles.
 
-    Devices that are read at different moments have no such pause: then a cycle is waited for in vain, which is as good.
+    Devices that are read at different moments have no such pause: then a cycle is waited for in
+    vain, which is as good.
     """
     end = time.monotonic() + every
     if every > _ALIGNED_S:
@@ -234,9 +252,11 @@ def _after_arrival(seen: CounterProcess, every: float) -> None:
 
 
 def _whole_cycles(seen: CounterProcess, load: ExpectedLoad, before: float, seconds: float) -> float:
-    """Wait until the values of so many whole cycles have arrived, or should have long ago; the seconds of these cycles.
+    """Wait until the values of so many whole cycles have arrived, or should have long ago; the
+    seconds of these cycles.
 
-    The end is marked by values, not by the clock: a cycle that was missed shows as an interval too long by one cycle.
+    The end is marked by values, not by the clock: a cycle that was missed shows as an interval too
+    long by one cycle.
     """
     if load.every > _ALIGNED_S:
         time.sleep(seconds)
@@ -247,14 +267,22 @@ def _whole_cycles(seen: CounterProcess, load: ExpectedLoad, before: float, secon
     time.sleep(max(0.0, due - 0.2))
     while seen.totals()["values"] < before + cycles * load.per_cycle and time.monotonic() < end:
         time.sleep(_POLL_S)
-    time.sleep(_QUIET_POLLS * _POLL_S)  # as at the start: what the agent does after the last value belongs to it
+    time.sleep(
+        _QUIET_POLLS * _POLL_S
+    )  # as at the start: what the agent does after the last value belongs to it
     return due
 
 
 def _lost(
-    load: ExpectedLoad, due: float, took: float, before: dict[str, Any], after: dict[str, Any], served: dict[str, Any]
+    load: ExpectedLoad,
+    due: float,
+    took: float,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    served: dict[str, Any],
 ) -> str:
-    """What is missing, as far as it can be seen: holes, bad values, cycles too late, notifications that never came."""
+    """What is missing, as far as it can be seen: holes, bad values, cycles too late, notifications
+    that never came."""
     if after["holes"]:
         return f"{after['holes']} sequence numbers never came"
     if served.get("malformed"):

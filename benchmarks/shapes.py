@@ -34,10 +34,13 @@ class LoadShape:
     """Basic256Sha256, SignAndEncrypt."""
     server: Literal["canned", "asyncua"] = "canned"
     spread: int = 0
-    """OPC UA: 100 ns ticks between the source times of neighbouring variables; 0 = one time for all, as in a scan."""
+    """OPC UA: 100 ns ticks between the source times of neighbouring variables; 0 = one time for
+    all, as in a scan."""
     confirm: Literal["broker", "store"] = "broker"
-    """`store`: a store service (DuckDB) runs beside the agent, which keeps each entry until it is stored."""
-    """Processes of the agent; CPU and memory are those of all of them, the supervising one included."""
+    """`store`: a store service (DuckDB) runs beside the agent, which keeps each entry until it is
+    stored."""
+    """Processes of the agent; CPU and memory are those of all of them, the supervising one
+    included."""
     group: Literal["path", "scale", "idle"] = "path"
     bounds: Mapping[str, float] = field(default_factory=dict)
     """Field of a Figure -> the most it may be."""
@@ -53,7 +56,9 @@ def _cost(most: float, **others: float) -> dict[str, float]:
 
 def _opcua(name: str, tags: int, most: float, **options: Any) -> LoadShape:
     every = options.pop("every", 0.1)
-    return LoadShape(f"OPC UA {name}", 1, tags, every, protocol="opcua", bounds=_cost(most), **options)
+    return LoadShape(
+        f"OPC UA {name}", 1, tags, every, protocol="opcua", bounds=_cost(most), **options
+    )
 
 
 SHAPES = (
@@ -64,10 +69,19 @@ SHAPES = (
     LoadShape("Modbus 10 x 100 @ 100 ms", 10, 100, 0.1, bounds=_cost(3)),
     LoadShape("Modbus 100 x 100 @ 1 s", 100, 100, 1.0, bounds=_cost(3, p99_ms=20, start_s=3)),
     LoadShape("Modbus 100 x 100 @ 100 ms", 100, 100, 0.1, bounds=_cost(3, core_percent=35)),
-    LoadShape("Modbus 1 x 1000, one-register gaps @ 1 s", 1, 1000, 1.0, step=3, bounds={"requests_per_cycle": 24}),
+    LoadShape(
+        "Modbus 1 x 1000, one-register gaps @ 1 s",
+        1,
+        1000,
+        1.0,
+        step=3,
+        bounds={"requests_per_cycle": 24},
+    ),
     LoadShape("Modbus 1 x 1000 @ 1 s, PLC answers after 5 ms", 1, 1000, 1.0, delay_ms=5),
     LoadShape("Modbus 100 x 100 @ 1 s, confirm: store", 100, 100, 1.0, confirm="store"),
-    _opcua("1000 changing @ 1 s, subscription, asyncua's server", 1000, 20, every=1.0, server="asyncua"),
+    _opcua(
+        "1000 changing @ 1 s, subscription, asyncua's server", 1000, 20, every=1.0, server="asyncua"
+    ),
     _opcua("1000 changing @ 1 s, subscription", 1000, 20, every=1.0),
     _opcua("1000 changing @ 100 ms, subscription", 1000, 4),
     _opcua("5000 changing @ 100 ms, subscription", 5000, 4),
@@ -81,12 +95,21 @@ SHAPES = (
     _opcua("5000 changing @ 100 ms, subscription, SignAndEncrypt", 5000, 5, secure=True),
     _opcua("read 1000 @ 100 ms, SignAndEncrypt", 1000, 3, mode="read", secure=True),
     _opcua("read 5000 @ 100 ms, SignAndEncrypt", 5000, 3, mode="read", secure=True),
-    LoadShape("Modbus 1 tag @ 60 s", 1, 1, 60.0, group="idle", bounds={"core_percent": 0.5, "rss_mb": 60}),
+    LoadShape(
+        "Modbus 1 tag @ 60 s", 1, 1, 60.0, group="idle", bounds={"core_percent": 0.5, "rss_mb": 60}
+    ),
     LoadShape("Modbus 10 x 100 @ 1 s (1 000 tags)", 10, 100, 1.0, group="scale"),
     LoadShape("Modbus 30 x 100 @ 1 s (3 000 tags)", 30, 100, 1.0, group="scale"),
     LoadShape("Modbus 100 x 100 @ 1 s (10 000 tags)", 100, 100, 1.0, group="scale"),
     LoadShape("Modbus 300 x 100 @ 1 s (30 000 tags)", 300, 100, 1.0, group="scale"),
-    LoadShape("Modbus 1000 x 100 @ 1 s (100 000 tags)", 1000, 100, 1.0, group="scale", bounds={"rss_mb": 150}),
+    LoadShape(
+        "Modbus 1000 x 100 @ 1 s (100 000 tags)",
+        1000,
+        100,
+        1.0,
+        group="scale",
+        bounds={"rss_mb": 150},
+    ),
 )
 
 
@@ -120,7 +143,8 @@ def devices(shape: LoadShape) -> Iterator[Devices]:
         with rig.process(argv) as plc:
             assert plc.stdout is not None
             yield Devices(
-                rig.CounterProcess(plc), [f"tcp://127.0.0.1:{port}" for port in plc.stdout.readline().split()]
+                rig.CounterProcess(plc),
+                [f"tcp://127.0.0.1:{port}" for port in plc.stdout.readline().split()],
             )
         return
     port = rig.free_port()
@@ -146,22 +170,37 @@ def site(shape: LoadShape, endpoints: list[str], broker_port: int, folder: Path)
         "outbox": {"path": str(folder / "outbox")},
         "store": {"path": str(folder / "store.duckdb"), "quarantine": str(folder / "quarantine")},
         "templates": {"bench": template},
-        "devices": [{"id": f"dev-{n:04}", "template": "bench", key: at} for n, at in enumerate(endpoints)],
+        "devices": [
+            {"id": f"dev-{n:04}", "template": "bench", key: at} for n, at in enumerate(endpoints)
+        ],
     }
 
 
 def _modbus(shape: LoadShape) -> dict[str, Any]:
-    tags = {f"v{i}": {"address": f"holding/{i * shape.step}", "type": "float32"} for i in range(shape.tags)}
+    tags = {
+        f"v{i}": {"address": f"holding/{i * shape.step}", "type": "float32"}
+        for i in range(shape.tags)
+    }
     every = f"{round(shape.every * 1000)}ms"
-    return {"line": "bench", "connector": "modbus", "every": every, "pipeline": shape.pipeline, "tags": tags}
+    return {
+        "line": "bench",
+        "connector": "modbus",
+        "every": every,
+        "pipeline": shape.pipeline,
+        "tags": tags,
+    }
 
 
 def _opcua_device(shape: LoadShape) -> dict[str, Any]:
     period = round(shape.every * 1000)
     device: dict[str, Any] = {
-        "line": "bench", "connector": "opcua", "every": f"{period}ms", "mode": shape.mode, "publishing_ms": period,
+        "line": "bench",
+        "connector": "opcua",
+        "every": f"{period}ms",
+        "mode": shape.mode,
+        "publishing_ms": period,
         "tags": {f"v{i}": {"node": f"ns=2;s=v{i}", "type": "float"} for i in range(shape.tags)},
-    }  # fmt: skip
+    }
     if shape.secure:
         folder, server = identity()
         device["security"] = {

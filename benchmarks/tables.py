@@ -8,10 +8,14 @@ from benchmarks import ingest, results
 from benchmarks.results import Run
 
 HEAD = (
-    "| Shape | values/s | CPU µs/value | % of a core | requests/cycle | age p50 / p99 ms | RSS MB | first value s |",
+    "| Shape | values/s | CPU µs/value | % of a core | requests/cycle | age p50 / p99 ms | RSS "
+    "MB | first value s |",
     "|---|---|---|---|---|---|---|---|",
 )
-INGEST_HEAD = ("| Store service | values/s stored | CPU µs/value | % of a core | RSS MB |", "|---|---|---|---|---|")
+INGEST_HEAD = (
+    "| Store service | values/s stored | CPU µs/value | % of a core | RSS MB |",
+    "|---|---|---|---|---|",
+)
 
 
 def row(name: str, bounds: Mapping[str, float], runs: list[Run]) -> str:
@@ -26,10 +30,13 @@ def row(name: str, bounds: Mapping[str, float], runs: list[Run]) -> str:
 
     early = max(run.get("bad_at_start", 0) for run in runs)
     requests = results.median(runs, "requests_per_cycle")
-    ages = " / ".join(results.spread(runs, key, 1).partition(" ")[0] for key in ("p50_ms", "p99_ms"))
+    ages = " / ".join(
+        results.spread(runs, key, 1).partition(" ")[0] for key in ("p50_ms", "p99_ms")
+    )
     cells = [
         name,
-        f"{results.median(runs, 'values_per_s'):.0f}" + (f" ({early:.0f} bad at start)" if early else ""),
+        f"{results.median(runs, 'values_per_s'):.0f}"
+        + (f" ({early:.0f} bad at start)" if early else ""),
         cell("us_per_value", results.cost(runs)),
         cell("core_percent", results.spread(runs, "core_percent", 2)),
         cell("requests_per_cycle", f"{requests:.1f}" if requests else "-"),

@@ -1,10 +1,11 @@
 """An MQTT subscriber that counts what arrives, in a process of its own.
 
-`python -m benchmarks.witness PORT`: on each line read from stdin it prints one JSON line with the totals so far;
-the line `mark` begins a new interval for the ages. What arrived twice counts once; `holes` are sequence numbers that
-never came; ages are the arrival's wall clock minus the read's. It understands our documents, those of ThingsBoard
-gateways, of collectd, and of `benchmarks.naive`. To a ThingsBoard gateway it also answers for the server it expects:
-without the session's limits it sends nothing.
+`python -m benchmarks.witness PORT`: on each line read from stdin it prints one JSON line with the
+totals so far; the line `mark` begins a new interval for the ages. What arrived twice counts once;
+`holes` are sequence numbers that never came; ages are the arrival's wall clock minus the read's. It
+understands our documents, those of ThingsBoard gateways, of collectd, and of `benchmarks.naive`. To
+a ThingsBoard gateway it also answers for the server it expects: without the session's limits it
+sends nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ import orjson
 import paho.mqtt.client as mqtt
 
 _LIMITS_REQUEST = "v1/devices/me/rpc/request/"
-#: What a ThingsBoard server without rate limits answers to `getSessionLimits`; the two sizes are its defaults.
-_LIMITS = {"rateLimits": {}, "gatewayRateLimits": {}, "maxPayloadSize": 65536, "maxInflightMessages": 100}
+#: What a ThingsBoard server without rate limits answers to `getSessionLimits`; the two sizes are
+#: its defaults.
+_LIMITS = {
+    "rateLimits": {},
+    "gatewayRateLimits": {},
+    "maxPayloadSize": 65536,
+    "maxInflightMessages": 100,
+}
 
 
 class ArrivalCounts:
@@ -67,9 +74,14 @@ class ArrivalCounts:
     def totals(self) -> dict[str, float | None]:
         holes = sum(max(seen) - len(seen) for seen in self.seen.values())
         return {
-            "values": self.values, "messages": self.messages, "bad": self.bad, "first": self.first, "holes": holes,
-            "p50_ms": self._age(0.50), "p99_ms": self._age(0.99),
-        }  # fmt: skip
+            "values": self.values,
+            "messages": self.messages,
+            "bad": self.bad,
+            "first": self.first,
+            "holes": holes,
+            "p50_ms": self._age(0.50),
+            "p99_ms": self._age(0.99),
+        }
 
     def _age(self, share: float) -> float | None:
         ages = sorted(self.ages)
@@ -83,7 +95,9 @@ def main(port: int) -> None:
 
     def on_message(client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:
         if message.topic.startswith(_LIMITS_REQUEST):
-            client.publish(message.topic.replace("request", "response"), orjson.dumps(_LIMITS), qos=1)
+            client.publish(
+                message.topic.replace("request", "response"), orjson.dumps(_LIMITS), qos=1
+            )
             return
         if message.topic.startswith("collectd/"):
             counts.collectd(time.time_ns(), message.payload)
@@ -91,9 +105,13 @@ def main(port: int) -> None:
         takes[message.topic.partition("/")[0]](time.time_ns(), orjson.loads(message.payload))
 
     topics = [
-        "edge/+/+/+/+/+/data", "edge/+/+/+/+/+/health", "naive/#", "collectd/#", "v1/gateway/telemetry",
+        "edge/+/+/+/+/+/data",
+        "edge/+/+/+/+/+/health",
+        "naive/#",
+        "collectd/#",
+        "v1/gateway/telemetry",
         _LIMITS_REQUEST + "+",
-    ]  # fmt: skip
+    ]
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.on_message = on_message
     client.on_connect = lambda c, u, f, r, p: c.subscribe([(topic, 1) for topic in topics])

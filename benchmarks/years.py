@@ -1,7 +1,9 @@
-"""`./run bench marks|health|status`: what a store service costs after years, and with how many devices.
+"""`./run bench marks|health|status`: what a store service costs after years, and with how many
+devices.
 
-`marks`: CPU of a commit with so many streams known; `health`: the live rates of so many devices over 30 days, and bytes
-of health; `status`: CPU of one `status` and one `/metrics` with so many devices and a day. CPU seconds of this process.
+`marks`: CPU of a commit with so many streams known; `health`: the live rates of so many devices
+over 30 days, and bytes of health; `status`: CPU of one `status` and one `/metrics` with so many
+devices and a day. CPU seconds of this process.
 """
 
 from __future__ import annotations
@@ -49,11 +51,17 @@ def cpu(work: Callable[[], Any]) -> float:
 
 
 def marks(streams: int, commits: int = 60, alive: int = 200) -> None:
-    """Commits of `alive` streams each, beside `streams` that are over; median and mean CPU of one."""
+    """Commits of `alive` streams each, beside `streams` that are over; median and mean CPU of
+    one."""
     with tempfile.TemporaryDirectory() as folder:
         store = DuckDbStore(Path(folder) / "s.duckdb")
         over = [f"ipc-{place % 500:03}/0/{place:08x}" for place in range(streams)]
-        columns = {"stream": over, "first": [1] * streams, "last": [9000] * streams, "values": [90_000] * streams}
+        columns = {
+            "stream": over,
+            "first": [1] * streams,
+            "last": [9000] * streams,
+            "values": [90_000] * streams,
+        }
         append(store._connection.cursor(), "marks", columns)
         store.close()
         store = DuckDbStore(Path(folder) / "s.duckdb")
@@ -65,12 +73,16 @@ def marks(streams: int, commits: int = 60, alive: int = 200) -> None:
             taken = [StreamMark(f"live-{place:03}/0/1", commit + 1, 1) for place in range(alive)]
             batch = WriteBatch(Rows.of(chunks), NOW + commit * S, marks=taken)
             spent.append(1000 * cpu(lambda batch=batch: store.write(batch)))
-        print(f"| {streams:,} | {np.median(spent):.1f} | {np.mean(spent):.1f} | {max(spent):.1f} |", flush=True)
+        print(
+            f"| {streams:,} | {np.median(spent):.1f} | {np.mean(spent):.1f} | {max(spent):.1f} |",
+            flush=True,
+        )
         store.close()
 
 
 def rows(devices: int, start: int, end: int, seed: int = 1) -> Iterator[dict[str, Any]]:
-    """Health rows of an hour at a time, as columns: healthy devices, read on a grid with 1 ms of jitter."""
+    """Health rows of an hour at a time, as columns: healthy devices, read on a grid with 1 ms of
+    jitter."""
     random = np.random.default_rng(seed)
     offset = random.integers(0, S, devices)
     evidence = None
@@ -78,14 +90,18 @@ def rows(devices: int, start: int, end: int, seed: int = 1) -> Iterator[dict[str
     per_hour = 3600 // ROW_S
     for hour in range(start, end, HOUR):
         # One tick writes the rows of all devices; each was last read a little before.
-        tick = hour + (1 + np.arange(per_hour)) * ROW_S * S + random.integers(0, 3_000_000, per_hour)
+        tick = (
+            hour + (1 + np.arange(per_hour)) * ROW_S * S + random.integers(0, 3_000_000, per_hour)
+        )
         tick[-1] = min(int(tick[-1]), hour + HOUR)
         tick = tick[tick <= end]
         period = np.round(np.diff(tick, prepend=tick[0] - ROW_S * S) / S, 3)
         t = np.repeat(tick, devices)
         jitter = random.normal(0, 1e6, (len(tick), devices)).astype(np.int64)
         read = hour + ((1 + np.arange(len(tick))) * ROW_S * S)[:, None] - offset + jitter
-        covered = np.diff(read, axis=0, prepend=read[:1] - ROW_S * S if evidence is None else evidence)
+        covered = np.diff(
+            read, axis=0, prepend=read[:1] - ROW_S * S if evidence is None else evidence
+        )
         evidence = read[-1:]
         yield {
             "agent": np.full(len(t), "ipc-01", object), "device": np.tile(names, len(tick)), "t": t,
@@ -104,8 +120,15 @@ def opened(folder: Path, devices: int) -> DuckDbStore:
     """A store that has heard of so many devices."""
     store = DuckDbStore(folder / "s.duckdb", agent="ipc-01")
     for place in range(devices):
-        document = {"device": f"m-{place:04}", "agent": "ipc-01", "staleness": 5.0, "name": f"machine {place}"}
-        store.catalogue.born({"v": 1, **document, "connector": "modbus", "tags": {f"x{n}": {} for n in range(20)}})
+        document = {
+            "device": f"m-{place:04}",
+            "agent": "ipc-01",
+            "staleness": 5.0,
+            "name": f"machine {place}",
+        }
+        store.catalogue.born(
+            {"v": 1, **document, "connector": "modbus", "tags": {f"x{n}": {} for n in range(20)}}
+        )
     store.write(WriteBatch(Rows.empty(), NOW))
     store._looked_for_health = True
     return store
@@ -130,14 +153,20 @@ def repeated(store: DuckDbStore, days: int) -> None:
     for hour in hours:
         if hour != kept:
             query(MOVED, [hour, *[hour - kept] * 3, kept])
-            query("insert into health_minutes select ?, minutes from health_minutes where t = ?", [hour, kept])
+            query(
+                "insert into health_minutes select ?, minutes from health_minutes where t = ?",
+                [hour, kept],
+            )
             query("insert into health_kept values (?)", [hour])
     store._health.kept.update(hours)
 
 
 def say(store: DuckDbStore, devices: int, t: int, value: float) -> None:
     """One reading of each of the 20 tags of every device."""
-    sid = [store.catalogue.ids(f"m-{place:04}", tuple(f"x{n}" for n in range(20))) for place in range(devices)]
+    sid = [
+        store.catalogue.ids(f"m-{place:04}", tuple(f"x{n}" for n in range(20)))
+        for place in range(devices)
+    ]
     kind = np.full(20, FLOAT, np.uint8)
     store.write(WriteBatch(Rows.of([Chunk(each, t, np.full(20, value), kind) for each in sid]), t))
 
@@ -150,7 +179,8 @@ def site(folder: Path, devices: int) -> Any:
         "networked_declared,gateway_device,is_robot,schedule_id"
     )
     lines = [
-        f"E{place:04},机床{place},machining,Y,in_use,W,A,P10,cnc,Y,modbus_tcp,Y,m-{place:04},N,two-shift"
+        f"E{place:04},机"
+        f"床{place},machining,Y,in_use,W,A,P10,cnc,Y,modbus_tcp,Y,m-{place:04},N,two-shift"
         for place in range(devices)
     ]
     register.write_text("\n".join([columns, *lines]) + "\n")
@@ -158,7 +188,8 @@ def site(folder: Path, devices: int) -> Any:
     tags = "{" + ", ".join(f"x{n}: {{address: holding/{n}}}" for n in range(20)) + "}"
     config.write_text(
         f"agent: {{id: ipc-01, enterprise: e, site: s}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\n"
-        f"store: {{path: {folder / 's.duckdb'}}}\nregister: {{equipment: {register}, calendar: {CALENDAR}}}\n"
+        f"store: {{path: {folder / 's.duckdb'}}}\nregister: {{equipment: {register}, calendar: "
+        f"{CALENDAR}}}\n"
         f"devices:\n  - {{for: {{i: 0..{devices - 1}}}, id: 'm-{{i:04}}', connector: modbus,"
         f" url: 'tcp://127.0.0.1:1', tags: {tags}}}\n"
     )
@@ -166,7 +197,8 @@ def site(folder: Path, devices: int) -> Any:
 
 
 def health(devices: int, days: int) -> None:
-    """The live rates over 30 days: kept by hour, the running hour and the hour a day ago by their rows."""
+    """The live rates over 30 days: kept by hour, the running hour and the hour a day ago by their
+    rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = opened(folder, devices)
@@ -180,7 +212,10 @@ def health(devices: int, days: int) -> None:
         rates.compute(store, NOW)
         spent = min(cpu(lambda: rates.compute(store, NOW)) for _ in range(3))
         reading = min(cpu(lambda: store.live_facts(NOW - 30 * DAY, NOW)) for _ in range(3))
-        print(f"live rates of {devices} devices, {days} days: {spent:.2f} s CPU (reading 30 days {reading:.2f})")
+        print(
+            f"live rates of {devices} devices, {days} days: {spent:.2f} s CPU (reading 30 days "
+            f"{reading:.2f})"
+        )
         hour = cpu(lambda: store._health.read_hour(store._connection.cursor(), a_day_ago + HOUR))
         print(f"rolling one hour up: {hour:.2f} s CPU")
         store.close()
@@ -206,7 +241,8 @@ def later(content: HourContent, shift: int, random: np.random.Generator) -> Hour
 
 
 def size(devices: int, days: int) -> None:
-    """Bytes of health after so many days, and what that makes of 100 devices and 400 days; rows of one day apart."""
+    """Bytes of health after so many days, and what that makes of 100 devices and 400 days; rows of
+    one day apart."""
     random = np.random.default_rng(2)
     with tempfile.TemporaryDirectory() as name:
         store = opened(Path(name), devices)
@@ -228,7 +264,10 @@ def size(devices: int, days: int) -> None:
             store._health.raw_from = hour - (day - 1) * DAY
         store._connection.execute("checkpoint")
         a_day = (store.size() - before) / days / devices
-        print(f"rolled up: {a_day:,.0f} B a device and day; rows of a day: {rows_a_day:,.0f} B a device")
+        print(
+            f"rolled up: {a_day:,.0f} B a device and day; rows of a day: {rows_a_day:,.0f} B a "
+            "device"
+        )
         print(f"100 devices, 400 days: {400 * a_day * 100 / 1e9:.3f} GB + {RAW_DAYS:g} days of rows"
               f" {RAW_DAYS * rows_a_day * 100 / 1e9:.3f} GB")  # fmt: skip
         store.close()
@@ -258,19 +297,36 @@ def status(devices: int) -> None:
             members = SiteDevices.of(plant, store)
             document = asked(members) | {
                 "missing": missing.of_plant(store, members, NOW - DAY, NOW, ROW_S, recent=recent),
-                "ne107": {"number": 0, "notices": []}, "counters": {}, "broker_connected": True, "lag_s": 0.0,
-                "process": dict.fromkeys(("resident_bytes", "settled_bytes", "descriptors", "threads", "tasks"), 0),
-            }  # fmt: skip
+                "ne107": {"number": 0, "notices": []},
+                "counters": {},
+                "broker_connected": True,
+                "lag_s": 0.0,
+                "process": dict.fromkeys(
+                    ("resident_bytes", "settled_bytes", "descriptors", "threads", "tasks"), 0
+                ),
+            }
             return serve_metrics(document)
 
         start = cpu(lambda: list(recent.read_past(store, NOW)))
-        common = {"t": NOW + S, "covered_s": 5.0, "scheduled_s": 5.0, "values": 100, "good": 100, "bad": 0,
-                  "state": "online", "reason": "", "last_good_t": NOW}  # fmt: skip
+        common = {
+            "t": NOW + S,
+            "covered_s": 5.0,
+            "scheduled_s": 5.0,
+            "values": 100,
+            "good": 100,
+            "bad": 0,
+            "state": "online",
+            "reason": "",
+            "last_good_t": NOW,
+        }
         newest = [{"device": f"m-{place:04}", **common} for place in range(devices)]
         fed = cpu(lambda: recent.take(newest, NOW + S))
         asking, scraping = (min(cpu(work) for _ in range(3)) for work in (asked, scraped))
         print(f"{devices} devices, a day: status {asking:.3f} s, /metrics {scraping:.3f} s CPU")
-        print(f"the day read once at the start: {start:.1f} s; a row taken in: {1e6 * fed / devices:.1f} us")
+        print(
+            f"the day read once at the start: {start:.1f} s; a row taken in: "
+            f"{1e6 * fed / devices:.1f} us"
+        )
         store.close()
 
 

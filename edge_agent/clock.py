@@ -1,4 +1,5 @@
-"""The one clock of a process. `--speed N` makes every part of a demo live N times as fast, together.
+"""The one clock of a process. `--speed N` makes every part of a demo live N times as fast,
+together.
 
 Schedules and ages use `monotonic`, stamps use `time_ns`; a real sleep is `real(seconds)` long.
 Other processes get the same clock through the environment variable `EDGE_AGENT_CLOCK`.

@@ -1,7 +1,8 @@
-"""Numbers as people wrote them: the shortest decimal that reads back, and scaled integers without binary noise.
+"""Numbers as people wrote them: the shortest decimal that reads back, and scaled integers without
+binary noise.
 
-A single-precision 230.7 is 230.69999694824219 as a double, and 2307 x 0.1 is 230.70000000000002. Neither digit was
-measured, and every one of them costs bytes on the wire and on disk.
+A single-precision 230.7 is 230.69999694824219 as a double, and 2307 x 0.1 is 230.70000000000002.
+Neither digit was measured, and every one of them costs bytes on the wire and on disk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _SINGLE: Final = struct.Struct("f")
 
 
 _ALL_WHOLE: Final = 2.0**24
-"""From here on single precision has whole numbers only: they are kept to the last digit, as counters need it ..."""
+"""From here on single precision has whole numbers only: they are kept to the last digit, as
+counters need it ..."""
 _PLAIN: Final = 2.0**53
 """... up to here, where a double is no longer written out in full either."""
 _NORMAL: Final = 2.0**-126
@@ -34,9 +36,11 @@ _LARGEST: Final = 3.40282356e38
 
 
 def shortest_single(value: float) -> float:
-    """A single-precision number as the double of the shortest decimal that is still that single-precision number.
+    """A single-precision number as the double of the shortest decimal that is still that
+    single-precision number.
 
-    Whole numbers up to 2**53 stay as they are: the shortest decimal of 71687208 would be 71687210, and save nothing.
+    Whole numbers up to 2**53 stay as they are: the shortest decimal of 71687208 would be 71687210,
+    and save nothing.
     """
     if not isfinite(value) or _ALL_WHOLE <= abs(value) < _PLAIN:
         return value
@@ -60,7 +64,8 @@ def shortest_singles(values: Sequence[float]) -> list[float]:
         return [shortest_single(value) for value in values]
     import numpy as np  # see `prepare_singles`
 
-    # orjson writes single precision with the shortest decimal, and reads it as a double: both without a Python call.
+    # orjson writes single precision with the shortest decimal, and reads it as a double: both
+    # without a Python call.
     column = np.frombuffer(array("f", values), np.float32)
     found: list[Any] = orjson.loads(orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY))
     if column.max() < _ALL_WHOLE and column.min() > -_ALL_WHOLE:  # false where one is not a number
@@ -76,7 +81,8 @@ def _kept(value: float, short: float | None) -> float:
 def integer_scale(scale: float, offset: float) -> Callable[[int], float] | None:
     """`raw * scale + offset` of integers, rounded once: the double nearest to the exact decimal.
 
-    None where the scale is no decimal of a few places, and a product of doubles is all that can be had.
+    None where the scale is no decimal of a few places, and a product of doubles is all that can be
+    had.
     """
     ratio, shift = Decimal(repr(scale)), Decimal(repr(offset))
     if not (ratio.is_finite() and shift.is_finite()):

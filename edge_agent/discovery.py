@@ -1,7 +1,8 @@
-"""What a connector can find out about a device that nobody has configured yet, and the data in which it says so.
+"""What a connector can find out about a device that nobody has configured yet, and the data in
+which it says so.
 
-A plug-in that offers any of it has a `Discovery` (see `sdk.Plugin.discovery`). None of its functions writes to a
-device, and none asks an address that was not named.
+A plug-in that offers any of it has a `Discovery` (see `sdk.Plugin.discovery`). None of its
+functions writes to a device, and none asks an address that was not named.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class Decoding:
 
     type: str
     order: str
-    """The order of the bytes on the wire in the letters of `word_order`; empty where there is only one."""
+    """The order of the bytes on the wire in the letters of `word_order`; empty where there is only
+    one."""
     value: int | float | str | None
     """None where the registers are no value of this type."""
 
@@ -209,13 +211,15 @@ class DiscoveryTarget:
     """The path of a serial port."""
     secured: bool = False
     exclusive: bool = False
-    """Whether two that ask at the same time may disturb one another: a bus, a device with room for one connection."""
+    """Whether two that ask at the same time may disturb one another: a bus, a device with room for
+    one connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a connector offers before anything is configured. Each function raises DeviceError for a device that does
-    not answer, and ValueError, whose text is a sentence, for what it was asked wrongly."""
+    """What a connector offers before anything is configured. Each function raises DeviceError for a
+    device that does not answer, and ValueError, whose text is a sentence, for what it was asked
+    wrongly."""
 
     schemes: Sequence[str]
     """The schemes of its addresses (`tcp`, `opc.tcp`)."""
@@ -227,9 +231,12 @@ class Discovery:
     probe: Callable[[Any, ProbeWanted], Awaitable[Prober]] | None = None
     """The device's options; connected when it returns."""
     chance: Callable[[object, float, float], float] | None = None
-    """How likely a device of another kind makes a tag (`Tag.where`) read between two raw numbers: what such a reading
-    is worth as evidence. None: an address that is there says by itself what it is, as names do."""
+    """How likely a device of another kind makes a tag (`Tag.where`) read between two raw numbers:
+    what such a reading is worth as evidence. None: an address that is there says by itself what it
+    is, as names do."""
     has_units: bool = False
-    """Whether several devices share an address and are told apart by units, which a scan has to be given."""
+    """Whether several devices share an address and are told apart by units, which a scan has to be
+    given."""
     place: Callable[[object], tuple[str, float]] | None = None
-    """The run of addresses in which a tag is, and how likely a device of another kind has something there."""
+    """The run of addresses in which a tag is, and how likely a device of another kind has something
+    there."""

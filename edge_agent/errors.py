@@ -1,4 +1,5 @@
-"""Typed errors. Each states a fact and the next step, in Chinese and in English, and keeps the evidence."""
+"""Typed errors. Each states a fact and the next step, in Chinese and in English, and keeps the
+evidence."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ class RegisterError(FindingsError):
 
 
 class StoreError(EdgeAgentError):
-    """The store did not take a write. It may be repeated: nothing was acknowledged. `cause` says why."""
+    """The store did not take a write. It may be repeated: nothing was acknowledged. `cause` says
+    why."""
 
     def __init__(self, why: Cause | str) -> None:
         """`why` as a text: the store's own words, or the system's."""
@@ -62,19 +64,22 @@ class StoreError(EdgeAgentError):
 
 
 class PoisonError(EdgeAgentError):
-    """The store will never take this; repeating does not help. The entry belongs into quarantine."""
+    """The store will never take this; repeating does not help. The entry belongs into
+    quarantine."""
 
 
 class DeviceError(EdgeAgentError):
     """A device did not give what was asked. The polling loop alone decides what happens next.
 
-    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used again; `cause` is why,
-    in both languages, and what people are shown wherever they look.
+    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used
+    again; `cause` is why, in both languages, and what people are shown wherever they look.
     """
 
     def __init__(self, status: int, why: Cause | str, *, lost: bool = False) -> None:
         """`why` as one English text goes behind the Chinese sentence of the status."""
-        if not is_bad(status):  # a failure with a good or uncertain code would make nothing look like a value
+        if not is_bad(
+            status
+        ):  # a failure with a good or uncertain code would make nothing look like a value
             status = STATUS["BadCommunicationError"]
         name = status_name(status)
         if isinstance(why, str):
@@ -102,7 +107,8 @@ def newer_format(path: object, found: object, known: object) -> FindingsError:
         "format-newer",
         f"格式为 {found}，由更新的版本写成，本程序只认识到格式 {known}；内容未被改动。"
         "请安装写它的那个版本（或更新的版本）。",
-        f"This has format {found}, written by a newer version; this program knows up to format {known}. It was left as "
+        f"This has format {found}, written by a newer version; this program knows up to format "
+        f"{known}. It was left as "
         "it is: install the version that wrote it, or a later one.",
         str(path),
     )

@@ -1,8 +1,9 @@
 """Who a series belongs to: an agent of the site, and one of its devices.
 
-Two agents may use one device id and never share a series. A *key* names a device to everything above the stores: a
-device of the service's own agent by its id alone, every other as `agent:device`. What is stored names both in full, so
-a key may be short without ever meaning two things. People read *names*: the id alone where it is unique on the site.
+Two agents may use one device id and never share a series. A *key* names a device to everything
+above the stores: a device of the service's own agent by its id alone, every other as
+`agent:device`. What is stored names both in full, so a key may be short without ever meaning two
+things. People read *names*: the id alone where it is unique on the site.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 SEPARATOR = ":"
-"""Between agent and device. An agent's id has none, so a key or a written name splits at the first."""
+"""Between agent and device. An agent's id has none, so a key or a written name splits at the
+first."""
 
 
 def agent_of(stream: str) -> str:
@@ -43,7 +45,8 @@ class DeviceKeys:
         return agent not in self._plant
 
     def key(self, agent: str | None, device: str) -> str:
-        """The key of an agent's device; an agent that was never kept (None, empty) is the service's own."""
+        """The key of an agent's device; an agent that was never kept (None, empty) is the service's
+        own."""
         if (not agent or agent == self.own) and SEPARATOR not in device:
             return device
         return f"{agent or self.own}{SEPARATOR}{device}"
@@ -69,9 +72,11 @@ class DeviceKeys:
 class DeviceNames:
     """What people call the devices of a site, and which device they mean."""
 
-    def __init__(self, keys: DeviceKeys, known: Iterable[str], elsewhere: Iterable[str] = ()) -> None:
-        """`known`: the keys of all devices of the site. `elsewhere`: agents whose devices are not among them, and may
-        be called anything."""
+    def __init__(
+        self, keys: DeviceKeys, known: Iterable[str], elsewhere: Iterable[str] = ()
+    ) -> None:
+        """`known`: the keys of all devices of the site. `elsewhere`: agents whose devices are not
+        among them, and may be called anything."""
         self._keys = keys
         self.known = frozenset(known)
         self._elsewhere = frozenset(elsewhere)
@@ -95,7 +100,8 @@ class DeviceNames:
         return self._keys.full(key) if others else device
 
     def resolve(self, written: str) -> str | None:
-        """The key of what somebody wrote: `agent:device`, or an id alone, of the service's own agent if it has one.
+        """The key of what somebody wrote: `agent:device`, or an id alone, of the service's own
+        agent if it has one.
 
         None: nobody has such a device. Raises AmbiguousNameError.
         """

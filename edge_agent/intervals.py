@@ -1,4 +1,5 @@
-"""Sets of sequence numbers as sorted, disjoint, inclusive intervals: what was acknowledged, what the store has."""
+"""Sets of sequence numbers as sorted, disjoint, inclusive intervals: what was acknowledged, what
+the store has."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Iterable
 
 
 class IntervalSet:
-    """A set of integers that is cheap while its members come in runs: O(log n) in the number of runs.
+    """A set of integers that is cheap while its members come in runs: O(log n) in the number of
+    runs.
 
     Adjacent intervals are always merged, so two sets with equal members have equal `pairs()`.
     """
@@ -29,7 +31,11 @@ class IntervalSet:
         return bool(self._first)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, IntervalSet) and self._first == other._first and self._last == other._last
+        return (
+            isinstance(other, IntervalSet)
+            and self._first == other._first
+            and self._last == other._last
+        )
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -37,7 +43,8 @@ class IntervalSet:
         return f"IntervalSet({self.pairs()})"
 
     def add(self, first: int, last: int | None = None) -> None:
-        """Include `first..last` (inclusive; one number without `last`). Raises ValueError when last < first."""
+        """Include `first..last` (inclusive; one number without `last`). Raises ValueError when last
+        < first."""
         last = first if last is None else last
         if last < first:
             raise ValueError(f"empty interval {first}..{last}")
@@ -83,7 +90,9 @@ class IntervalSet:
 
     def missing(self, first: int, last: int) -> list[tuple[int, int]]:
         """The parts of `first..last` that are not in the set."""
-        if not self._last or first > self._last[-1]:  # the usual case: nothing is known of what is new
+        if (
+            not self._last or first > self._last[-1]
+        ):  # the usual case: nothing is known of what is new
             return [(first, last)] if first <= last else []
         found: list[tuple[int, int]] = []
         for a, b in self.within(first, last):

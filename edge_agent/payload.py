@@ -1,8 +1,8 @@
 """The JSON documents on the wire, as the agent writes them (version 1).
 
-A data document is spliced from three parts: a head compiled once per device and stream, the sequence number
-the outbox gives, and a tail made from a batch. Nothing here costs an object per value but the one dict that
-`orjson` wants.
+A data document is spliced from three parts: a head compiled once per device and stream, the
+sequence number the outbox gives, and a tail made from a batch. Nothing here costs an object per
+value but the one dict that `orjson` wants.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ def head(device: str, stream: str) -> bytes:
 
 
 def stamp(t: int) -> bytes:
-    """The read time twice: `ts` in milliseconds for people and tools, `t` in nanoseconds for the store."""
+    """The read time twice: `ts` in milliseconds for people and tools, `t` in nanoseconds for the
+    store."""
     return b',"ts":%d,"t":%d' % (t // 1_000_000, t)
 
 
 def data_tail(batch: Batch) -> bytes:
-    """Everything after the sequence number of a data document: stamps, values, and quality and source if any."""
+    """Everything after the sequence number of a data document: stamps, values, and quality and
+    source if any."""
     names = batch.table.names
     if batch.columns is not None:
         names = tuple([names[i] for i in batch.columns])
@@ -57,7 +59,8 @@ def data_tail(batch: Batch) -> bytes:
 
 
 def _without_nulls(values: dict[str, Value], quality: dict[str, str]) -> bytes:
-    """The values encoded, less those that would travel as null. No code but a bad one may stand for nothing."""
+    """The values encoded, less those that would travel as null. No code but a bad one may stand for
+    nothing."""
     for name, value in list(values.items()):
         if value is None:
             reason = "BadWaitingForInitialData"
@@ -80,7 +83,8 @@ def _is_number(value: Value) -> bool:
 def _source(batch: Batch, names: Sequence[str], source: Sequence[int | None]) -> bytes:
     """The device's own times in ms, of the tags that have one; nothing when none has."""
     first = source[0] if source else None
-    # The values of one scan share their time, mostly even as one object: counting it is cheap, dividing is not.
+    # The values of one scan share their time, mostly even as one object: counting it is cheap,
+    # dividing is not.
     if first is not None and source.count(first) == len(names):
         shared = first // 1_000_000
         if batch.columns is None:
@@ -91,7 +95,8 @@ def _source(batch: Batch, names: Sequence[str], source: Sequence[int | None]) ->
 
 
 def _around(tags: Sequence[Tag]) -> list[bytes]:
-    """What stands before, between and behind the numbers of an object with the names of these tags, all equal."""
+    """What stands before, between and behind the numbers of an object with the names of these tags,
+    all equal."""
     keys = [orjson.dumps(tag.name) for tag in tags]
     return [b"{%b:" % keys[0], *(b",%b:" % key for key in keys[1:]), b"}"]
 
@@ -103,7 +108,9 @@ def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:
 
 def tag_document(tag: Tag, every: float) -> dict[str, Any]:
     """One tag in a birth document; keys without meaning for it are left out."""
-    document: dict[str, Any] = {"every": every} if tag.kind == "any" else {"type": tag.kind, "every": every}
+    document: dict[str, Any] = (
+        {"every": every} if tag.kind == "any" else {"type": tag.kind, "every": every}
+    )
     if tag.unit:
         document["unit"] = tag.unit
     if tag.description:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:  # loaded by who uses it: the agent only counts
 
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-#: A heap per thread would keep free memory for itself while another thread asks the system for more.
+#: A heap per thread would keep free memory for itself while another thread asks the system for
+#: more.
 _ARENAS: Final = 2
-#: Blocks of this size or more (one of the database has 256 KiB) go back to the system when they are freed. Unless it is
-#: set, glibc raises the limit with each large block that is freed, and keeps such blocks from then on.
+#: Blocks of this size or more (one of the database has 256 KiB) go back to the system when they are
+#: freed. Unless it is set, glibc raises the limit with each large block that is freed, and keeps
+#: such blocks from then on.
 _OWN_PAGES: Final = 128 * 1024
 
 #: Where the hard limit is none at all: more than the kernel grants a process by default is refused.
@@ -30,7 +32,8 @@ _settled: int | None = None
 
 
 def process_usage() -> dict[str, Any]:
-    """Resident bytes now and after the last `release_free_memory`, descriptors, threads, tasks of the running event loop.
+    """Resident bytes now and after the last `release_free_memory`, descriptors, threads, tasks of
+    the running event loop.
 
     None where it cannot be told.
     """
@@ -38,7 +41,9 @@ def process_usage() -> dict[str, Any]:
     return {
         "resident_bytes": _resident(),
         "settled_bytes": _settled,
-        "descriptors": None if descriptors is None else descriptors - 1,  # without the one that lists them
+        "descriptors": None
+        if descriptors is None
+        else descriptors - 1,  # without the one that lists them
         "threads": _entries("task"),
         "tasks": len(asyncio.all_tasks()),
     }
@@ -46,7 +51,8 @@ def process_usage() -> dict[str, Any]:
 
 @functools.cache
 def own_version() -> str:
-    """The installed version; read once, since a process without a free descriptor cannot read it again."""
+    """The installed version; read once, since a process without a free descriptor cannot read it
+    again."""
     try:
         return version("shopfloor-edge-agent")
     except PackageNotFoundError:
@@ -70,7 +76,8 @@ def raise_descriptor_limit() -> int:
 
 
 def descriptors_left(reserve: int) -> int:
-    """Descriptors that device connections may take: what is free now less a reserve of at most a third of it."""
+    """Descriptors that device connections may take: what is free now less a reserve of at most a
+    third of it."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     free = limit - (_entries("fd") or 0)
     return max(1, free - min(reserve, free // 3))
@@ -100,14 +107,16 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def configure_heap() -> None:
-    """Set the heap up for years of work with a database; before any thread starts. Nothing without glibc."""
+    """Set the heap up for years of work with a database; before any thread starts. Nothing without
+    glibc."""
     if (libc := _glibc()) is not None:
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
         libc.mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
 
 
 def release_free_memory() -> None:
-    """Free cycles, return free pages to the system (not without glibc), and note what is left: if that grows, it leaks.
+    """Free cycles, return free pages to the system (not without glibc), and note what is left: if
+    that grows, it leaks.
 
     Some milliseconds.
     """

@@ -1,7 +1,8 @@
 """Every status code of OPC UA with its symbolic name.
 
-Facts only, from the OPC Foundation's `StatusCode.csv` (OPC 10000-6, Annex A.2). A code is 32 bits: the upper 16 are the
-code itself with its severity (bits 31 and 30: 00 good, 01 uncertain, 10 bad); the lower 16 are flags and not in here.
+Facts only, from the OPC Foundation's `StatusCode.csv` (OPC 10000-6, Annex A.2). A code is 32 bits:
+the upper 16 are the code itself with its severity (bits 31 and 30: 00 good, 01 uncertain, 10 bad);
+the lower 16 are flags and not in here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Where a message goes: `{prefix}/{enterprise}/{site}/{area}/{line}/{device}/data` and its siblings."""
+"""Where a message goes: `{prefix}/{enterprise}/{site}/{area}/{line}/{device}/data` and its
+siblings."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Topics:
         return f"{self.root}/agents/{agent}/watermark"
 
     def metric(self, metric: str) -> str:
-        """Retained result of one metric. A line's name is part of its id: `1#线` stands there as `1%23线`."""
+        """Retained result of one metric. A line's name is part of its id: `1#线` stands there as
+        `1%23线`."""
         return f"{self.root}/metrics/{''.join(map(_encodable, metric))}"
 
     def all(self, kind: str) -> str:
@@ -45,4 +47,6 @@ class Topics:
 
 def _encodable(character: str) -> str:
     """The character, or `%23` and the like for one that no topic can have."""
-    return quote(character, safe="") if character in "+#" or not character.isprintable() else character
+    return (
+        quote(character, safe="") if character in "+#" or not character.isprintable() else character
+    )

@@ -23,13 +23,20 @@ def verb(count: int, one: str, many: str) -> str:
 
 
 def command(*words: object) -> str:
-    """`edge-agent` with these words as a shell takes them: by the name that whoever reads it can type here."""
-    return " ".join([os.environ.get(COMMAND_VARIABLE) or "edge-agent", *(shlex.quote(str(word)) for word in words)])
+    """`edge-agent` with these words as a shell takes them: by the name that whoever reads it can
+    type here."""
+    return " ".join(
+        [
+            os.environ.get(COMMAND_VARIABLE) or "edge-agent",
+            *(shlex.quote(str(word)) for word in words),
+        ]
+    )
 
 
 #: A word as `shlex.quote` leaves it.
 _SHELL_WORD: Final = r"""(?:'[^']*'|"'"|[\w@%+=:,./~-])+"""
-#: How the commands begin that sentences name: this program however it was typed, and the few of the system.
+#: How the commands begin that sentences name: this program however it was typed, and the few of the
+#: system.
 _PROGRAM: Final = (
     r"(?:(?:'[^']*run'|[\w./~+-]*\brun) )?(?:[\w./~+-]*/)?\bedge-agent(?= )"
     r"|\binstall(?= -)|\bchmod(?= [augo0-7])|\bchown(?= )|\bsudo(?= )|\bsystemctl(?= )"
@@ -38,7 +45,8 @@ _COMMAND: Final = re.compile(rf"`[^`]*`|(?:{_PROGRAM})(?: {_SHELL_WORD})*", re.A
 
 
 def commands_in(text: str) -> Iterator[tuple[int, int]]:
-    """Where commands stand in a sentence, as (start, end), in order: what must be kept in one piece to be copied.
+    """Where commands stand in a sentence, as (start, end), in order: what must be kept in one piece
+    to be copied.
 
     What English sentences put between backticks counts as one, with them.
     """
@@ -59,7 +67,8 @@ _OF_A_FILE: Final = re.compile(
 def with_file(text: str, config: object) -> str:
     """A sentence whose commands name the configuration file, as they have to be typed.
 
-    Who makes a sentence does not always know from which file it was started, or where it will be read.
+    Who makes a sentence does not always know from which file it was started, or where it will be
+    read.
     """
     parts, at = [], 0
     for start, end in commands_in(text):

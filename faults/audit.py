@@ -48,7 +48,9 @@ class Witness:
     def add(self, stream: str, seq: int, payload: bytes) -> None:
         """Note something that was accepted before any agent ran."""
         with self.path.open("ab") as file:
-            file.write(b"%b %d %d %d %b\n" % (stream.encode(), seq, time.monotonic_ns(), seq, payload))
+            file.write(
+                b"%b %d %d %d %b\n" % (stream.encode(), seq, time.monotonic_ns(), seq, payload)
+            )
 
     def size(self) -> int:
         """How many notes there are."""
@@ -64,7 +66,9 @@ class Witness:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 stream, seq, at, durable, text = line.split(b" ", 4)
-                note = WitnessLine(stream.decode(), int(seq), int(at), int(durable), orjson.loads(text))
+                note = WitnessLine(
+                    stream.decode(), int(seq), int(at), int(durable), orjson.loads(text)
+                )
                 self.notes.append(note)
                 self._seen.setdefault(note.stream, IntervalSet()).add(note.seq)
                 self._at[note.stream, note.seq] = note.at
@@ -75,12 +79,15 @@ class Witness:
         return [note for note in reversed(self.read()) if note.at > monotonic * 1e9][::-1]
 
     def missing(self, marks: Mapping[str, Pairs], gaps: Mapping[str, Pairs], before: float) -> int:
-        """How many entries accepted before this moment (monotonic seconds) neither marks nor gaps cover."""
+        """How many entries accepted before this moment (monotonic seconds) neither marks nor gaps
+        cover."""
         self.read()
         lacking = 0
         for stream, seen in self._seen.items():
             have = IntervalSet((a, b) for known in (marks, gaps) for a, b in known.get(stream, ()))
-            gone = [n for pair in seen.pairs() for a, b in have.missing(*pair) for n in range(a, b + 1)]
+            gone = [
+                n for pair in seen.pairs() for a, b in have.missing(*pair) for n in range(a, b + 1)
+            ]
             lacking += sum(self._at[stream, seq] < before * 1e9 for seq in gone)
         return lacking
 
@@ -94,7 +101,8 @@ class Witness:
 
 @dataclass
 class Verdict:
-    """Entries are messages of the agent, values single tags of them. All of these but `accepted` should be 0."""
+    """Entries are messages of the agent, values single tags of them. All of these but `accepted`
+    should be 0."""
 
     accepted: int
     """Entries of data that count as promised."""
@@ -107,22 +115,32 @@ class Verdict:
     altered: int = 0
     """Values in the store that differ from what was accepted."""
     foreign: int = 0
-    """Values in the store that nobody ever accepted (entries the witness could not note before a kill excepted)."""
+    """Values in the store that nobody ever accepted (entries the witness could not note before a
+    kill excepted)."""
     holes: int = 0
-    """Numbers missing inside a stream, below its last one in the store, that no gap record names."""
+    """Numbers missing inside a stream, below its last one in the store, that no gap record
+    names."""
     backwards: int = 0
     """Neighbours in a device's sequence whose read times run backwards."""
 
     def figures(self) -> dict[str, int]:
         """For the table."""
-        return {"accepted": self.accepted, "lost": self.lost, "doubled": self.doubled, "altered": self.altered}
+        return {
+            "accepted": self.accepted,
+            "lost": self.lost,
+            "doubled": self.doubled,
+            "altered": self.altered,
+        }
 
 
 Key = tuple[str, str, int]
 
 
-def audit(witness: Witness, database: Path, *, durable_only: bool = False, since: int = 0) -> Verdict:
-    """Compare. `durable_only`: a power cut may take what was not yet synced, so only the rest counts as promised.
+def audit(
+    witness: Witness, database: Path, *, durable_only: bool = False, since: int = 0
+) -> Verdict:
+    """Compare. `durable_only`: a power cut may take what was not yet synced, so only the rest
+    counts as promised.
 
     `since` (ns): what the store has of the time before was there from the start.
     """
@@ -141,10 +159,14 @@ def audit(witness: Witness, database: Path, *, durable_only: bool = False, since
         lost = not all(key in stored for key in keys)
         verdict.lost += lost
         verdict.reported += lost and note.seq in gaps.get(note.stream, ())
-        verdict.altered += sum(key in stored and not _same(stored[key], values[key[1]]) for key in keys)
+        verdict.altered += sum(
+            key in stored and not _same(stored[key], values[key[1]]) for key in keys
+        )
     noted = {note.document["t"] for note in notes}
     ends = _ends(notes)
-    verdict.foreign = sum(key not in everything and key[2] in noted for key in stored) + _strays(stored, noted, ends)
+    verdict.foreign = sum(key not in everything and key[2] in noted for key in stored) + _strays(
+        stored, noted, ends
+    )
     verdict.holes = _holes(marks, gaps)
     verdict.backwards = _backwards(notes)
     return verdict
@@ -162,13 +184,18 @@ def _same(stored: Any, accepted: Any) -> bool:
 def _store(
     database: Path, since: int
 ) -> tuple[dict[Key, Any], Counter[Key], dict[str, IntervalSet], dict[str, IntervalSet]]:
-    """Good values by (device, tag, t), how often each is there, and the intervals of marks and gaps."""
+    """Good values by (device, tag, t), how often each is there, and the intervals of marks and
+    gaps."""
     with duckdb.connect(str(database), read_only=True) as connection:
         rows = connection.execute(
-            "select device, tag, t, num from samples join series using (sid) where num is not null and t >= ?", [since]
+            "select device, tag, t, num from samples join series using (sid) where num is not "
+            "null and t >= ?",
+            [since],
         ).fetchall()
         marks = _intervals(connection.execute("select stream, first, last from marks").fetchall())
-        gaps = _intervals(connection.execute("select stream, from_seq, to_seq from gaps").fetchall())
+        gaps = _intervals(
+            connection.execute("select stream, from_seq, to_seq from gaps").fetchall()
+        )
     counts: Counter[Key] = Counter((device, tag, t) for device, tag, t, _ in rows)
     return {(device, tag, t): num for device, tag, t, num in rows}, counts, marks, gaps
 
@@ -181,13 +208,19 @@ def _intervals(rows: Iterable[tuple[str, int, int]]) -> dict[str, IntervalSet]:
 
 
 def _ends(notes: Iterable[WitnessLine]) -> Counter[str]:
-    """How many lives (streams) each device was read in: at the end of each, one entry may be without its note."""
-    return Counter(device for device, _ in {(note.document["device"], note.stream) for note in notes})
+    """How many lives (streams) each device was read in: at the end of each, one entry may be
+    without its note."""
+    return Counter(
+        device for device, _ in {(note.document["device"], note.stream) for note in notes}
+    )
 
 
 def _strays(stored: Mapping[Key, Any], noted: set[int], lives: Counter[str]) -> int:
-    """Reads in the store that have no note, beyond the one per life that a kill may have left without."""
-    reads = Counter(device for device, t in {(device, t) for device, _, t in stored} if t not in noted)
+    """Reads in the store that have no note, beyond the one per life that a kill may have left
+    without."""
+    reads = Counter(
+        device for device, t in {(device, t) for device, _, t in stored} if t not in noted
+    )
     return sum(max(0, count - lives[device]) for device, count in reads.items())
 
 

@@ -39,7 +39,8 @@ class Broker:
         self.stop(signal.SIGKILL)
 
     def forget(self) -> None:
-        """kill -9, and its files are gone: sessions, retained documents, everything it had acknowledged."""
+        """kill -9, and its files are gone: sessions, retained documents, everything it had
+        acknowledged."""
         self.kill()
         shutil.rmtree(self._folder)
 
@@ -58,6 +59,9 @@ class Broker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()

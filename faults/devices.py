@@ -1,4 +1,5 @@
-"""F15, F16, F17, F18, F20: devices that flap, keep silent, answer nonsense, or hang on a noisy line."""
+"""F15, F16, F17, F18, F20: devices that flap, keep silent, answer nonsense, or hang on a noisy
+line."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ from faults.rig import ROOT, RigSite, plc_device, plcs, wait_for
 def flapping(times: int, folder: Path) -> FaultResult:
     """F15: a device goes and comes `times` times; one change of state each, and nothing grows."""
     result = FaultResult(times)
-    with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker, proxy(ports[0]) as plug:
+    with (
+        plcs(folder, 2) as (_, ports),
+        Broker(folder / "broker") as broker,
+        proxy(ports[0]) as plug,
+    ):
         listed = [plc_device(0, plug.port, "100ms"), plc_device(1, ports[1], "100ms")]
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
@@ -43,8 +48,11 @@ def flapping(times: int, folder: Path) -> FaultResult:
                 if turn in (times // 5, times - 1):
                     sizes.append((agent.fds(), agent.rss_kb()))
             site.finish(agent, service)
-            moves = [n.document["transition"] for n in site.witness.read() if "transition" in n.document
-                     and n.document["device"] == "plc-00"]  # fmt: skip
+            moves = [
+                n.document["transition"]
+                for n in site.witness.read()
+                if "transition" in n.document and n.document["device"] == "plc-00"
+            ]
             verdict = audit(site.witness, site.database)
     away = sum(move["to"] == "offline" for move in moves)
     (fds, rss), (fds_end, rss_end) = sizes[0], sizes[-1]
@@ -74,7 +82,9 @@ def one_silent(times: int, folder: Path) -> FaultResult:
         listed = [plc_device(n, port, "200ms") for n, port in enumerate([*ports, mute])]
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
-            wait_for(lambda: _state(site, "plc-49") == "offline", 30, "the silent one to be offline")
+            wait_for(
+                lambda: _state(site, "plc-49") == "offline", 30, "the silent one to be offline"
+            )
             begin = time.monotonic()
             time.sleep(times)  # how long it is measured, not a wait for anything
             notes = [n for n in site.witness.after(begin) if n.is_data]
@@ -93,7 +103,10 @@ def one_silent(times: int, folder: Path) -> FaultResult:
     result.figures |= verdict.figures() | {"healthy devices heard": len(spoken & healthy)}
     fewest = min((len(periods.get(device, ())) for device in healthy), default=0)
     result.figures["fewest readings of one, of"] = f"{fewest}/{5 * times}"
-    result.must(spoken == healthy, f"heard {len(spoken)} devices, the silent one among them: {'plc-49' in spoken}")
+    result.must(
+        spoken == healthy,
+        f"heard {len(spoken)} devices, the silent one among them: {'plc-49' in spoken}",
+    )
     result.must(verdict.lost + verdict.doubled + verdict.altered == 0, str(verdict))
     p99 = statistics.quantiles(jitter, n=100)[98] if len(jitter) > 1 else 9.9
     result.figures["median jitter %"] = round(100 * jitter[len(jitter) // 2], 1)
@@ -108,7 +121,10 @@ def _suite(times: int, what: str, *arguments: str) -> FaultResult:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     passed = re.search(r"(\d+) passed", done.stdout)
     result.figures[what] = int(passed[1]) if passed else 0
-    result.must(done.returncode == 0, done.stdout.strip().splitlines()[-1] if done.stdout else "no tests ran")
+    result.must(
+        done.returncode == 0,
+        done.stdout.strip().splitlines()[-1] if done.stdout else "no tests ran",
+    )
     return result
 
 
@@ -119,17 +135,21 @@ def malformed_modbus(times: int, folder: Path) -> FaultResult:
 
 def malformed_opcua(times: int, folder: Path) -> FaultResult:
     """F18: the answers of tests/integration/test_opcua_outages.py."""
-    return _suite(times, "cases right", "tests/integration/test_opcua_outages.py", "-k", "hostile or protocol")
+    return _suite(
+        times, "cases right", "tests/integration/test_opcua_outages.py", "-k", "hostile or protocol"
+    )
 
 
 def store_answers(times: int, folder: Path) -> FaultResult:
-    """F21: 4xx, 5xx, resets and slow answers, and a poisoned line that must not block its neighbours."""
+    """F21: 4xx, 5xx, resets and slow answers, and a poisoned line that must not block its
+    neighbours."""
     files = ["tests/integration/test_store_http_faults.py", "tests/integration/test_ingest_mqtt.py"]
     return _suite(times, "cases right", *files, "-k", "poison or repeated or asked_once or outage")
 
 
 class PseudoTerminalBus:
-    """A serial line between two pseudo terminals that can be noisy, and unplugged at the master's side."""
+    """A serial line between two pseudo terminals that can be noisy, and unplugged at the master's
+    side."""
 
     def __init__(self, slave: str, link: Path) -> None:
         self.noise = 0.0
@@ -182,7 +202,11 @@ class PseudoTerminalBus:
         try:
             data = os.read(end, 4096)
             if other >= 0:
-                dirt = self._chance.randbytes(self._chance.randint(1, 8)) if self._chance.random() < self.noise else b""
+                dirt = (
+                    self._chance.randbytes(self._chance.randint(1, 8))
+                    if self._chance.random() < self.noise
+                    else b""
+                )
                 os.write(other, dirt + data)
         except OSError:
             self._stop.wait(0.005)  # nobody has the other end open: nothing passes
@@ -193,16 +217,35 @@ def serial_line(times: int, folder: Path) -> FaultResult:
     import json
 
     result, back = FaultResult(times), []
-    tags = {f"v{i}": {"object": "holding", "address": 2 * i, "type": "float32", "word_order": "ABCD"} for i in range(4)}
-    spec = {"speed": 1.0, "seed": 1, "epoch_ns": time.time_ns(), "devices": [{
-        "id": "rtu-01", "behaviour": "generic", "line": "L1", "host": "127.0.0.1", "port": 0, "protocol": "modbus",
-        "transport": "rtu", "unit": 1, "tags": {n: t | {"kind": "float", "range": [0, 100]} for n, t in tags.items()},
-    }]}  # fmt: skip
+    tags = {
+        f"v{i}": {"object": "holding", "address": 2 * i, "type": "float32", "word_order": "ABCD"}
+        for i in range(4)
+    }
+    spec = {
+        "speed": 1.0,
+        "seed": 1,
+        "epoch_ns": time.time_ns(),
+        "devices": [
+            {
+                "id": "rtu-01",
+                "behaviour": "generic",
+                "line": "L1",
+                "host": "127.0.0.1",
+                "port": 0,
+                "protocol": "modbus",
+                "transport": "rtu",
+                "unit": 1,
+                "tags": {n: t | {"kind": "float", "range": [0, 100]} for n, t in tags.items()},
+            }
+        ],
+    }
     (folder / "spec.json").write_text(json.dumps(spec))
     with Broker(folder / "broker") as broker, contextlib.ExitStack() as stack:
         argv = [sys.executable, "-m", "simulators", str(folder / "spec.json")]
         simulator = stack.enter_context(
-            subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
         )
         stack.callback(simulator.terminate)
         assert simulator.stdout is not None
@@ -210,10 +253,18 @@ def serial_line(times: int, folder: Path) -> FaultResult:
         bus = PseudoTerminalBus(endpoint.removeprefix("rtu://"), folder / "tty")
         stack.callback(bus.close)
         device = {
-            "id": "rtu-01", "line": "L1", "connector": "modbus", "url": f"rtu://{folder}/tty?baudrate=115200",
-            "unit": 1, "every": "100ms", "timeout": "300ms",
-            "tags": {name: {"address": f"holding/{t['address']}", "type": "float32"} for name, t in tags.items()},
-        }  # fmt: skip
+            "id": "rtu-01",
+            "line": "L1",
+            "connector": "modbus",
+            "url": f"rtu://{folder}/tty?baudrate=115200",
+            "unit": 1,
+            "every": "100ms",
+            "timeout": "300ms",
+            "tags": {
+                name: {"address": f"holding/{t['address']}", "type": "float32"}
+                for name, t in tags.items()
+            },
+        }
         with RigSite(folder, broker.port, [device], folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             _online(site, "rtu-01")

@@ -22,10 +22,14 @@ _BALLAST = "ballast"
 
 
 def full_disk(times: int, folder: Path) -> FaultResult:
-    """F5: the outbox's disk is full for a while, with the broker away, again and again; the agent stays alive."""
+    """F5: the outbox's disk is full for a while, with the broker away, again and again; the agent
+    stays alive."""
     result, pids = FaultResult(times), set()
     recovered: list[float] = []
-    with small_disk(folder, 4096) as small, _Plant(folder, small / "outbox") as (site, broker, service):
+    with (
+        small_disk(folder, 4096) as small,
+        _Plant(folder, small / "outbox") as (site, broker, service),
+    ):
         agent = site.agent_up()
         for _ in range(times):
             _fill(small / _BALLAST)
@@ -44,7 +48,10 @@ def full_disk(times: int, folder: Path) -> FaultResult:
     result.figures["times the disk refused"] = said.count("outbox-disk-refuses")
     result.within("recovered after s, worst", max(recovered), 5)
     result.must(pids == {agent.pid}, "the agent ended")
-    result.must(verdict.lost == verdict.reported, f"{verdict.lost - verdict.reported} lost without a gap record")
+    result.must(
+        verdict.lost == verdict.reported,
+        f"{verdict.lost - verdict.reported} lost without a gap record",
+    )
     result.must(verdict.lost == 0, f"{verdict.lost} lost although memory had room for them")
     result.must(verdict.doubled + verdict.altered + verdict.foreign == 0, f"{verdict}")
     return result
@@ -55,9 +62,12 @@ def _wait_said(child: RigProcess, word: str, before: int) -> float:
 
 
 class _Plant:
-    """A site whose broker is away. It was there once, so it knows the service's session and keeps what comes for it."""
+    """A site whose broker is away. It was there once, so it knows the service's session and keeps
+    what comes for it."""
 
-    def __init__(self, folder: Path, outbox: Path, max_bytes: int = 50_000_000, tags: int = 5) -> None:
+    def __init__(
+        self, folder: Path, outbox: Path, max_bytes: int = 50_000_000, tags: int = 5
+    ) -> None:
         self._folder, self._outbox, self._tags = folder, outbox, tags
         self._changes = {"outbox": {"max_bytes": max_bytes}}
 
@@ -90,7 +100,8 @@ def _fill(path: Path) -> None:
 
 
 def full_disk_beyond_memory(times: int, folder: Path) -> FaultResult:
-    """F5: the disk is full for longer than memory lasts: what is lost is counted to the entry, the rest arrives."""
+    """F5: the disk is full for longer than memory lasts: what is lost is counted to the entry, the
+    rest arrives."""
     result = FaultResult(times)
     lost = counted = kept = 0
     for turn in range(times):
@@ -119,7 +130,8 @@ def full_disk_beyond_memory(times: int, folder: Path) -> FaultResult:
 
 
 def at_its_bound(times: int, folder: Path) -> FaultResult:
-    """F8: the broker is away until the outbox is full; the oldest go, counted, and the gap reaches the store."""
+    """F8: the broker is away until the outbox is full; the oldest go, counted, and the gap reaches
+    the store."""
     result, share = FaultResult(times), 0.0
     bound = 1_000_000
     site_plant = _Plant(folder, folder / "outbox", bound, 40)
@@ -131,7 +143,9 @@ def at_its_bound(times: int, folder: Path) -> FaultResult:
                 time.sleep(0.2)  # poll interval: until the oldest had to go
             agent.stop()
         broker.start()
-        site.changes["outbox"]["max_bytes"] = 50 * bound  # room for what comes while the backlog goes
+        site.changes["outbox"]["max_bytes"] = (
+            50 * bound
+        )  # room for what comes while the backlog goes
         agent = site.agent_up()
         site.finish(agent, service)
         verdict = audit(site.witness, site.database)
@@ -144,7 +158,10 @@ def at_its_bound(times: int, folder: Path) -> FaultResult:
     }
     result.figures["disk / bound"] = round(share, 3)
     result.must(verdict.lost > 0, "nothing had to go")
-    result.must(verdict.lost == verdict.reported, f"{verdict.lost - verdict.reported} lost without a gap record")
+    result.must(
+        verdict.lost == verdict.reported,
+        f"{verdict.lost - verdict.reported} lost without a gap record",
+    )
     result.must(named == real, f"gap records name {named} values, {real} are lost")
     result.must(share <= 1.0, f"the outbox took {share:.3f} of its bound")
     return result
@@ -172,7 +189,9 @@ def _lost_values(site: RigSite, notes: list) -> int:  # type: ignore[type-arg]
     import duckdb
 
     with duckdb.connect(str(site.database), read_only=True) as connection:
-        rows = connection.execute("select distinct device, t from samples join series using (sid)").fetchall()
+        rows = connection.execute(
+            "select distinct device, t from samples join series using (sid)"
+        ).fetchall()
     have = set(rows)
     return sum(
         len(note.document["values"])
@@ -185,7 +204,8 @@ Harm = Callable[[Path, random.Random], None]
 
 
 def corrupted(times: int, folder: Path) -> FaultResult:
-    """F7: 1..16 random bytes, a zero page, a truncation, a deleted file, `times` seeds each; then every offset."""
+    """F7: 1..16 random bytes, a zero page, a truncation, a deleted file, `times` seeds each; then
+    every offset."""
     result = FaultResult(times)
     model = _Model(folder / "model")
     counts = {"undamaged lost": 0, "altered": 0, "unreported": 0, "delivered": 0, "damaged": 0}
@@ -224,7 +244,13 @@ class _Model:
 
 
 def _one(
-    model: _Model, case: Path, chance: random.Random, harm: Harm, counts: dict[str, int], *, last: bool = False
+    model: _Model,
+    case: Path,
+    chance: random.Random,
+    harm: Harm,
+    counts: dict[str, int],
+    *,
+    last: bool = False,
 ) -> None:
     shutil.rmtree(case, ignore_errors=True)
     shutil.copytree(model.folder, case)
@@ -234,14 +260,18 @@ def _one(
     original = victim.read_bytes()
     harm(victim, chance)
     after = victim.read_bytes() if victim.exists() else b""
-    damaged = {seq for seq, (start, end) in before.items() if after[start:end] != original[start:end]}
+    damaged = {
+        seq for seq, (start, end) in before.items() if after[start:end] != original[start:end]
+    }
     box = Outbox(case, agent="w", max_bytes=1_000_000, fsync_ms=1)
     box.attach()
     taken = {entry.seq: entry.payload for entry in iter(box.take_backlog, None)}
     gone = {n for gap in box.gaps() for n in range(gap.from_seq, gap.to_seq + 1)}
     box.close_now()
     everything = set(range(1, model.entries + 1))
-    counts["altered"] += sum(payload != writer.payload(model.stream, seq) for seq, payload in taken.items())
+    counts["altered"] += sum(
+        payload != writer.payload(model.stream, seq) for seq, payload in taken.items()
+    )
     counts["undamaged lost"] += len(everything - damaged - taken.keys())
     # at the end of what a kill left, a record cut short and one never written look the same
     tail = {n for n in everything if n > max(taken, default=0)}

@@ -19,13 +19,16 @@ from faults.subscriber import subscriber
 
 
 def agent_killed(times: int, folder: Path) -> FaultResult:
-    """F2: kill -9 of the agent between 0.1 and 0.7 s after it read something; it is started again at once."""
+    """F2: kill -9 of the agent between 0.1 and 0.7 s after it read something; it is started again
+    at once."""
     result, chance, restarts = FaultResult(times), random.Random(2), []
     with plant(folder) as (site, broker), subscriber(broker.port) as heard:
         service, agent = site.service_up(), site.agent_up()
         most, before = 0, 0
         for _ in range(times):
-            time.sleep(chance.uniform(0.1, 0.7))  # the random moment of the kill, not a wait for anything
+            time.sleep(
+                chance.uniform(0.1, 0.7)
+            )  # the random moment of the kill, not a wait for anything
             agent.kill()
             begin = time.monotonic()
             agent = site.agent_up()
@@ -45,7 +48,9 @@ def service_killed(times: int, folder: Path) -> FaultResult:
     with plant(folder, every="20ms") as (site, _):
         agent, service = site.agent_up(), site.service_up()
         for _ in range(times):
-            time.sleep(chance.uniform(0.0, 0.6))  # the random moment of the kill, not a wait for anything
+            time.sleep(
+                chance.uniform(0.0, 0.6)
+            )  # the random moment of the kill, not a wait for anything
             service.kill()
             service = site.service_up()
         site.finish(agent, service)
@@ -54,13 +59,16 @@ def service_killed(times: int, folder: Path) -> FaultResult:
 
 
 def both_killed(times: int, folder: Path) -> FaultResult:
-    """F2: kill -9 of agent, service and broker, whichever chance picks; the broker keeps its files."""
+    """F2: kill -9 of agent, service and broker, whichever chance picks; the broker keeps its
+    files."""
     result, chance = FaultResult(times), random.Random(4)
     with plant(folder) as (site, _), Broker(folder / "second") as broker:
         site.broker_port = broker.port
         agent, service = site.agent_up(), site.service_up()
         for _ in range(times):
-            time.sleep(chance.uniform(0.2, 1.0))  # the random moment of the kill, not a wait for anything
+            time.sleep(
+                chance.uniform(0.2, 1.0)
+            )  # the random moment of the kill, not a wait for anything
             match chance.choice(["agent", "service", "broker"]):
                 case "agent":
                     agent.kill()
@@ -77,12 +85,18 @@ def both_killed(times: int, folder: Path) -> FaultResult:
 
 
 def power_cut(times: int, folder: Path) -> FaultResult:
-    """F3: the agent's disk loses everything unsynced, and the agent with it; nobody repairs anything."""
+    """F3: the agent's disk loses everything unsynced, and the agent with it; nobody repairs
+    anything."""
     result, chance, opened = FaultResult(times), random.Random(5), 0
-    with disk(folder) as drive, plant(folder, outbox=drive.path / "outbox", every="20ms") as (site, _):
+    with (
+        disk(folder) as drive,
+        plant(folder, outbox=drive.path / "outbox", every="20ms") as (site, _),
+    ):
         service, agent = site.service_up(), site.agent_up()
         for _ in range(times):
-            time.sleep(chance.uniform(0.1, 0.8))  # the random moment of the cut, not a wait for anything
+            time.sleep(
+                chance.uniform(0.1, 0.8)
+            )  # the random moment of the cut, not a wait for anything
             agent.freeze()
             drive.cut()
             agent.kill()
@@ -99,20 +113,26 @@ def _judge(result: FaultResult, site: RigSite, *, durable_only: bool = False) ->
     verdict = audit(site.witness, site.database, durable_only=durable_only)
     result.figures |= verdict.figures()
     result.must(verdict.accepted > 0, "nothing was accepted")
-    result.must(verdict.lost == 0, f"{verdict.lost} of {verdict.accepted} accepted entries are not in the store")
+    result.must(
+        verdict.lost == 0,
+        f"{verdict.lost} of {verdict.accepted} accepted entries are not in the store",
+    )
     for name in ("doubled", "altered", "foreign", "holes", "backwards"):
         count = getattr(verdict, name)
         result.must(count == 0, f"{name}: {count}")
 
 
 def cut_amid_syncs(times: int, folder: Path) -> FaultResult:
-    """F4: the power goes while the outbox writes and syncs as fast as it can; read back after each cut."""
+    """F4: the power goes while the outbox writes and syncs as fast as it can; read back after each
+    cut."""
     result, chance = FaultResult(times), random.Random(6)
     tally = Tally()
     with disk(folder) as drive:
         for _ in range(times):
             box = drive.path / "outbox"
-            told = _write_until_cut(drive, box, chance.uniform(0.0, 0.15), folder, fsync_ms=0, freeze=False)
+            told = _write_until_cut(
+                drive, box, chance.uniform(0.0, 0.15), folder, fsync_ms=0, freeze=False
+            )
             drive.restore()
             tally.read(box, told)
     tally.judge(result)
@@ -126,7 +146,8 @@ class Tally:
         self.promised = self.lost = self.altered = self.holes = self.gaps = self.opened = 0
 
     def read(self, folder: Path, told: dict[str, tuple[int, int]]) -> None:
-        """Open the outbox, take everything, acknowledge it. `told`: stream -> (last, durable) as the writer said."""
+        """Open the outbox, take everything, acknowledge it. `told`: stream -> (last, durable) as
+        the writer said."""
         box = Outbox(folder, agent="w", max_bytes=50_000_000, fsync_ms=100)
         self.opened += 1
         found: dict[str, list[int]] = {}
@@ -165,17 +186,20 @@ def _write_until_cut(
     freeze: bool,
     env: dict[str, str] | None = None,
 ) -> dict[str, tuple[int, int]]:
-    """Let a writer run, cut the power, kill it: stream -> (last number, last durable number) it told before the cut.
+    """Let a writer run, cut the power, kill it: stream -> (last number, last durable number) it
+    told before the cut.
 
-    What it tells while the power goes counts for nothing: no program runs on without power, and a sync that is caught
-    by the shutdown of the file system may return as if it had succeeded.
+    What it tells while the power goes counts for nothing: no program runs on without power, and a
+    sync that is caught by the shutdown of the file system may return as if it had succeeded.
     """
     argv = module("faults.writer", box, 50_000_000, fsync_ms, 0.0005)
     notes = folder / f"writer-{time.monotonic_ns()}.txt"
     with notes.open("wb") as out:
         child = RigProcess(argv, folder / "writer.log", env, stdout=out, stderr=subprocess.STDOUT)
         try:
-            wait_for(lambda: notes.stat().st_size > 0 or not child.alive, 30, "the writer's first entry")
+            wait_for(
+                lambda: notes.stat().st_size > 0 or not child.alive, 30, "the writer's first entry"
+            )
             time.sleep(seconds)  # the random moment of the fault, not a wait for anything
             if freeze:
                 child.freeze()
@@ -197,14 +221,17 @@ def told_by(notes: Path) -> dict[str, tuple[int, int]]:
 
 
 def failing_syncs(times: int, folder: Path) -> FaultResult:
-    """F6: every second fdatasync fails without having written, then the power goes: nothing is promised wrongly."""
+    """F6: every second fdatasync fails without having written, then the power goes: nothing is
+    promised wrongly."""
     result, chance, tally = FaultResult(times), random.Random(7), Tally()
     shim = Shim(folder)
     with disk(folder) as drive:
         for _ in range(times):
             shim.set(failing_syncs_percent=50)
             box, seconds = drive.path / "outbox", chance.uniform(0.1, 0.6)
-            told = _write_until_cut(drive, box, seconds, folder, fsync_ms=5, freeze=True, env=shim.env)
+            told = _write_until_cut(
+                drive, box, seconds, folder, fsync_ms=5, freeze=True, env=shim.env
+            )
             drive.restore()
             tally.read(drive.path / "outbox", told)
     tally.judge(result)

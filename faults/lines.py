@@ -1,4 +1,5 @@
-"""F10 to F14: black holes, resets, loss, a slow line, latency. In a network namespace of the row's own."""
+"""F10 to F14: black holes, resets, loss, a slow line, latency. In a network namespace of the row's
+own."""
 
 from __future__ import annotations
 
@@ -22,22 +23,29 @@ from faults.subscriber import subscriber
 from tests.support.servers import influxdb1
 
 _KEEPALIVE = 2
-#: The devices' and the store's own time-outs: of the Modbus device as `plc_device` sets it, the others by default.
+#: The devices' and the store's own time-outs: of the Modbus device as `plc_device` sets it, the
+#: others by default.
 _TIMEOUT, _OPCUA_TIMEOUT, _STORE_TIMEOUT = 0.5, 4.0, 5.0
 
 
 @contextlib.contextmanager
 def _opcua(folder: Path) -> Iterator[tuple[int, Callable[..., dict[str, Any]]]]:
-    """A real OPC UA server with 20 variables that change every 100 ms, and its entry in the configuration."""
+    """A real OPC UA server with 20 variables that change every 100 ms, and its entry in the
+    configuration."""
     port = free_port()
     argv = module("benchmarks.opcua_server", port, 20, 100)
     child = RigProcess(argv, folder / "opcua.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def device(number: int, at: int = port) -> dict[str, Any]:
         return {
-            "id": f"ua-{number:02}", "line": "L1", "connector": "opcua", "endpoint": f"opc.tcp://127.0.0.1:{at}/bench",
-            "every": "100ms", "publishing_ms": 100, "tags": {f"v{i}": {"node": f"ns=2;s=v{i}"} for i in range(20)},
-        }  # fmt: skip
+            "id": f"ua-{number:02}",
+            "line": "L1",
+            "connector": "opcua",
+            "endpoint": f"opc.tcp://127.0.0.1:{at}/bench",
+            "every": "100ms",
+            "publishing_ms": 100,
+            "tags": {f"v{i}": {"node": f"ns=2;s=v{i}"} for i in range(20)},
+        }
 
     try:
         assert child.process.stdout is not None
@@ -49,15 +57,21 @@ def _opcua(folder: Path) -> Iterator[tuple[int, Callable[..., dict[str, Any]]]]:
 
 @contextlib.contextmanager
 def _site(folder: Path, **changes: dict[str, Any]) -> Iterator[tuple[RigSite, int, int, Broker]]:
-    """One Modbus device, one OPC UA device, broker, site: with the ports of PLC and OPC UA server."""
-    with plcs(folder, 1) as (_, ports), _opcua(folder) as (ua, device), Broker(folder / "broker") as broker:
+    """One Modbus device, one OPC UA device, broker, site: with the ports of PLC and OPC UA
+    server."""
+    with (
+        plcs(folder, 1) as (_, ports),
+        _opcua(folder) as (ua, device),
+        Broker(folder / "broker") as broker,
+    ):
         listed = [plc_device(0, ports[0]), device(1)]
         with RigSite(folder, broker.port, listed, folder / "outbox", changes) as site:
             yield site, ports[0], ua, broker
 
 
 def black_holes(times: int, folder: Path) -> FaultResult:
-    """F10: every packet to PLC, OPC UA server and broker vanishes for some seconds, one after the other."""
+    """F10: every packet to PLC, OPC UA server and broker vanishes for some seconds, one after the
+    other."""
     result = FaultResult(times)
     detect: dict[str, float] = {"PLC": 0, "OPC UA": 0, "broker": 0}
     recover = dict(detect)
@@ -72,11 +86,18 @@ def black_holes(times: int, folder: Path) -> FaultResult:
                     time.sleep(1)  # how much longer it lasts, not a wait for anything
                 recover[name] = max(recover[name], _transition(site, device, "online", 40))
             found, back = _broker_hole(site, agent, broker.port)
-            detect["broker"], recover["broker"] = max(detect["broker"], found), max(recover["broker"], back)
+            detect["broker"], recover["broker"] = (
+                max(detect["broker"], found),
+                max(recover["broker"], back),
+            )
         site.finish(agent, service)
         verdict = audit(site.witness, site.database)
     result.figures |= verdict.figures()
-    for name, limit in (("PLC", 2 * _TIMEOUT), ("OPC UA", 2 * _OPCUA_TIMEOUT), ("broker", 3 * _KEEPALIVE)):
+    for name, limit in (
+        ("PLC", 2 * _TIMEOUT),
+        ("OPC UA", 2 * _OPCUA_TIMEOUT),
+        ("broker", 3 * _KEEPALIVE),
+    ):
         result.within(f"{name} noticed s", detect[name], limit)
         result.within(f"{name} back s", recover[name], 2.0)
     _nothing_lost(result, verdict)
@@ -84,9 +105,11 @@ def black_holes(times: int, folder: Path) -> FaultResult:
 
 
 def _broker_hole(site: RigSite, agent: RigProcess, port: int) -> tuple[float, float]:
-    """Seconds until the agent says that the broker is away, and after the end until it acknowledges again.
+    """Seconds until the agent says that the broker is away, and after the end until it acknowledges
+    again.
 
-    By the agent's word: a subscriber of ours sits in the same black hole, and its own TCP waits seconds longer.
+    By the agent's word: a subscriber of ours sits in the same black hole, and its own TCP waits
+    seconds longer.
     """
     before, begin = agent.said().count("mqtt-unavailable"), time.monotonic()
     with network.black_hole(port):
@@ -105,7 +128,8 @@ def _acknowledged_since(site: Configuration, moment: float) -> bool:
 
 
 def store_black_hole(times: int, folder: Path) -> FaultResult:
-    """F10: every packet to the InfluxDB server vanishes; the service notices, holds back, and loses nothing."""
+    """F10: every packet to the InfluxDB server vanishes; the service notices, holds back, and loses
+    nothing."""
     result, noticed, back = FaultResult(times), 0.0, 0.0
     with influxdb1(folder / "influx") as server:
         store = {"kind": "influxdb1", "url": f"http://127.0.0.1:{server.port}", "bucket": "edge"}
@@ -157,7 +181,8 @@ def resets(times: int, folder: Path) -> FaultResult:
 
 
 def packet_loss(times: int, folder: Path) -> FaultResult:
-    """F12: 1, 5 and 20 % of the packets to PLC and broker vanish, each way, for `times` seconds each."""
+    """F12: 1, 5 and 20 % of the packets to PLC and broker vanish, each way, for `times` seconds
+    each."""
     result = FaultResult(times)
     with _site(folder) as (site, plc, _, broker):
         service, agent = site.service_up(), site.agent_up()
@@ -185,9 +210,14 @@ def _rate(site: RigSite, seconds: float) -> float:
 
 
 def slow_broker(times: int, folder: Path) -> FaultResult:
-    """F13: more is read than a line of 1 Mbit/s to the broker takes, for `times` seconds; then the line is free."""
+    """F13: more is read than a line of 1 Mbit/s to the broker takes, for `times` seconds; then the
+    line is free."""
     result = FaultResult(times)
-    with plcs(folder, 4) as (_, ports), Broker(folder / "broker") as broker, proxy(broker.port) as line:
+    with (
+        plcs(folder, 4) as (_, ports),
+        Broker(folder / "broker") as broker,
+        proxy(broker.port) as line,
+    ):
         listed = [plc_device(n, port, "20ms", 40) for n, port in enumerate(ports)]
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service = site.service_up()
@@ -200,7 +230,9 @@ def slow_broker(times: int, folder: Path) -> FaultResult:
             while time.monotonic() - begin < times:
                 time.sleep(0.5)  # the interval of this measurement
                 most = max(most, agent.rss_kb())
-            result.figures["left behind on disk kB"] = sum(p.stat().st_size for p in site.outbox.glob("*.seg")) // 1024
+            result.figures["left behind on disk kB"] = (
+                sum(p.stat().st_size for p in site.outbox.glob("*.seg")) // 1024
+            )
             line.bytes_per_s = 0
             healed = time.monotonic()
             site.settle(120)
@@ -214,15 +246,20 @@ def slow_broker(times: int, folder: Path) -> FaultResult:
 
 
 def latency(times: int, folder: Path) -> FaultResult:
-    """F14: 200 ms, and 2 s with jitter, to PLC, OPC UA server and broker, for `times` seconds each: no disconnect."""
+    """F14: 200 ms, and 2 s with jitter, to PLC, OPC UA server and broker, for `times` seconds each:
+    no disconnect."""
     result = FaultResult(times)
     with contextlib.ExitStack() as stack:
         _, ports = stack.enter_context(plcs(folder, 1))
         ua, device = stack.enter_context(_opcua(folder))
         broker = stack.enter_context(Broker(folder / "broker"))
-        plc, server, line = (stack.enter_context(proxy(port)) for port in (ports[0], ua, broker.port))
+        plc, server, line = (
+            stack.enter_context(proxy(port)) for port in (ports[0], ua, broker.port)
+        )
         listed = [plc_device(0, plc.port, timeout="6s"), device(1, server.port)]
-        with RigSite(folder, line.port, listed, folder / "outbox", {"mqtt": {"keepalive": 10}}) as site:
+        with RigSite(
+            folder, line.port, listed, folder / "outbox", {"mqtt": {"keepalive": 10}}
+        ) as site:
             service, agent = site.service_up(), site.agent_up()
             _online(site, "ua-01")
             for delay, jitter in ((0.2, 0.05), (2.0, 0.5)):
@@ -244,7 +281,11 @@ def latency(times: int, folder: Path) -> FaultResult:
 
 def _losses(agent: RigProcess, service: RigProcess) -> int:
     said = agent.said()
-    return said.count("connection-lost") + said.count("mqtt-unavailable") + service.said().count("broker-away")
+    return (
+        said.count("connection-lost")
+        + said.count("mqtt-unavailable")
+        + service.said().count("broker-away")
+    )
 
 
 def _online(site: RigSite, device: str) -> None:

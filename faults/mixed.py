@@ -13,7 +13,8 @@ from faults.rig import RigProcess, RigSite, plc_device, plcs, wait_for
 
 
 def reloaded(times: int, folder: Path) -> FaultResult:
-    """F23: SIGHUP with a faulty file, then with one device changed; the other devices must not notice."""
+    """F23: SIGHUP with a faulty file, then with one device changed; the other devices must not
+    notice."""
     result = FaultResult(times)
     with plcs(folder, 20) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port, "200ms") for n, port in enumerate(ports)]
@@ -34,7 +35,10 @@ def reloaded(times: int, folder: Path) -> FaultResult:
             verdict = audit(site.witness, site.database)
     missed = sum(n.document.get("overruns", 0) for n in notes)
     ended = sum("transition" in n.document for n in notes)
-    result.figures |= verdict.figures() | {"missed polls of the others": missed, "their changes of state": ended}
+    result.figures |= verdict.figures() | {
+        "missed polls of the others": missed,
+        "their changes of state": ended,
+    }
     result.must(ended == 0, f"{ended} changes of state of devices that were not touched")
     result.must(verdict.lost + verdict.doubled + verdict.altered == 0, str(verdict))
     if missed:

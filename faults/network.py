@@ -36,4 +36,6 @@ def resets(port: int) -> contextlib.AbstractContextManager[None]:
 
 def loss(port: int, share: float) -> contextlib.AbstractContextManager[None]:
     """This share of the packets vanishes, each way."""
-    return _filtered(port, "-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP")
+    return _filtered(
+        port, "-m", "statistic", "--mode", "random", "--probability", str(share), "-j", "DROP"
+    )

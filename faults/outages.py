@@ -18,7 +18,8 @@ _LIVE_S = 2.0
 
 
 def broker_stopped(times: int, folder: Path) -> FaultResult:
-    """F1: the broker is stopped and frozen in turn; a preloaded backlog of an earlier life drains beside live data."""
+    """F1: the broker is stopped and frozen in turn; a preloaded backlog of an earlier life drains
+    beside live data."""
     return _broker_away(times, folder, "mosquitto")
 
 
@@ -38,10 +39,14 @@ def _broker_away(times: int, folder: Path, kind: str) -> FaultResult:
             with subscriber(broker.port) as heard:
                 wait_for(lambda: _age(site) < _LIVE_S, 30, "live data beside the backlog")
                 fresh = [time.monotonic() - begin]
-                wait_for(lambda: _stored(site, backlog) >= 20_000, 120, "the backlog in the store", 0.2)
+                wait_for(
+                    lambda: _stored(site, backlog) >= 20_000, 120, "the backlog in the store", 0.2
+                )
                 result.figures["backlog, messages/s"] = round(20_000 / (time.monotonic() - begin))
                 for turn in range(times):
-                    away = (broker.freeze, broker.go_on) if turn % 2 else (broker.stop, broker.start)
+                    away = (
+                        (broker.freeze, broker.go_on) if turn % 2 else (broker.stop, broker.start)
+                    )
                     away[0]()
                     time.sleep(6)  # how long the broker is away, not a wait for anything
                     away[1]()
@@ -57,7 +62,8 @@ def _broker_away(times: int, folder: Path, kind: str) -> FaultResult:
 
 
 def _preload(site: RigSite, count: int) -> str:
-    """The outbox of an agent that could not send for hours: documents of a device that is not read any more."""
+    """The outbox of an agent that could not send for hours: documents of a device that is not read
+    any more."""
     box = Outbox(site.outbox, agent="ipc-01", max_bytes=50_000_000, fsync_ms=100)
     start = time.time_ns() - 36_000 * 10**9
     for seq in range(1, count + 1):
@@ -73,7 +79,12 @@ def _preload(site: RigSite, count: int) -> str:
 def _age(site: RigSite) -> float:
     """Seconds since the newest stored value of a living device was read."""
     latest = site.ask("latest") or {}
-    times = [newest["t"] for device, tags in latest.items() if device != "old-01" for newest in tags.values()]
+    times = [
+        newest["t"]
+        for device, tags in latest.items()
+        if device != "old-01"
+        for newest in tags.values()
+    ]
     return time.time() - max(times, default=0) / 1e9
 
 
@@ -83,7 +94,8 @@ def _stored(site: RigSite, stream: str) -> int:
 
 
 def broker_forgets(times: int, folder: Path) -> FaultResult:
-    """F1: the broker loses power and all its files, what it had acknowledged included (`confirm: store`)."""
+    """F1: the broker loses power and all its files, what it had acknowledged included (`confirm:
+    store`)."""
     result = FaultResult(times)
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port) for n, port in enumerate(ports)]
@@ -127,7 +139,8 @@ def service_away(times: int, folder: Path) -> FaultResult:
 
 
 def clock_jumps(times: int, folder: Path) -> FaultResult:
-    """F9: the wall clock jumps by +1 h, -2 h, to 1970, and back, under agent and service; started in 1970 too."""
+    """F9: the wall clock jumps by +1 h, -2 h, to 1970, and back, under agent and service; started
+    in 1970 too."""
     result, shim = FaultResult(times), Shim(folder)
     to_1970 = -int(time.time())
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker:
@@ -145,7 +158,9 @@ def clock_jumps(times: int, folder: Path) -> FaultResult:
             negative = _negative(site)
     result.figures |= verdict.figures() | {"jumps": 4 * times, "negative durations": negative}
     result.within("longest pause between readings s (period 0.1)", max(pauses), 0.5)
-    verdict.backwards = 0  # read times follow the wall clock, that is what it showed; the sequence is what orders
+    verdict.backwards = (
+        0  # read times follow the wall clock, that is what it showed; the sequence is what orders
+    )
     _nothing_wrong(result, verdict)
     result.must(negative == 0, f"{negative} negative durations in the health series")
     return result
@@ -165,7 +180,9 @@ def _pauses(site: RigSite) -> list[float]:
 def _negative(site: RigSite) -> int:
     keys = ("period_s", "scheduled_s", "covered_s", "latency_ms", "latency_max_ms")
     rows = [note.document for note in site.witness.read() if "due" in note.document]
-    return sum((row.get(key) or 0) < 0 for row in rows for key in keys)  # no request in the interval: no latency
+    return sum(
+        (row.get(key) or 0) < 0 for row in rows for key in keys
+    )  # no request in the interval: no latency
 
 
 def orderly_end(times: int, folder: Path) -> FaultResult:
@@ -176,7 +193,9 @@ def orderly_end(times: int, folder: Path) -> FaultResult:
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             for _ in range(times):
-                time.sleep(chance.uniform(0.2, 0.8))  # the random moment of the signal, not a wait for anything
+                time.sleep(
+                    chance.uniform(0.2, 0.8)
+                )  # the random moment of the signal, not a wait for anything
                 ends.append(_end(result, agent))
                 agent = site.agent_up()
                 ends.append(_end(result, service))
@@ -191,7 +210,9 @@ def orderly_end(times: int, folder: Path) -> FaultResult:
 
 def _end(result: FaultResult, child: RigProcess) -> float:
     seconds = child.stop()
-    result.must(child.process.returncode == 0, f"exit status {child.process.returncode} after SIGTERM")
+    result.must(
+        child.process.returncode == 0, f"exit status {child.process.returncode} after SIGTERM"
+    )
     return seconds
 
 

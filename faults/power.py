@@ -1,4 +1,5 @@
-"""Power cuts: an ext4 file system on a loop device that loses at once everything that was not synced."""
+"""Power cuts: an ext4 file system on a loop device that loses at once everything that was not
+synced."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class Disk:
 
     def _unmount(self) -> None:
         end = time.monotonic() + 10
-        while subprocess.run(["umount", self.path], stderr=subprocess.DEVNULL, check=False).returncode:
+        while subprocess.run(
+            ["umount", self.path], stderr=subprocess.DEVNULL, check=False
+        ).returncode:
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.path} stays busy")
             time.sleep(0.02)  # poll: the last process is still being cleaned up

@@ -1,4 +1,5 @@
-"""A TCP proxy in a thread of its own: it delays what passes, lets it through slowly, and can be away for a while."""
+"""A TCP proxy in a thread of its own: it delays what passes, lets it through slowly, and can be
+away for a while."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from tests.support.servers import free_port
 
 
 class Proxy:
-    """Listens on `port`, forwards to `target`. Each byte waits `delay` seconds, plus up to `jitter`, each way."""
+    """Listens on `port`, forwards to `target`. Each byte waits `delay` seconds, plus up to
+    `jitter`, each way."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()

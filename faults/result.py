@@ -10,7 +10,8 @@ from pathlib import Path
 
 @dataclass
 class FaultResult:
-    """The figures of one row. `broken`: a promise that does not depend on time; `late`: a time limit missed."""
+    """The figures of one row. `broken`: a promise that does not depend on time; `late`: a time
+    limit missed."""
 
     times: int
     figures: dict[str, float | int | str] = field(default_factory=dict)

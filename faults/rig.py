@@ -1,4 +1,5 @@
-"""The real programs of one site: simulated PLCs, broker, agent with its witness, store service; and how to end them."""
+"""The real programs of one site: simulated PLCs, broker, agent with its witness, store service; and
+how to end them."""
 
 from __future__ import annotations
 
@@ -32,12 +33,18 @@ def module(name: str, *arguments: object) -> list[str]:
 class RigProcess:
     """A process with a log, ended by its own handle."""
 
-    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, **pipes: Any) -> None:
+    def __init__(
+        self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, **pipes: Any
+    ) -> None:
         self.log = log
         self.started = time.monotonic()
         with log.open("ab") as out:
             self._start = out.tell()
-            options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out} | pipes
+            options: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": out,
+                "stderr": out,
+            } | pipes
             given = {**os.environ, "EDGE_AGENT_LOG_ALL": "1", **(env or {})}  # rows count lines
             self.process = subprocess.Popen(argv, cwd=ROOT, env=given, **options)
 
@@ -98,7 +105,9 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def wait_for(condition: Callable[[], object], limit: float, what: str, interval: float = 0.02) -> float:
+def wait_for(
+    condition: Callable[[], object], limit: float, what: str, interval: float = 0.02
+) -> float:
     """Poll until true; returns the seconds that took. AssertionError after `limit`."""
     begin = time.monotonic()
     while not condition():
@@ -117,7 +126,8 @@ def _answers(door: Path, op: str) -> Any:
 
 @dataclass
 class RigSite:
-    """One site in `folder`. Processes are started by their methods and all ended when the block ends."""
+    """One site in `folder`. Processes are started by their methods and all ended when the block
+    ends."""
 
     folder: Path
     broker_port: int
@@ -134,17 +144,25 @@ class RigSite:
         """The file as it is to be now."""
         site: dict[str, dict[str, Any]] = {
             "agent": {"id": "ipc-01", "health": "1s"},
-            "mqtt": {"url": f"mqtt://127.0.0.1:{self.broker_port}", "confirm": "store", "keepalive": 2},
+            "mqtt": {
+                "url": f"mqtt://127.0.0.1:{self.broker_port}",
+                "confirm": "store",
+                "keepalive": 2,
+            },
             "outbox": {"path": str(self.outbox)},
             "store": {"path": str(self.database), "quarantine": str(self.folder / "quarantine")},
         }
         for section, keys in self.changes.items():
             site[section] = {**site.get(section, {}), **keys}
         path = self.folder / "site.yaml"
-        path.write_text(yaml.safe_dump({**site, "devices": self.devices}, sort_keys=False), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump({**site, "devices": self.devices}, sort_keys=False), encoding="utf-8"
+        )
         return path
 
-    def start(self, argv: Sequence[str], log: str, env: Mapping[str, str] | None = None, **pipes: Any) -> RigProcess:
+    def start(
+        self, argv: Sequence[str], log: str, env: Mapping[str, str] | None = None, **pipes: Any
+    ) -> RigProcess:
         """Any other program of this site."""
         child = RigProcess(argv, self.folder / log, env, **pipes)
         self.children.append(child)
@@ -159,7 +177,9 @@ class RigSite:
         """Start the agent; returns when its outbox has accepted something."""
         before = self.witness.size()
         agent = self.agent(env)
-        wait_for(lambda: self.witness.size() > before or not agent.alive, 60, "the agent's first reading")
+        wait_for(
+            lambda: self.witness.size() > before or not agent.alive, 60, "the agent's first reading"
+        )
         assert agent.alive, agent.said()[-2000:]
         return agent
 
@@ -170,7 +190,11 @@ class RigSite:
     def service_up(self, env: Mapping[str, str] | None = None) -> RigProcess:
         """Start the store service; returns when it has its broker."""
         service = self.service(env)
-        wait_for(lambda: "broker-connected" in service.said() or not service.alive, 60, "the service to be connected")
+        wait_for(
+            lambda: "broker-connected" in service.said() or not service.alive,
+            60,
+            "the service to be connected",
+        )
         assert service.alive, service.said()[-2000:]
         return service
 
@@ -184,7 +208,8 @@ class RigSite:
         return _answers(socket_path(self.database), op)
 
     def settle(self, limit: float = 90.0) -> bool:
-        """Wait until the service says that it has all that was accepted up to now; False after `limit` seconds."""
+        """Wait until the service says that it has all that was accepted up to now; False after
+        `limit` seconds."""
         now = time.monotonic()
         try:
             wait_for(lambda: not self.missing(now), limit, "everything in the store", 0.1)
@@ -193,7 +218,8 @@ class RigSite:
         return True
 
     def missing(self, before: float) -> int:
-        """How many entries accepted before this moment (monotonic seconds) the service does not have."""
+        """How many entries accepted before this moment (monotonic seconds) the service does not
+        have."""
         return self.witness.missing(self.ask("marks") or {}, self._gaps(), before)
 
     def _gaps(self) -> dict[str, list[tuple[int, int]]]:
@@ -218,20 +244,30 @@ class RigSite:
             child.stop()
 
 
-def plc_device(number: int, port: int, every: str = "50ms", tags: int = 5, **keys: Any) -> dict[str, Any]:
+def plc_device(
+    number: int, port: int, every: str = "50ms", tags: int = 5, **keys: Any
+) -> dict[str, Any]:
     """A Modbus device as the configuration names it."""
     return {
-        "id": f"plc-{number:02}", "line": "L1", "connector": "modbus", "url": f"tcp://127.0.0.1:{port}", "every": every,
-        "timeout": "500ms", "tags": {f"v{i}": {"address": f"holding/{2 * i}", "type": "float32"} for i in range(tags)},
+        "id": f"plc-{number:02}",
+        "line": "L1",
+        "connector": "modbus",
+        "url": f"tcp://127.0.0.1:{port}",
+        "every": every,
+        "timeout": "500ms",
+        "tags": {f"v{i}": {"address": f"holding/{2 * i}", "type": "float32"} for i in range(tags)},
         **keys,
-    }  # fmt: skip
+    }
 
 
 @contextlib.contextmanager
 def plcs(folder: Path, count: int) -> Iterator[tuple[RigProcess, list[int]]]:
     """Simulated PLCs in one process: every register changes with every read."""
     child = RigProcess(
-        module("benchmarks.plc", count, 0), folder / "plc.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        module("benchmarks.plc", count, 0),
+        folder / "plc.log",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     try:
         assert child.process.stdout is not None
@@ -242,14 +278,24 @@ def plcs(folder: Path, count: int) -> Iterator[tuple[RigProcess, list[int]]]:
 
 @contextlib.contextmanager
 def plant(
-    folder: Path, *, devices: int = 2, every: str = "50ms", outbox: Path | None = None, **changes: dict[str, Any]
+    folder: Path,
+    *,
+    devices: int = 2,
+    every: str = "50ms",
+    outbox: Path | None = None,
+    **changes: dict[str, Any],
 ) -> Iterator[tuple[RigSite, Server]]:
     """PLCs, mosquitto, and a site that reads them; agent and service are still to be started."""
     with contextlib.ExitStack() as stack:
         _, ports = stack.enter_context(plcs(folder, devices))
         broker = stack.enter_context(mosquitto(folder / "broker"))
         listed = [plc_device(n, port, every) for n, port in enumerate(ports)]
-        yield stack.enter_context(RigSite(folder, broker.port, listed, outbox or folder / "outbox", changes)), broker
+        yield (
+            stack.enter_context(
+                RigSite(folder, broker.port, listed, outbox or folder / "outbox", changes)
+            ),
+            broker,
+        )
 
 
 def restarted(broker: Server, folder: Path) -> contextlib.AbstractContextManager[Server]:
@@ -257,4 +303,14 @@ def restarted(broker: Server, folder: Path) -> contextlib.AbstractContextManager
     return mosquitto(folder / "broker", broker.port)
 
 
-__all__ = ["RigProcess", "RigSite", "free_port", "module", "plant", "plc_device", "plcs", "restarted", "wait_for"]
+__all__ = [
+    "RigProcess",
+    "RigSite",
+    "free_port",
+    "module",
+    "plant",
+    "plc_device",
+    "plcs",
+    "restarted",
+    "wait_for",
+]

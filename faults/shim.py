@@ -1,4 +1,5 @@
-"""A wrong wall clock and failing syncs for a process of ours, by a small preloaded library (shim.c)."""
+"""A wrong wall clock and failing syncs for a process of ours, by a small preloaded library
+(shim.c)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class Shim:
 
     def __init__(self, folder: Path) -> None:
         library, control = folder / "shim.so", folder / "shim.control"
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, _SOURCE, "-ldl"], check=True)
+        subprocess.run(
+            ["gcc", "-shared", "-fPIC", "-O2", "-o", library, _SOURCE, "-ldl"], check=True
+        )
         control.write_bytes(bytes(_CONTROL.size))
         self.env = {"LD_PRELOAD": str(library), "FAULTS_CONTROL": str(control)}
         with control.open("r+b") as file:

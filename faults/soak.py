@@ -32,20 +32,23 @@ _FAULT_S: Final = 2.0
 #: Against the harness's habit: one log line per cause, as where it runs for years.
 _AS_IN_A_PLANT: Final = {"EDGE_AGENT_LOG_ALL": ""}
 _WARM_S: Final = 300.0
-#: The engine of the store takes a quarter of an hour and more to hold what it will hold; of a shorter run a third.
+#: The engine of the store takes a quarter of an hour and more to hold what it will hold; of a
+#: shorter run a third.
 _FILL_S: Final = {"agent": _WARM_S, "service": 1800.0}
 #: Once a minute nothing is harmed for a moment, and memory is looked at.
 _REST_EVERY_S: Final = 60.0
 _REST_S: Final = 4.0
-#: What the store has at the start, as one that has run for long: the engine's share of memory rises with the first ten
-#: million or so, and hides in that rise whether anything leaks.
+#: What the store has at the start, as one that has run for long: the engine's share of memory rises
+#: with the first ten million or so, and hides in that rise whether anything leaks.
 _PAST_ROWS: Final = 20_000_000
 #: Counts are looked at by their lowest of each window, so that a passing rise is none.
 _WINDOW_S: Final = 120.0
-#: A shorter run has too few moments for any slope of memory: it shows losses, and that nothing else grows.
+#: A shorter run has too few moments for any slope of memory: it shows losses, and that nothing else
+#: grows.
 _TELLS_S: Final = _WARM_S + 6 * _REST_EVERY_S
 _LIMIT_KB: Final = 100.0
-#: Each process must end with no more of these than so many above the least it ever had after the warm-up.
+#: Each process must end with no more of these than so many above the least it ever had after the
+#: warm-up.
 _SPREAD: Final = {"descriptors": 12, "threads": 4, "tasks": 12}
 
 
@@ -56,7 +59,8 @@ class _Samples:
     child: RigProcess
     rss: list[Sample] = field(default_factory=list)
     rest: list[Sample] = field(default_factory=list)
-    """Resident kB in quiet moments, after the process gave its caches back: they would hide a small growth."""
+    """Resident kB in quiet moments, after the process gave its caches back: they would hide a small
+    growth."""
     counts: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, now: float, status: dict[str, object] | None) -> None:
@@ -71,10 +75,17 @@ class _Samples:
 
 
 def soak(times: int, folder: Path) -> FaultResult:
-    """F24: 3200 values a second (ten times the demo) for `times` seconds, a fault every two seconds."""
+    """F24: 3200 values a second (ten times the demo) for `times` seconds, a fault every two
+    seconds."""
     result = FaultResult(times)
-    with plcs(folder, _DEVICES) as (_, ports), Broker(folder / "broker") as broker, proxy(ports[0]) as plug:
-        listed = [plc_device(n, port, _EVERY, _TAGS) for n, port in enumerate([plug.port, *ports[1:]])]
+    with (
+        plcs(folder, _DEVICES) as (_, ports),
+        Broker(folder / "broker") as broker,
+        proxy(ports[0]) as plug,
+    ):
+        listed = [
+            plc_device(n, port, _EVERY, _TAGS) for n, port in enumerate([plug.port, *ports[1:]])
+        ]
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             since = _past(site.database)
             service, agent = site.service_up(_AS_IN_A_PLANT), site.agent_up(_AS_IN_A_PLANT)
@@ -93,20 +104,29 @@ def soak(times: int, folder: Path) -> FaultResult:
 
 
 def _past(database: Path) -> int:
-    """Fill the store with an hour of samples of a machine that is no more; returns when it is over (ns)."""
+    """Fill the store with an hour of samples of a machine that is no more; returns when it is over
+    (ns)."""
     now = time.time_ns()
     with connect(database) as store:
-        store.execute("insert into series select i, 'plc-past', 'v' || i, '{}' from range(64) past(i)")
         store.execute(
-            "insert into samples select i % 64, ?::bigint + (i // 64) * ?::bigint, i % 1000 / 7.0, ?, null, 0, null, ?"
+            "insert into series select i, 'plc-past', 'v' || i, '{}' from range(64) past(i)"
+        )
+        store.execute(
+            "insert into samples select i % 64, ?::bigint + (i // 64) * ?::bigint, i % 1000 / "
+            "7.0, ?, null, 0, null, ?"
             " from range(?) past(i)",
             [now - HOUR_NS, HOUR_NS * 64 // _PAST_ROWS, FLOAT, now - HOUR_NS, _PAST_ROWS],
         )
-        store.execute("insert into newest select i, ?, 0, ?, null, 0, ? from range(64) past(i)", [now, FLOAT, now])
+        store.execute(
+            "insert into newest select i, ?, 0, ?, null, 0, ? from range(64) past(i)",
+            [now, FLOAT, now],
+        )
     return now
 
 
-def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, samples: dict[str, _Samples]) -> int:
+def _torment(
+    times: int, config: Configuration, broker: Broker, plug: Proxy, samples: dict[str, _Samples]
+) -> int:
     """Returns how many faults there were."""
     chance, down, faults, begin = random.Random(24), False, 0, time.monotonic()
     rest = _REST_EVERY_S
@@ -154,13 +174,18 @@ def _judge(result: FaultResult, name: str, sampled: _Samples) -> None:
     )
     result.must(not memory.exceeds(_LIMIT_KB), f"{name} RSS grows by {memory} kB/h")
     if result.times >= _TELLS_S and memory.unresolved(_LIMIT_KB):
-        result.late.append(f"{name}: a run of this length cannot tell {_LIMIT_KB:g} kB/h from {memory} kB/h")
+        result.late.append(
+            f"{name}: a run of this length cannot tell {_LIMIT_KB:g} kB/h from {memory} kB/h"
+        )
     for what, spread in _SPREAD.items():
         counts = settled(sampled.counts[what], _WARM_S)
         least = min(value for _, value in counts)
         slope = trend(floors(counts, _WINDOW_S))
         result.figures[f"{name} {what}, least and last"] = f"{least:.0f} and {counts[-1][1]:.0f}"
-        result.must(counts[-1][1] - least <= spread, f"{name}: {what} grew from {least:.0f} to {counts[-1][1]:.0f}")
+        result.must(
+            counts[-1][1] - least <= spread,
+            f"{name}: {what} grew from {least:.0f} to {counts[-1][1]:.0f}",
+        )
         result.must(not slope.exceeds(0), f"{name}: {what} grow by {slope} an hour")
 
 

@@ -25,7 +25,9 @@ class Subscriber:
         """Device -> (read time of its newest message in ns, monotonic seconds of its arrival)."""
         self._seen: set[tuple[str, int]] = set()
         self._ready = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False
+        )
         self._client.on_connect = lambda client, *_: client.subscribe("edge/+/+/+/+/+/data", 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._heard

@@ -1,7 +1,9 @@
-"""`python -m faults.witness LOG COMMAND ...`: `edge-agent COMMAND ...` that also notes what its outbox accepted.
+"""`python -m faults.witness LOG COMMAND ...`: `edge-agent COMMAND ...` that also notes what its
+outbox accepted.
 
 One line each time `Outbox.append` has returned, in a file that no fault of the matrix touches:
-`stream seq monotonic_ns durable_seq payload`. A line is one write of O_APPEND, so a kill leaves only whole lines.
+`stream seq monotonic_ns durable_seq payload`. A line is one write of O_APPEND, so a kill leaves
+only whole lines.
 """
 
 from __future__ import annotations

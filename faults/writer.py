@@ -1,7 +1,8 @@
-"""`python -m faults.writer FOLDER MAX_BYTES FSYNC_MS PAUSE_S`: an outbox that is written to, and nothing else.
+"""`python -m faults.writer FOLDER MAX_BYTES FSYNC_MS PAUSE_S`: an outbox that is written to, and
+nothing else.
 
-Prints `stream seq durable_seq` after each append. The payload follows from stream and number, so that whoever reads
-it later can tell every altered byte.
+Prints `stream seq durable_seq` after each append. The payload follows from stream and number, so
+that whoever reads it later can tell every altered byte.
 """
 
 from __future__ import annotations

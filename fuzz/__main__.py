@@ -1,7 +1,9 @@
-"""`./run fuzz [TARGET ...]`: every target in a process of its own, one Markdown table of all runs of the present code.
+"""`./run fuzz [TARGET ...]`: every target in a process of its own, one Markdown table of all runs
+of the present code.
 
-Corpora, counts, logs and inputs that are findings are kept in `.bench/fuzz/TARGET`, so that calls add up:
-`./run fuzz --full --seconds 600` does at most ten minutes of each target, and next time goes on from there.
+Corpora, counts, logs and inputs that are findings are kept in `.bench/fuzz/TARGET`, so that calls
+add up: `./run fuzz --full --seconds 600` does at most ten minutes of each target, and next time
+goes on from there.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def main() -> int:
     print(_HEAD, flush=True)
     fine, complete = True, True
     with ThreadPoolExecutor(args.jobs) as pool:
-        for target, (done, goal) in zip(wanted, pool.map(lambda target: _target(target, args), wanted), strict=True):
+        for target, (done, goal) in zip(
+            wanted, pool.map(lambda target: _target(target, args), wanted), strict=True
+        ):
             print(row(target, done), flush=True)
             fine = fine and not done.findings
             complete = complete and done.runs >= goal
@@ -45,15 +49,23 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("target", nargs="*", help=f"default all: {' '.join(catalogue.MODULES)}")
     parser.add_argument(
-        "--runs", type=int, help="goal for each target, runs of earlier calls of the same code counted. "
+        "--runs",
+        type=int,
+        help="goal for each target, runs of earlier calls of the same code counted. "
         "Default: about a minute's runs of each, whatever was done before",
-    )  # fmt: skip
-    parser.add_argument(
-        "--full", action="store_true", help="the full goal of each: 10^7 runs, or 10^5 where whole files are read"
     )
-    parser.add_argument("--seconds", type=int, default=0, help="at most so long in each target, in this call")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="the full goal of each: 10^7 runs, or 10^5 where whole files are read",
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=0, help="at most so long in each target, in this call"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="targets at the same time")
-    parser.add_argument("--table", action="store_true", help="run nothing: only what was run of the present code")
+    parser.add_argument(
+        "--table", action="store_true", help="run nothing: only what was run of the present code"
+    )
     parser.add_argument("--folder", type=Path, default=_FOLDER, help=f"default {_FOLDER}")
     args = parser.parse_args()
     if unknown := sorted(set(args.target) - set(catalogue.MODULES)):
@@ -62,7 +74,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _target(target: FuzzTarget, args: argparse.Namespace) -> tuple[Total, int]:
-    """All runs of a target's present code once this call's are done, and how many there were to be."""
+    """All runs of a target's present code once this call's are done, and how many there were to
+    be."""
     folder = args.folder / target.name
     code = version(f"fuzz.targets.{catalogue.MODULES[target.name]}")
     done = counts.total(folder, code)
@@ -84,7 +97,8 @@ def row(target: FuzzTarget, done: Total) -> str:
     """One line of the table."""
     rate = done.runs / max(done.seconds, 0.001)
     return (
-        f"| {target.name} | {done.runs:,} | {rate:,.0f} | {done.coverage} | {done.rss[0]} → {done.rss[1]} "
+        f"| {target.name} | {done.runs:,} | {rate:,.0f} | {done.coverage} | {done.rss[0]} → "
+        f"{done.rss[1]} "
         f"| {'; '.join(done.findings) or '0'} | {done.code} |"
     )
 

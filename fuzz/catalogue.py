@@ -9,13 +9,26 @@ from fuzz.target import FuzzTarget
 
 #: Target -> the module that has it in its `TARGETS`.
 MODULES: Final = {
-    "modbus-mbap": "modbus_mbap", "modbus-rtu": "modbus_rtu", "modbus-block": "modbus_block",
-    "modbus-stock": "modbus_stock", "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
-    "opcua-chunks": "opcua_chunks", "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
-    "mqtt-packets": "mqtt_packets", "mqtt-connection": "mqtt_connection", "watermark": "watermark",
-    "ingest": "ingest", "store-answers": "store_answers", "loopback": "loopback",
-    "config": "config", "register": "register", "pack-zip": "pack_zip", "pack-replay": "pack_replay",
-}  # fmt: skip
+    "modbus-mbap": "modbus_mbap",
+    "modbus-rtu": "modbus_rtu",
+    "modbus-block": "modbus_block",
+    "modbus-stock": "modbus_stock",
+    "opcua-read": "opcua_read",
+    "opcua-publish": "opcua_publish",
+    "opcua-chunks": "opcua_chunks",
+    "outbox-segment": "outbox_segment",
+    "outbox-acks": "outbox_acks",
+    "mqtt-packets": "mqtt_packets",
+    "mqtt-connection": "mqtt_connection",
+    "watermark": "watermark",
+    "ingest": "ingest",
+    "store-answers": "store_answers",
+    "loopback": "loopback",
+    "config": "config",
+    "register": "register",
+    "pack-zip": "pack_zip",
+    "pack-replay": "pack_replay",
+}
 
 
 def find(name: str) -> FuzzTarget:

@@ -11,14 +11,17 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).parents[1]
 _OURS: Final = ("connectors", "edge_agent", "fuzz.targets")
-"""The frame around the targets (`fuzz.target`) is left out: it decides nothing about what a decoder does."""
+"""The frame around the targets (`fuzz.target`) is left out: it decides nothing about what a decoder
+does."""
 
 
 def version(module: str) -> str:
     """Twelve hex digits over the sources that this module reaches."""
     total = hashlib.sha256()
     for path in reached(module):
-        total.update(f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+        total.update(
+            f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest()
+        )
     return total.hexdigest()[:12]
 
 

@@ -53,7 +53,9 @@ def total(folder: Path, code: str) -> Total:
     """What was run of this code so far."""
     path = folder / FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    noted = [Outcome(**(fields | {"rss": tuple(fields["rss"])})) for fields in map(json.loads, lines)]
+    noted = [
+        Outcome(**(fields | {"rss": tuple(fields["rss"])})) for fields in map(json.loads, lines)
+    ]
     return summed(code, [outcome for outcome in noted if outcome.code == code])
 
 

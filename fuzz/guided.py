@@ -1,4 +1,5 @@
-"""One target under atheris, in a process of its own: libFuzzer ends the process at the first finding."""
+"""One target under atheris, in a process of its own: libFuzzer ends the process at the first
+finding."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from fuzz import catalogue
 
 def main(name: str, *options: str) -> None:
     """Never returns: atheris exits with libFuzzer's status."""
-    # Everything the decoders are made of is instrumented; the libraries below them, and the oracles, are not.
+    # Everything the decoders are made of is instrumented; the libraries below them, and the
+    # oracles, are not.
     with atheris.instrument_imports(include=["connectors", "edge_agent"]):
         target = catalogue.find(name)
         for seed in target.seeds():

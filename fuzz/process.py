@@ -23,11 +23,14 @@ _INTERRUPTED: Final = frozenset({72, 130, -2})
 """The exit status after Ctrl-C: libFuzzer's, atheris', and none."""
 _LINE: Final = re.compile(r"^#(\d+)\s.*cov: (\d+).*rss: (\d+)Mb", re.MULTILINE)
 _DONE: Final = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTILINE)
-_REASON: Final = re.compile(r"^[\w.]*(?:Error|Exception|Warning): [^\n]*|ERROR: libFuzzer: [^\n]*", re.MULTILINE)
+_REASON: Final = re.compile(
+    r"^[\w.]*(?:Error|Exception|Warning): [^\n]*|ERROR: libFuzzer: [^\n]*", re.MULTILINE
+)
 
 
 def fuzz(target: FuzzTarget, code: str, runs: int, seconds: int, folder: Path) -> Outcome:
-    """Run one target to its number of runs, its time (0: any) or its first finding; `folder` keeps corpus and log."""
+    """Run one target to its number of runs, its time (0: any) or its first finding; `folder` keeps
+    corpus and log."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for n, seed in enumerate(target.seeds()):
@@ -35,18 +38,29 @@ def fuzz(target: FuzzTarget, code: str, runs: int, seconds: int, folder: Path) -
     words = folder / "words"
     words.write_text("".join(f'"{_quoted(word)}"\n' for word in target.words))
     options = [
-        f"-runs={runs}", f"-max_total_time={seconds}", f"-timeout={_LONGEST_RUN_S}", f"-rss_limit_mb={_MOST_MB}",
-        "-print_final_stats=1", "-reload=0", f"-artifact_prefix={folder}/",
-        *([f"-dict={words}"] if target.words else []), str(corpus),
-    ]  # fmt: skip
+        f"-runs={runs}",
+        f"-max_total_time={seconds}",
+        f"-timeout={_LONGEST_RUN_S}",
+        f"-rss_limit_mb={_MOST_MB}",
+        "-print_final_stats=1",
+        "-reload=0",
+        f"-artifact_prefix={folder}/",
+        *([f"-dict={words}"] if target.words else []),
+        str(corpus),
+    ]
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_memory()) as scratch, (folder / "log").open("wb") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="fuzz-", dir=_memory()) as scratch,
+        (folder / "log").open("wb") as log,
+    ):
         status = subprocess.run(
             [sys.executable, "-m", "fuzz.guided", target.name, *options],
             stdout=log, stderr=log, check=False, env={**os.environ, "TMPDIR": scratch},
         ).returncode  # fmt: skip
     spent = time.monotonic() - begin
-    return account((folder / "log").read_text(encoding="utf-8", errors="replace"), status, code, spent)
+    return account(
+        (folder / "log").read_text(encoding="utf-8", errors="replace"), status, code, spent
+    )
 
 
 def _memory() -> str | None:

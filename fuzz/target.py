@@ -20,7 +20,8 @@ class WrongError(AssertionError):
 def demand(fact: bool, *what: object) -> None:
     """Raises WrongError unless `fact` holds. Not an assert, so that -O cannot silence a target.
 
-    `what` is in parts that only a finding puts together: most of a run's time would go into text else.
+    `what` is in parts that only a finding puts together: most of a run's time would go into text
+    else.
     """
     if not fact:
         raise WrongError(" ".join(map(str, what)))
@@ -42,7 +43,8 @@ class FuzzTarget:
     full: int = 10_000_000
     """The runs after which the target counts as done (`--full`)."""
     each: int = full
-    """Runs of one process. atheris keeps something of every comparison it follows, some 10 kB of a long run."""
+    """Runs of one process. atheris keeps something of every comparison it follows, some 10 kB of a
+    long run."""
 
 
 class FuzzInput:
@@ -90,7 +92,8 @@ def mutants(seeds: Iterable[bytes], count: int, longest: int, seed: int) -> Iter
 
 @cache
 def scratch() -> Path:
-    """This process's folder for files. libFuzzer ends without Python's leave: then it goes with the caller's TMPDIR."""
+    """This process's folder for files. libFuzzer ends without Python's leave: then it goes with the
+    caller's TMPDIR."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -103,7 +106,8 @@ def _kept(name: str) -> tuple[Path, int]:
 
 
 def rewritten(name: str, content: bytes) -> Path:
-    """A file of this name and content in `scratch`, kept open: making it anew would take longer than reading it."""
+    """A file of this name and content in `scratch`, kept open: making it anew would take longer
+    than reading it."""
     path, fd = _kept(name)
     os.ftruncate(fd, len(content))
     os.pwrite(fd, content, 0)

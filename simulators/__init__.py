@@ -1,1 +1,2 @@
-"""Simulated machines that speak the real protocols on loopback; they know the wire, not the agent."""
+"""Simulated machines that speak the real protocols on loopback; they know the wire, not the
+agent."""

@@ -1,4 +1,5 @@
-"""`python -m simulators SPEC.json`: serve simulated devices until SIGTERM, SIGINT or the end of stdin."""
+"""`python -m simulators SPEC.json`: serve simulated devices until SIGTERM, SIGINT or the end of
+stdin."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ _DESCRIPTION = """\
 Serve simulated devices over Modbus and OPC UA; prints one JSON line when every port listens."""
 
 _EPILOG = f"""\
-SPEC.json: {{"speed": 1.0, "seed": 1, "devices": [{{"id": "meter-1", "protocol": "modbus", "transport": "tcp",
-  "unit": 1, "tags": {{"power": {{"object": "input", "address": 52, "type": "float32", "unit": "W"}}}}}}]}}
+SPEC.json: {{"speed": 1.0, "seed": 1, "devices": [{{"id": "meter-1", "protocol": "modbus",
+  "transport": "tcp", "unit": 1,
+  "tags": {{"power": {{"object": "input", "address": 52, "type": "float32", "unit": "W"}}}}}}]}}
 故障可在运行中从标准输入按行注入 / faults at run time, one JSON line each on stdin:
   {{"device": "meter-1", "kind": "timeout", "for": 10}}
   kind: {", ".join(sorted(KINDS))}, clear"""
@@ -40,14 +42,17 @@ def main(argv: list[str] | None = None) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("spec", nargs="?", type=Path, metavar="SPEC.json", help="设备清单 / what to serve")
+    parser.add_argument(
+        "spec", nargs="?", type=Path, metavar="SPEC.json", help="设备清单 / what to serve"
+    )
     parser.add_argument("--verbose", action="store_true", help="更多日志 / more log lines")
     arguments = parser.parse_args(argv)
     if arguments.spec is None:
         parser.print_help(sys.stderr)
         return 2
     logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s %(message)s"
+        level=logging.INFO if arguments.verbose else logging.WARNING,
+        format="%(levelname)s %(name)s %(message)s",
     )
     # asyncua warns about open endpoints and clients' timeouts, which are both meant here.
     logging.getLogger("asyncua").setLevel(logging.ERROR)
@@ -91,18 +96,23 @@ def _announced(ready: dict[str, Any]) -> bool:
     try:
         print(json.dumps(ready, ensure_ascii=False), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes once more at its end
         return False
     return True
 
 
 async def _commands(simulation: Simulation, stopping: asyncio.Event) -> None:
-    """Faults from stdin; its end stops the simulation, so that no simulator outlives the program that started it.
+    """Faults from stdin; its end stops the simulation, so that no simulator outlives the program
+    that started it.
 
     Only a pipe, a socket or a terminal is watched: /dev/null says nothing about a parent.
     """
     mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin is not None else 0
-    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (sys.stdin is not None and sys.stdin.isatty())):
+    if not (
+        stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (sys.stdin is not None and sys.stdin.isatty())
+    ):
         return
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

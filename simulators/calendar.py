@@ -21,10 +21,11 @@ class Duty(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ShiftCalendar:
-    """Day shift 8-18 h, late shift 18-4 h; breaks 12:00-12:30 and 22:00-22:30; ten minutes of warm-up at 8 h.
+    """Day shift 8-18 h, late shift 18-4 h; breaks 12:00-12:30 and 22:00-22:30; ten minutes of
+    warm-up at 8 h.
 
-    `start_hour` is the hour of the simulated day at t = 0, whatever the wall clock says, so that a demo shows
-    running machines at any time of day.
+    `start_hour` is the hour of the simulated day at t = 0, whatever the wall clock says, so that a
+    demo shows running machines at any time of day.
     """
 
     start_hour: float = 9.0

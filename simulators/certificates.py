@@ -1,4 +1,5 @@
-"""Self-made certificates for servers that are asked to protect their channel; they live as long as the process."""
+"""Self-made certificates for servers that are asked to protect their channel; they live as long as
+the process."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class CertificateFiles:
 
 
 def make(folder: Path, name: str, uri: str) -> CertificateFiles:
-    """A new self-signed RSA certificate for localhost with `uri` as application URI, valid for a year."""
+    """A new self-signed RSA certificate for localhost with `uri` as application URI, valid for a
+    year."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -35,9 +37,16 @@ def make(folder: Path, name: str, uri: str) -> CertificateFiles:
         ]
     )
     usage = x509.KeyUsage(
-        digital_signature=True, content_commitment=True, key_encipherment=True, data_encipherment=True,
-        key_agreement=False, key_cert_sign=True, crl_sign=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=True,
+        content_commitment=True,
+        key_encipherment=True,
+        data_encipherment=True,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -49,7 +58,10 @@ def make(folder: Path, name: str, uri: str) -> CertificateFiles:
         .add_extension(names, critical=False)
         .add_extension(usage, critical=True)
         .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+            x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            ),
+            critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -58,7 +70,11 @@ def make(folder: Path, name: str, uri: str) -> CertificateFiles:
     identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     identity.key.touch(mode=0o600)
     identity.key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
     return identity
 

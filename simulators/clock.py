@@ -8,8 +8,8 @@ import time
 class SimClock:
     """The clock of one simulator process.
 
-    The distance to the epoch is taken once from the wall clock and then followed by the monotonic clock, so a
-    change of the computer's time neither stops a simulated line nor makes it jump.
+    The distance to the epoch is taken once from the wall clock and then followed by the monotonic
+    clock, so a change of the computer's time neither stops a simulated line nor makes it jump.
     """
 
     def __init__(self, speed: float = 1.0, epoch_ns: int | None = None) -> None:

@@ -1,4 +1,5 @@
-"""One simulated device: the values of its tags at the present moment, with its value faults applied."""
+"""One simulated device: the values of its tags at the present moment, with its value faults
+applied."""
 
 from __future__ import annotations
 
@@ -15,21 +16,40 @@ from simulators.world import World
 #: Tags whose number only grows: those the counter faults are about.
 _COUNTING: Final = frozenset(
     {
-        "part_count", "parts_actual", "parts_total", "parts_good", "parts_scrap", "import", "energy", "sum",
-        "power_on_time", "cutting_time", "operating_time", "count_ok", "count_ng", "missions_total", "baskets_total",
-        "belt_life_counter", "reactive_import",
+        "part_count",
+        "parts_actual",
+        "parts_total",
+        "parts_good",
+        "parts_scrap",
+        "import",
+        "energy",
+        "sum",
+        "power_on_time",
+        "cutting_time",
+        "operating_time",
+        "count_ok",
+        "count_ng",
+        "missions_total",
+        "baskets_total",
+        "belt_life_counter",
+        "reactive_import",
     }
-)  # fmt: skip
+)
 
 
 def is_counter(tag: TagSpec) -> bool:
     """Whether a tag counts, by its name."""
     name = tag.name
-    return name in _COUNTING or name.endswith(("_count", "_total", "counter")) or name.startswith("import")
+    return (
+        name in _COUNTING
+        or name.endswith(("_count", "_total", "counter"))
+        or name.startswith("import")
+    )
 
 
 class SimulatedDevice:
-    """A SPEC device bound to its behaviour. `values` is computed at most once per step and fault change."""
+    """A SPEC device bound to its behaviour. `values` is computed at most once per step and fault
+    change."""
 
     def __init__(self, spec: DeviceSpec, world: World, seed: int) -> None:
         self.spec = spec
@@ -38,7 +58,8 @@ class SimulatedDevice:
         self.counters = CounterOffsets()
         self._behaviour = world.behaviours.get(spec.id)
         self._readers = [
-            reader(tag, self._behaviour, crc32(f"{seed}:{spec.id}:{tag.name}".encode())) for tag in spec.tags
+            reader(tag, self._behaviour, crc32(f"{seed}:{spec.id}:{tag.name}".encode()))
+            for tag in spec.tags
         ]
         self._counting = [is_counter(tag) for tag in spec.tags]
         self._values: list[SignalValue] = []
@@ -62,7 +83,11 @@ class SimulatedDevice:
         t, board, old = self.world.t, self.board, self._values
         fresh: list[SignalValue] = []
         for i, (tag, read) in enumerate(zip(self.spec.tags, self._readers, strict=True)):
-            value = old[i] if old and board.hits("frozen", tag.name) else self._live(i, read(signals, t))
+            value = (
+                old[i]
+                if old and board.hits("frozen", tag.name)
+                else self._live(i, read(signals, t))
+            )
             fresh.append(value)
         self._values = fresh
 
@@ -73,8 +98,11 @@ class SimulatedDevice:
             return int(bent) if isinstance(value, int) else bent
         return value
 
-    def bend(self, event: FaultSpec, modulus: Callable[[TagSpec], tuple[float, float] | None]) -> None:
-        """Carry out `counter_reset` or `rollover`; `modulus` gives a tag's (modulus, resolution), None where none."""
+    def bend(
+        self, event: FaultSpec, modulus: Callable[[TagSpec], tuple[float, float] | None]
+    ) -> None:
+        """Carry out `counter_reset` or `rollover`; `modulus` gives a tag's (modulus, resolution),
+        None where none."""
         self.values()
         for tag, value in zip(self.spec.tags, self._raw, strict=True):
             wanted = tag.name in event.tags if event.tags else is_counter(tag)

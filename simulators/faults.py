@@ -1,7 +1,8 @@
 """Faults on demand: which kinds there are, when they are active, and what they do to values.
 
-A fault comes from the SPEC (`"faults": [{"kind", "at", "for", ...}]`) or at run time from a JSON line on stdin
-(`{"device", "kind", "for", ...}`). Times are simulated seconds. The servers ask `active`; nothing here does I/O.
+A fault comes from the SPEC (`"faults": [{"kind", "at", "for", ...}]`) or at run time from a JSON
+line on stdin (`{"device", "kind", "for", ...}`). Times are simulated seconds. The servers ask
+`active`; nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -43,13 +44,20 @@ class FaultBoard:
             self.add(fault)
 
     def add(self, fault: FaultSpec) -> None:
-        """Schedule a fault. Raises SpecError for a kind that does not exist or not on this protocol."""
+        """Schedule a fault. Raises SpecError for a kind that does not exist or not on this
+        protocol."""
         wrong = _OPCUA_ONLY if self.protocol == "modbus" else _MODBUS_ONLY
         if fault.kind not in KINDS and fault.kind != CLEAR:
             known = ", ".join(sorted(KINDS))
-            raise SpecError(f"没有 {fault.kind} 这种故障，可用：{known} / no fault {fault.kind}, known are {known}")
+            raise SpecError(
+                f"没有 {fault.kind} 这种故障，可用：{known} / no fault {fault.kind}, known are "
+                f"{known}"
+            )
         if fault.kind in wrong:
-            raise SpecError(f"{fault.kind} 不适用于 {self.protocol} / {fault.kind} does not exist on {self.protocol}")
+            raise SpecError(
+                f"{fault.kind} 不适用于 {self.protocol} / {fault.kind} does not exist on "
+                f"{self.protocol}"
+            )
         self._waiting.append(fault)
 
     def update(self, t: float) -> list[FaultSpec]:

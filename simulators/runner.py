@@ -1,4 +1,5 @@
-"""Runs a SPEC: builds the world and the servers, moves time on, carries out faults, stops cleanly."""
+"""Runs a SPEC: builds the world and the servers, moves time on, carries out faults, stops
+cleanly."""
 
 from __future__ import annotations
 
@@ -49,13 +50,16 @@ class Simulation:
     def __init__(self, spec: Spec) -> None:
         self.clock = SimClock(spec.speed, spec.epoch_ns)
         self.world = World(spec, self.clock)
-        self.devices = {device.id: SimulatedDevice(device, self.world, spec.seed) for device in spec.devices}
+        self.devices = {
+            device.id: SimulatedDevice(device, self.world, spec.seed) for device in spec.devices
+        }
         self._pki = tempfile.TemporaryDirectory(prefix="simulators-")
         self.ports = self._make_ports()
         self._seen: dict[str, tuple[float, int]] = {}
 
     async def start(self) -> dict[str, Any]:
-        """Listen everywhere; returns the readiness document. Stops again what it started when one port fails."""
+        """Listen everywhere; returns the readiness document. Stops again what it started when one
+        port fails."""
         try:
             self.world.advance(self.clock.seconds(), budget_s=30.0)
             for port in self.ports:
@@ -63,7 +67,9 @@ class Simulation:
         except BaseException:
             await self.stop()
             raise
-        endpoints = {device.spec.id: port.endpoint for port in self.ports for device in port.devices}
+        endpoints = {
+            device.spec.id: port.endpoint for port in self.ports for device in port.devices
+        }
         ready: dict[str, Any] = {"ready": True, "endpoints": endpoints}
         certificates = {
             device.spec.id: str(path)
@@ -81,14 +87,17 @@ class Simulation:
                 try:
                     await self._follow(port)
                 except OSError as error:
-                    # The port of a fault's end is taken by somebody else: say so and try again at the next tick.
+                    # The port of a fault's end is taken by somebody else: say so and try again at
+                    # the next tick.
                     _LOG.warning("port-failed endpoint=%s reason=%s", port.endpoint, error)
                     self._seen.clear()
             await asyncio.sleep(_TICK_S if reached else 0)
 
     async def stop(self) -> None:
         """Close every server and the truth log; may be called twice."""
-        results = await asyncio.gather(*(port.stop() for port in self.ports), return_exceptions=True)
+        results = await asyncio.gather(
+            *(port.stop() for port in self.ports), return_exceptions=True
+        )
         for result in results:
             if isinstance(result, Exception):
                 _LOG.warning("stop-failed reason=%r", result)
@@ -96,7 +105,8 @@ class Simulation:
         self._pki.cleanup()
 
     def inject(self, line: str) -> None:
-        """A fault from a JSON line `{"device", "kind", "for"}`. Raises SpecError for one that cannot be done."""
+        """A fault from a JSON line `{"device", "kind", "for"}`. Raises SpecError for one that
+        cannot be done."""
         try:
             item = json.loads(line)
         except ValueError as error:

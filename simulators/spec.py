@@ -18,7 +18,8 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TagSpec:
-    """One tag to serve: its meaning (name, unit, range, labels) and its place on the wire (`where`)."""
+    """One tag to serve: its meaning (name, unit, range, labels) and its place on the wire
+    (`where`)."""
 
     name: str
     kind: str
@@ -33,7 +34,8 @@ class TagSpec:
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A fault: kind, start and duration in simulated seconds (None = until stopped), and the tags it is about."""
+    """A fault: kind, start and duration in simulated seconds (None = until stopped), and the tags
+    it is about."""
 
     kind: str
     at: float = 0.0
@@ -57,7 +59,8 @@ class DeviceSpec:
     bus: str
     """Devices with the same bus share one port, serial line or OPC UA server."""
     strict: bool
-    """Modbus: small gaps between mapped addresses are refused as well, instead of reading as zero."""
+    """Modbus: small gaps between mapped addresses are refused as well, instead of reading as
+    zero."""
     options: Mapping[str, Any]
     tags: tuple[TagSpec, ...]
     faults: tuple[FaultSpec, ...]
@@ -85,7 +88,9 @@ def load(path: Path) -> Spec:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"无法读取 {path}：{error.strerror} / cannot read {path}: {error.strerror}") from error
+        raise SpecError(
+            f"无法读取 {path}：{error.strerror} / cannot read {path}: {error.strerror}"
+        ) from error
     except ValueError as error:
         raise SpecError(f"{path} 不是有效的 JSON：{error} / not valid JSON: {error}") from error
     return parse(document)
@@ -122,7 +127,8 @@ def _device(item: Mapping[str, Any]) -> DeviceSpec:
     transport = str(item.get("transport", "tcp"))
     if protocol not in PROTOCOLS or (protocol == "modbus" and transport not in TRANSPORTS):
         raise SpecError(
-            f"{name}：无法模拟的协议 {protocol}/{transport} / {name}: cannot simulate {protocol}/{transport}"
+            f"{name}：无法模拟的协议 {protocol}/{transport} / {name}: cannot simulate "
+            f"{protocol}/{transport}"
         )
     port = int(item.get("port") or 0)
     bus = str(item.get("bus") or (f"{transport}:{port}" if port else f"device:{name}"))

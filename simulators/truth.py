@@ -1,4 +1,5 @@
-"""What really happened, as JSON lines: the reference that rates, times and energies are tested against."""
+"""What really happened, as JSON lines: the reference that rates, times and energies are tested
+against."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ _ENERGY_EVERY_S = 60.0
 
 
 class TruthLog:
-    """Writes one line per state transition, per finished cycle, and per device and minute of energy.
+    """Writes one line per state transition, per finished cycle, and per device and minute of
+    energy.
 
-    `{"t": ns, "device", "event": "state", "item_state", "operation_mode", "execution"}`,
-    `{..., "event": "parts", "made", "scrap"}` (since the start), `{..., "event": "energy", "kwh"}` (since the start).
-    The first line of each kind per device is its value at the epoch.
+    `{"t": ns, "device", "event": "state", "item_state", "operation_mode", "execution"}`, `{...,
+    "event": "parts", "made", "scrap"}` (since the start), `{..., "event": "energy", "kwh"}` (since
+    the start). The first line of each kind per device is its value at the epoch.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,9 +47,13 @@ class TruthLog:
             return
         self._states[behaviour.name] = state
         self._write(
-            t_ns, behaviour.name, "state",
-            item_state=int(state.item), operation_mode=int(state.mode), execution=int(state.execution),
-        )  # fmt: skip
+            t_ns,
+            behaviour.name,
+            "state",
+            item_state=int(state.item),
+            operation_mode=int(state.mode),
+            execution=int(state.execution),
+        )
 
     def _record_parts(self, machine: SimulatedMachine, t_ns: int) -> None:
         parts = (machine.parts_made, machine.scrap_made)

@@ -1,4 +1,5 @@
-"""All simulated lines on one time axis, advanced in equal steps so that equal seeds give equal histories."""
+"""All simulated lines on one time axis, advanced in equal steps so that equal seeds give equal
+histories."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from simulators.truth import TruthLog
 class World:
     """The state of everything at `t` simulated seconds after the epoch.
 
-    Steps end at multiples of `step_s`; how often and when `advance` is called changes nothing in what happens.
+    Steps end at multiples of `step_s`; how often and when `advance` is called changes nothing in
+    what happens.
     """
 
     def __init__(self, spec: Spec, clock: SimClock) -> None:

@@ -1,5 +1,5 @@
-"""Rules every test obeys: warnings are errors (pyproject), no child process outlives its test, and properties are
-explored with the same examples every time (`./run properties` takes others)."""
+"""Rules every test obeys: warnings are errors (pyproject), no child process outlives its test, and
+properties are explored with the same examples every time (`./run properties` takes others)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,20 @@ SERVER_FOLDERS = {"faults", "integration"}
 SERVER_MODULES = {
     "tests.support." + name
     for name in (
-        "modbus_bus", "modbus_field", "modbus_foreign", "opcua_devices", "opcua_foreign", "opcua_proxy",
-        "opcua_python_server", "opcua_secured", "opcua_server", "opcua_services", "rehearsal", "servers",
+        "modbus_bus",
+        "modbus_field",
+        "modbus_foreign",
+        "opcua_devices",
+        "opcua_foreign",
+        "opcua_proxy",
+        "opcua_python_server",
+        "opcua_secured",
+        "opcua_server",
+        "opcua_services",
+        "rehearsal",
+        "servers",
     )
-}  # fmt: skip
+}
 
 
 def _starts_servers(module: ModuleType) -> bool:
@@ -30,7 +40,8 @@ def _starts_servers(module: ModuleType) -> bool:
     if module.__file__ and SERVER_FOLDERS.intersection(Path(module.__file__).parts):
         return True
     return any(
-        getattr(value, "__module__", None) in SERVER_MODULES or getattr(value, "__name__", None) in SERVER_MODULES
+        getattr(value, "__module__", None) in SERVER_MODULES
+        or getattr(value, "__name__", None) in SERVER_MODULES
         for value in vars(module).values()
     )
 

@@ -1,10 +1,19 @@
-"""Modbus: TCP, RTU over TCP, UDP, TLS, serial RTU and ASCII. `PLUGIN` is all the agent sees of it."""
+"""Modbus: TCP, RTU over TCP, UDP, TLS, serial RTU and ASCII. `PLUGIN` is all the agent sees of
+it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests, tag_notes
+from connectors.modbus.check import (
+    check,
+    connection_key,
+    kind_of,
+    kinds,
+    notes,
+    requests,
+    tag_notes,
+)
 from connectors.modbus.describe import describe
 from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address, tag_modulus
 from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Plugin

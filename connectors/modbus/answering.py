@@ -1,7 +1,9 @@
-"""Whether the units that answer on a bus are those that answered before its port was opened again. Pure.
+"""Whether the units that answer on a bus are those that answered before its port was opened again.
+Pure.
 
-A unit that died while others answered is no surprise later. Of the others, one that is silent after the opening has
-died meanwhile, as long as it is fewer than half of them and alone; more is taken for another bus.
+A unit that died while others answered is no surprise later. Of the others, one that is silent after
+the opening has died meanwhile, as long as it is fewer than half of them and alone; more is taken
+for another bus.
 """
 
 from __future__ import annotations

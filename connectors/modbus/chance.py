@@ -1,4 +1,5 @@
-"""How likely chance makes a tag read between two numbers: what such a reading is worth as evidence. Pure."""
+"""How likely chance makes a tag read between two numbers: what such a reading is worth as evidence.
+Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +12,31 @@ from connectors.modbus.options import tag_options
 from connectors.modbus.point import data_type
 
 _BITS: Final = {
-    "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64,
-    "bcd16": 14, "bcd32": 27,
-}  # fmt: skip
+    "int8": 8,
+    "uint8": 8,
+    "int16": 16,
+    "uint16": 16,
+    "int32": 32,
+    "uint32": 32,
+    "int64": 64,
+    "uint64": 64,
+    "bcd16": 14,
+    "bcd32": 27,
+}
 _EXPONENTS: Final = {"float32": 256, "float64": 2048}
 _SMALLEST: Final = 1e-6
 """A float that is nearer to zero than this is no measurement."""
 _TEXT: Final = 0.01
 _SMALL_HIGH_WORD: Final = 0.1
-"""Of two registers with small numbers of their own, the first is often small enough for a sound 32-bit integer."""
+"""Of two registers with small numbers of their own, the first is often small enough for a sound
+32-bit integer."""
 _RUN: Final = 128
 """Registers that are there or not together."""
 
 
 def chance(where: object, low: float, high: float) -> float:
-    """See `discovery.Discovery.chance`: of all patterns of its registers, those that read between two raw numbers."""
+    """See `discovery.Discovery.chance`: of all patterns of its registers, those that read between
+    two raw numbers."""
     tag = tag_options(where)
     type_ = data_type(tag, {})
     if type_ == "bool":
@@ -35,7 +46,9 @@ def chance(where: object, low: float, high: float) -> float:
     if type_ in _EXPONENTS:
         return (_octaves(low, high) + _octaves(-high, -low)) / _EXPONENTS[type_] / 2
     bits = _BITS[type_]
-    least, most = (0.0, 2.0**bits - 1) if type_[0] in "ub" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+    least, most = (
+        (0.0, 2.0**bits - 1) if type_[0] in "ub" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+    )
     share = max(0.0, min(high, most) - max(low, least) + 1) / (most - least + 1)
     return share if bits <= 16 else max(share, _SMALL_HIGH_WORD)
 

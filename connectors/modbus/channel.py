@@ -1,7 +1,8 @@
-"""Requests and answers over one TCP connection: no task, and no timer of its own, for any single request.
+"""Requests and answers over one TCP connection: no task, and no timer of its own, for any single
+request.
 
-The event loop calls in with bytes; the next request is sent from there, and the caller is woken once, when the last
-answer of its exchange has come. One lazy timer serves the whole connection.
+The event loop calls in with bytes; the next request is sent from there, and the caller is woken
+once, when the last answer of its exchange has come. One lazy timer serves the whole connection.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, ReadRequest
 from connectors.modbus.framing import Framing
 from connectors.modbus.strangers import ANOTHER_SERVICE
-from connectors.modbus.transport import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
+from connectors.modbus.transport import (
+    Reply,
+    SkippedError,
+    Timing,
+    fill,
+    late,
+    malformed,
+    silent_unit,
+)
 from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
 class Channel(asyncio.Protocol):
-    """One open connection, a `Line`. It ends when the peer closes it, when its bytes are no frames any more, or when
-    a read is cancelled. After a time-out it goes on: a late answer is known by its transaction id."""
+    """One open connection, a `Line`. It ends when the peer closes it, when its bytes are no frames
+    any more, or when a read is cancelled. After a time-out it goes on: a late answer is known by
+    its transaction id."""
 
     def __init__(self, framing: Framing, now: Callable[[], int], where: str = "Modbus") -> None:
         """`where`: the address, for the sentences of errors."""
@@ -65,7 +75,9 @@ class Channel(asyncio.Protocol):
             raise
         finally:
             self._done = None
-        fault = cast("DeviceError | None", self.fault)  # set by what the event loop called meanwhile
+        fault = cast(
+            "DeviceError | None", self.fault
+        )  # set by what the event loop called meanwhile
         if fault is not None:
             fill(self._replies, fault)
         return cast("list[Reply]", self._replies)
@@ -74,7 +86,7 @@ class Channel(asyncio.Protocol):
         """Give the connection up at once."""
         self._fail(DeviceError.of("closed_by_us", lost=True))
 
-    # --- what the event loop calls -------------------------------------------------------------------------------
+    # --- what the event loop calls ----------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         self._write = transport.write
@@ -93,9 +105,15 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed_by_peer = self.ended is None
         if exc is None:
-            self._fail(self._unread() or DeviceError.of("closed_by_peer", lost=True, where=self._where))
+            self._fail(
+                self._unread() or DeviceError.of("closed_by_peer", lost=True, where=self._where)
+            )
         else:
-            self._fail(DeviceError(STATUS["BadNoCommunication"], cause_of_error(exc, self._where), lost=True))
+            self._fail(
+                DeviceError(
+                    STATUS["BadNoCommunication"], cause_of_error(exc, self._where), lost=True
+                )
+            )
 
     def _unread(self) -> DeviceError | None:
         """What another service said before it closed the connection."""
@@ -109,7 +127,7 @@ class Channel(asyncio.Protocol):
             return DeviceError(STATUS[instead.status], instead.cause, lost=True)
         return None
 
-    # --- one exchange --------------------------------------------------------------------------------------------
+    # --- one exchange -----------------------------------------------------------------------------
 
     def _take(self, answers: Sequence[tuple[int, Answer | ProtocolError]]) -> None:
         for slot, answer in answers:
@@ -127,14 +145,15 @@ class Channel(asyncio.Protocol):
             return
         free = self._timing.window - (self._sent - self._answered)
         if self._sent < self._end and free >= max(1, self._timing.window // 2):
-            # Not before half the window is free: both sides then move several frames with one system call.
+            # Not before half the window is free: both sides then move several frames with one
+            # system call.
             self._send_after_pause()
         else:
             self._deadline.set(self._timing.timeout)
 
     def _take_other(self, slot: int, answer: Answer | ProtocolError) -> None:
-        """A refusal, or an answer that is wrong inside. When a gateway says that the unit is silent, nothing more is
-        asked of it in this exchange."""
+        """A refusal, or an answer that is wrong inside. When a gateway says that the unit is
+        silent, nothing more is asked of it in this exchange."""
         if isinstance(answer, ProtocolError):
             self._replies[slot] = malformed(answer)
             return
@@ -183,7 +202,7 @@ class Channel(asyncio.Protocol):
         else:
             self._take([(slot, instead)])
 
-    # --- failures ------------------------------------------------------------------------------------------------
+    # --- failures ---------------------------------------------------------------------------------
 
     def _fail(self, error: DeviceError) -> None:
         """The end of the connection, said once."""

@@ -1,4 +1,5 @@
-"""What can be said of a Modbus device before it is asked: everything wrong, what is worth knowing, how many requests.
+"""What can be said of a Modbus device before it is asked: everything wrong, what is worth knowing,
+how many requests.
 
 Opens nothing.
 """
@@ -32,13 +33,15 @@ def kind_of(options: Options) -> Kind:
 
 
 def kinds(options: Options) -> Callable[[Options], Kind]:
-    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get equal functions."""
+    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get
+    equal functions."""
     return _KindOf(tuple(device_options(options).areas.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class _KindOf:
-    """A function that compares by what it knows, and can go to another process with what was made by it."""
+    """A function that compares by what it knows, and can go to another process with what was made
+    by it."""
 
     areas: tuple[tuple[str, Area], ...]
 
@@ -55,7 +58,11 @@ def connection_key(options: Options) -> str:
         return device.url
     client = ["pymodbus"] if endpoint.scheme in OWN and on_pymodbus(endpoint, device) else []
     return "|".join(
-        [str(endpoint), *client, *(str(file) for file in (device.ca, device.cert, device.key) if file is not None)]
+        [
+            str(endpoint),
+            *client,
+            *(str(file) for file in (device.ca, device.cert, device.key) if file is not None),
+        ]
     )
 
 
@@ -92,10 +99,13 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
         yield Problem(
             None,
             "url",
-            f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台设备名下："
-            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）；"
+            f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台"
+            "设备名下："
+            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l "
+            "/dev/serial/by-id 可查看）；"
             "两条总线上的设备相同时，代理自己区分不了。",
-            f"A name such as {endpoint.path} may change places with another at the next start, and the values of the"
+            f"A name such as {endpoint.path} may change places with another at the next start, "
+            "and the values of the"
             " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
             " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them). Equal devices"
             " on both buses cannot be told apart by the agent.",
@@ -105,8 +115,10 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
         yield Problem(
             None,
             "connection",
-            f"connection 只对 tcp://、rtu-tcp:// 和 tls:// 有效，{endpoint.scheme}:// 没有连接可言：请去掉它。",
-            f"connection has an effect on tcp://, rtu-tcp:// and tls:// only, and {endpoint.scheme}:// has none: "
+            f"connection 只对 tcp://、rtu-tcp:// 和 tls:// 有效，{endpoint.scheme}:// "
+            "没有连接可言：请去掉它。",
+            "connection has an effect on tcp://, rtu-tcp:// and tls:// only, and "
+            f"{endpoint.scheme}:// has none: "
             f"remove it.",
         )
     if device.pipeline > 1 and not pipelined(endpoint, device):
@@ -114,7 +126,8 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             None,
             "pipeline",
             "pipeline 只对 tcp://、client: own 且没有 pause_ms 时有效；这里每次只有一个请求。",
-            "pipeline has an effect on tcp:// with client: own and without pause_ms only; here one request is under "
+            "pipeline has an effect on tcp:// with client: own and without pause_ms only; here "
+            "one request is under "
             "way at a time.",
         )
 
@@ -126,9 +139,11 @@ def _parts_notes(plan: DevicePlan) -> Iterator[Problem]:
         yield Problem(
             None,
             "max_registers",
-            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、后低位、再读高位，"
+            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、"
+            "后低位、再读高位，"
             f"两次高位相同才为好；设备若允许，请调大 max_registers。",
-            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: high, low, high again, "
+            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: "
+            "high, low, high again, "
             f"good when both highs are equal. Raise max_registers where the device allows it.",
         )
 
@@ -148,7 +163,9 @@ def requests(plan: DevicePlan) -> int:
     """Requests that read all tables of a device once, as long as it refuses none."""
     device = device_options(plan.options)
     layouts = [layout_of(table, device) for table in plan.tables]
-    parts = sum(len(layout.part_read(span).requests) for layout in layouts for span in layout.oversized)
+    parts = sum(
+        len(layout.part_read(span).requests) for layout in layouts for span in layout.oversized
+    )
     return parts + sum(len(layout.groups) for layout in layouts)
 
 
@@ -157,8 +174,10 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
         yield Problem(
             None,
             "unit",
-            f"串行总线上的站号须为 1 到 247，而这里是 {device.unit}（0 是广播，没有应答）：请核对设备的站号。",
-            f"On a serial bus a unit is 1 to 247, not {device.unit} (0 is broadcast and never answers): "
+            f"串行总线上的站号须为 1 到 247，而这里是 {device.unit}（0 是广播，没有应答）："
+            "请核对设备的站号。",
+            f"On a serial bus a unit is 1 to 247, not {device.unit} (0 is broadcast and never "
+            "answers): "
             f"check the device's station number.",
             rests_on=("url",),
         )
@@ -166,8 +185,10 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
         yield Problem(
             None,
             "client",
-            f"client: own 只用于 tcp:// 和 rtu-tcp://；{scheme}:// 一律由 pymodbus 处理，请去掉 client。",
-            f"client: own is for tcp:// and rtu-tcp:// only; {scheme}:// is always pymodbus': remove client.",
+            f"client: own 只用于 tcp:// 和 rtu-tcp://；{scheme}:// 一律由 pymodbus 处理，请去掉 "
+            "client。",
+            f"client: own is for tcp:// and rtu-tcp:// only; {scheme}:// is always pymodbus': "
+            "remove client.",
             rests_on=("url",),
         )
     if scheme != "tls" and (device.ca or device.cert or device.key):
@@ -175,7 +196,8 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
             None,
             "ca" if device.ca else "cert",
             f"ca、cert、key 只用于 tls://，而 url 是 {scheme}://：请改用 tls:// 或去掉它们。",
-            f"ca, cert and key belong to tls://, but the url is {scheme}://: use tls:// or remove them.",
+            f"ca, cert and key belong to tls://, but the url is {scheme}://: use tls:// or "
+            "remove them.",
             rests_on=("url",),
         )
 
@@ -197,6 +219,7 @@ def _check_files(device: ModbusDevice) -> Iterator[Problem]:
                 None,
                 key,
                 f"文件 {file} 不存在或无权读取：请更正 {key} 的路径或文件权限。",
-                f"The file {file} is missing or may not be read: correct the path of {key} or the file's permissions.",
+                f"The file {file} is missing or may not be read: correct the path of {key} or "
+                "the file's permissions.",
                 certain=True,
             )

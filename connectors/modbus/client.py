@@ -16,7 +16,8 @@ from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
 
 
 class ModbusConnection:
-    """One TCP connection or bus and the devices (unit ids) on it, asked in turn. An `sdk.Pollable`."""
+    """One TCP connection or bus and the devices (unit ids) on it, asked in turn. An
+    `sdk.Pollable`."""
 
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
         options = [device_options(plan.options) for plan in plans]
@@ -25,7 +26,9 @@ class ModbusConnection:
         """Requests sent since the start."""
         self._clock = clock
         self._units = {plan.id: Unit(plan.id, o) for plan, o in zip(plans, options, strict=True)}
-        self._timings = {plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)}
+        self._timings = {
+            plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)
+        }
         self._readers: dict[TagTable, ModbusTableReader] = {}
         self._to_replan: set[TagTable] = set()
         self._link = Link(endpoint, options, clock.time_ns)
@@ -40,7 +43,8 @@ class ModbusConnection:
             reader.replan()
 
     def retry_refused(self) -> None:
-        """With the next reads, ask again for every address that a device refused or did not answer for."""
+        """With the next reads, ask again for every address that a device refused or did not answer
+        for."""
         for unit in self._units.values():
             unit.retry()
         self._to_replan = set(self._readers)
@@ -50,8 +54,9 @@ class ModbusConnection:
         await self._link.close()
 
     async def read(self, table: TagTable) -> Batch:
-        """One table. What the device refuses is bad in the batch; raises DeviceError when it does not answer or is not
-        the configured one, and with `lost=True` when the connection must be closed and opened again."""
+        """One table. What the device refuses is bad in the batch; raises DeviceError when it does
+        not answer or is not the configured one, and with `lost=True` when the connection must be
+        closed and opened again."""
         return await (self._read(table) if self._identity is None else self._identity.read(table))
 
     def confirm(self) -> list[str]:

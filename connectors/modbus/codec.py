@@ -1,7 +1,9 @@
-"""The data bytes of one request -> values, compiled once: one `struct` for the whole block wherever that can be.
+"""The data bytes of one request -> values, compiled once: one `struct` for the whole block wherever
+that can be.
 
-Bytes are never moved value by value. With its bytes swapped within each register, a CDAB value is little-endian and
-a BADC value big-endian, so four byte orders come down to two views of the block and two struct prefixes:
+Bytes are never moved value by value. With its bytes swapped within each register, a CDAB value is
+little-endian and a BADC value big-endian, so four byte orders come down to two views of the block
+and two struct prefixes:
 
     ABCD  '>'  as it came        CDAB  '<'  swapped
     DCBA  '<'  as it came        BADC  '>'  swapped
@@ -86,9 +88,10 @@ def _unpack_swapped(unpack: Unpack, data: bytes) -> tuple[Any, ...]:
 class BlockDecoder:
     """One request's decoder: `points` with their places in the table's columns.
 
-    `decode(data, values, status)` takes the data bytes of an answer (their number already checked) and fills in
-    `values`; what cannot be decoded gets BadDecodingError in `status` and no value. What is doubtful (a denormal
-    float, a text with more behind its end) gets Uncertain; the places of denormal floats are returned.
+    `decode(data, values, status)` takes the data bytes of an answer (their number already checked)
+    and fills in `values`; what cannot be decoded gets BadDecodingError in `status` and no value.
+    What is doubtful (a denormal float, a text with more behind its end) gets Uncertain; the places
+    of denormal floats are returned.
     """
 
     __slots__ = ("_convert", "_floats", "_pick", "_places", "_slice", "_unpack")
@@ -98,7 +101,10 @@ class BlockDecoder:
         bits = bool(points) and is_bits(points[0][1].object)
         if bits:
             unpack: Callable[[bytes], Raw] = _bits_of
-            slots, given = [_cut(point.address - start, point.count) for _, point in ordered], -(-size // 8) * 8
+            slots, given = (
+                [_cut(point.address - start, point.count) for _, point in ordered],
+                -(-size // 8) * 8,
+            )
         else:
             unpack, slots, given = _registers(start, size, ordered)
         self._unpack = unpack
@@ -109,7 +115,9 @@ class BlockDecoder:
         consecutive = self._places == tuple(range(first, first + len(ordered)))
         self._slice = slice(first, first + len(ordered)) if consecutive else None
         self._convert = tuple(
-            (place, convert) for place, point in ordered if (convert := _conversion(point, bits)) is not None
+            (place, convert)
+            for place, point in ordered
+            if (convert := _conversion(point, bits)) is not None
         )
 
     def decode(self, data: bytes, values: list[Value], status: dict[int, int]) -> Sequence[int]:
@@ -139,7 +147,8 @@ class BlockDecoder:
         if floats is None:
             return arrays
         small = floats.first_bytes(data).translate(None, LARGE)
-        # Zeros look the same by their first byte; they are counted at C speed, and are mostly all there is.
+        # Zeros look the same by their first byte; they are counted at C speed, and are mostly all
+        # there is.
         if not small or len(small) == floats.column(values).count(0.0):
             return arrays
         found = denormals(floats.places, values)
@@ -156,7 +165,8 @@ class DoubtfulTextError(ValueError):
 
 
 class Singles:
-    """The single-precision numbers of a table, which a read turns into their shortest decimals all at once."""
+    """The single-precision numbers of a table, which a read turns into their shortest decimals all
+    at once."""
 
     __slots__ = ("_lists", "_pick", "_places", "_whole")
 
@@ -168,7 +178,9 @@ class Singles:
         self._whole = len(self._places) == width
         if singles:
             prepare_singles()
-        self._pick: Callable[[list[Value]], Any] | None = itemgetter(*self._places) if len(self._places) > 1 else None
+        self._pick: Callable[[list[Value]], Any] | None = (
+            itemgetter(*self._places) if len(self._places) > 1 else None
+        )
 
     def shorten(self, values: list[Value], status: dict[int, int]) -> None:
         """Change the values in place; what is bad has none."""
@@ -200,7 +212,8 @@ def _cut(first: int, count: int) -> int | slice:
 
 
 def _picker(slots: list[int | slice], given: int) -> Callable[[Raw], Raw] | None:
-    """From the `given` items unpacked to one raw value for each point, in order; None when they are just that."""
+    """From the `given` items unpacked to one raw value for each point, in order; None when they are
+    just that."""
     if slots == list(range(len(slots))):
         return None if len(slots) == given else itemgetter(slice(0, len(slots)))
     if len(slots) == 1:
@@ -215,15 +228,19 @@ def _single(slot: int | slice, raw: Raw) -> Raw:
 def _registers(
     start: int, size: int, ordered: Sequence[tuple[int, Point]]
 ) -> tuple[Callable[[bytes], Raw], list[int | slice], int]:
-    """The unpacker of a block of registers, where in what it gives each point is (a slice for several), and how many
-    items it gives."""
+    """The unpacker of a block of registers, where in what it gives each point is (a slice for
+    several), and how many items it gives."""
     fields = [_field(start, point) for _, point in ordered]
     layers: list[_Layer] = []
     found = {key: _place(layers, key) for key in fields}
     offsets = [0, *accumulate(layer.slots for layer in layers)]
     slots = [_cut(offsets[found[key][0]] + found[key][1], key.repeat) for key in fields]
     unpackers = [layer.compiled(2 * size) for layer in layers]
-    return (unpackers[0] if len(unpackers) == 1 else partial(_unpack_all, unpackers)), slots, offsets[-1]
+    return (
+        (unpackers[0] if len(unpackers) == 1 else partial(_unpack_all, unpackers)),
+        slots,
+        offsets[-1],
+    )
 
 
 def _unpack_all(unpackers: Sequence[Unpack], data: bytes) -> list[Any]:
@@ -231,7 +248,8 @@ def _unpack_all(unpackers: Sequence[Unpack], data: bytes) -> list[Any]:
 
 
 class _Field(NamedTuple):
-    """What one point takes from its block. Points with equal fields (the bits of a register) share one."""
+    """What one point takes from its block. Points with equal fields (the bits of a register) share
+    one."""
 
     order: ByteOrder
     start: int
@@ -252,8 +270,11 @@ def _field(start: int, point: Point) -> _Field:
 
 
 def _place(layers: list[_Layer], key: _Field) -> tuple[int, int]:
-    """Put a field into the first layer that has room: the numbers of the layer and of the slot in it."""
-    roomy = (n for n, layer in enumerate(layers) if layer.order == key.order and layer.end <= key.start)
+    """Put a field into the first layer that has room: the numbers of the layer and of the slot in
+    it."""
+    roomy = (
+        n for n, layer in enumerate(layers) if layer.order == key.order and layer.end <= key.start
+    )
     number = next(roomy, len(layers))
     if number == len(layers):
         layers.append(_Layer(key.order))
@@ -324,7 +345,8 @@ def text(length: int, encoding: str, nul: NulRule, data: bytes) -> str:
         return whole.replace("\0", "").strip(" ")
     rest = b""
     if not wide:
-        # Cut before decoding where a NUL byte is always a NUL character: what is behind it may be no text at all.
+        # Cut before decoding where a NUL byte is always a NUL character: what is behind it may be
+        # no text at all.
         data, _, rest = data.lstrip(b"\0").partition(b"\0")
     found, _, behind = data.decode(encoding).lstrip("\0").partition("\0")
     found = found.strip(" ")

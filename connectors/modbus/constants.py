@@ -1,4 +1,5 @@
-"""The constants by which a device is recognised (`identify:`): what they mean, what is wrong with them. Pure."""
+"""The constants by which a device is recognised (`identify:`): what they mean, what is wrong with
+them. Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +13,31 @@ from connectors.modbus.options import Area, Constant, DataType, ModbusDevice, Mo
 from connectors.modbus.point import data_type, kind, resolve
 from edge_agent.sdk import Problem, Tag, TagTable, Value
 
-#: Names of the basic objects of Read Device Identification, in the order of their ids (V1.1b3, 6.21).
+#: Names of the basic objects of Read Device Identification, in the order of their ids (V1.1b3,
+#: 6.21).
 OBJECTS: Final = ("vendor", "product", "revision")
 
 _REGISTER_KEYS: Final = ("type", "bit", "word_order", "base", "length", "byte", "equals")
 
 #: Least and greatest number of the integer types.
 _BITS: Final = {
-    "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64,
-}  # fmt: skip
+    "int8": 8,
+    "uint8": 8,
+    "int16": 16,
+    "uint16": 16,
+    "int32": 32,
+    "uint32": 32,
+    "int64": 64,
+    "uint64": 64,
+}
 _DIGITS: Final = {"bcd16": 4, "bcd32": 8}
 
 #: How the lack of an identification is put, in Chinese and English.
 NO_IDENTIFICATION: Final = ("没有设备标识（功能码 43/14）", "no identification (function 43/14)")
 
 Identification = Mapping[str, str]
-"""`vendor`, `product`, `revision` as a device answered them; empty: it does not support function 43/14."""
+"""`vendor`, `product`, `revision` as a device answered them; empty: it does not support function
+43/14."""
 
 
 def problems(device: ModbusDevice) -> Iterator[Problem]:
@@ -95,15 +105,18 @@ def _check(constant: Constant, device: ModbusDevice) -> None:
         if constant.address is not None or used:
             raise InvalidError(
                 next(iter(texts)),
-                "一项只能写一种：寄存器（address 和 equals），或 vendor、product、revision；请分成两项。",
-                "One entry states one thing: a register (address and equals), or vendor, product, revision: make two.",
+                "一项只能写一种：寄存器（address 和 equals），或 vendor、product、revision；"
+                "请分成两项。",
+                "One entry states one thing: a register (address and equals), or vendor, "
+                "product, revision: make two.",
             )
         return
     if constant.address is None or constant.equals is None:
         raise InvalidError(
             "address" if constant.address is not None else (used or ["equals"])[0],
             "identify 的一项须写 address 和 equals，或 vendor、product、revision 中的至少一个。",
-            "An entry of identify needs address and equals, or at least one of vendor, product and revision.",
+            "An entry of identify needs address and equals, or at least one of vendor, product "
+            "and revision.",
         )
     tag = _as_tag(constant)
     resolve(tag, device)
@@ -111,15 +124,19 @@ def _check(constant: Constant, device: ModbusDevice) -> None:
     if not _possible(constant, tag, type_):
         raise InvalidError(
             "equals",
-            f"{constant.address} 的类型是 {type_}，不可能等于 {constant.equals!r}：请核对 type 和 equals。",
-            f"{constant.address} is {type_} and can never equal {constant.equals!r}: check type and equals.",
+            f"{constant.address} 的类型是 {type_}，不可能等于 {constant.equals!r}：请核对 type "
+            "和 equals。",
+            f"{constant.address} is {type_} and can never equal {constant.equals!r}: check type "
+            "and equals.",
         )
 
 
 def _possible(constant: Constant, tag: ModbusTag, type_: DataType) -> bool:
     wanted = constant.equals
     if type_ == "string":
-        return isinstance(wanted, str) and len(wanted.encode(tag.encoding, "replace")) <= (tag.length or 0)
+        return isinstance(wanted, str) and len(wanted.encode(tag.encoding, "replace")) <= (
+            tag.length or 0
+        )
     if isinstance(wanted, str):
         return False
     if type_ == "bool":
@@ -131,5 +148,7 @@ def _possible(constant: Constant, tag: ModbusTag, type_: DataType) -> bool:
     if type_ in _DIGITS:
         return isinstance(wanted, int) and 0 <= wanted < 10 ** _DIGITS[type_]
     bits = _BITS[type_]
-    low, high = (0, (1 << bits) - 1) if type_.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    low, high = (
+        (0, (1 << bits) - 1) if type_.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    )
     return isinstance(wanted, int) and low <= wanted <= high

@@ -1,7 +1,9 @@
-"""Floats so small that no sensor measures them: what a wrong word order makes of an ordinary number.
+"""Floats so small that no sensor measures them: what a wrong word order makes of an ordinary
+number.
 
-A float whose exponent bits are all zero and whose value is not 0 is denormal (IEEE 754). Its first byte is 00 or
-80, so one look at the first bytes of all floats of an answer, at C speed, tells whether any can be one.
+A float whose exponent bits are all zero and whose value is not 0 is denormal (IEEE 754). Its first
+byte is 00 or 80, so one look at the first bytes of all floats of an answer, at C speed, tells
+whether any can be one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _SMALLEST_NORMAL: Final = {"float32": 2.0**-126, "float64": 2.0**-1022}
 #: First bytes of floats that are neither 0 nor denormal.
 LARGE: Final = bytes(byte for byte in range(256) if byte not in (0x00, 0x80))
 
-#: What a plant measures lies within these, whatever its unit; only such readings are offered as a hint.
+#: What a plant measures lies within these, whatever its unit; only such readings are offered as a
+#: hint.
 _PLAUSIBLE: Final = (1e-3, 1e9)
 
 _FORMATS: Final = {"float32": ">f", "float64": ">d"}
@@ -30,7 +33,8 @@ _ORDERS: Final[tuple[ByteOrder, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")
 
 
 def arrange(data: bytes, order: ByteOrder) -> bytes:
-    """The bytes of one value, most significant first, in the order they come on the wire; and back again."""
+    """The bytes of one value, most significant first, in the order they come on the wire; and back
+    again."""
     if order in ("CDAB", "DCBA"):
         registers = [data[i : i + 2] for i in range(0, len(data), 2)]
         data = b"".join(reversed(registers))
@@ -63,14 +67,17 @@ class Floats:
     places: tuple[tuple[int, float], ...]
     """Column, and the smallest normal number of its type."""
     first_bytes: Callable[[bytes], bytes]
-    """From the block's bytes to the most significant byte of each; those of 0 and of denormals are not in `LARGE`."""
+    """From the block's bytes to the most significant byte of each; those of 0 and of denormals are
+    not in `LARGE`."""
     column: Callable[[list[Value]], Sequence[Value]]
     """From the table's values to theirs."""
 
     @classmethod
     def of(cls, start: int, points: Sequence[tuple[int, Point]]) -> Floats | None:
         """Of the points of a block that begins at register `start`; None without floats."""
-        floats = [(place, point) for place, point in points if point.type in FLOATS and point.count == 1]
+        floats = [
+            (place, point) for place, point in points if point.type in FLOATS and point.count == 1
+        ]
         if not floats:
             return None
         offsets = [2 * (point.address - start) + _most_significant(point) for _, point in floats]
@@ -79,7 +86,8 @@ class Floats:
 
 
 def _bytes_at(offsets: Sequence[int]) -> Callable[[bytes], bytes]:
-    """The bytes at these offsets; by one slice where they are equally far apart, as in a block of floats."""
+    """The bytes at these offsets; by one slice where they are equally far apart, as in a block of
+    floats."""
     even = _even(offsets)
     if even is not None:
         return itemgetter(even)
@@ -114,7 +122,8 @@ def denormals(places: Sequence[tuple[int, float]], values: Sequence[Value]) -> l
 
 
 def denormal_of(value: object, point: Point) -> float | None:
-    """The value of a float that is denormal, or the first such number of an array; None without one."""
+    """The value of a float that is denormal, or the first such number of an array; None without
+    one."""
     smallest = _SMALLEST_NORMAL[point.type]
     for number in value if isinstance(value, list) else [value]:
         if isinstance(number, float) and -smallest < number < smallest and number != 0.0:
@@ -123,7 +132,8 @@ def denormal_of(value: object, point: Point) -> float | None:
 
 
 def other_readings(value: float, point: Point) -> list[tuple[ByteOrder, float]]:
-    """What the other word orders make of the same bytes, where that is a number a plant may measure."""
+    """What the other word orders make of the same bytes, where that is a number a plant may
+    measure."""
     code = _FORMATS[point.type]
     wire = arrange(struct.pack(code, value), point.order)
     found = []

@@ -1,4 +1,5 @@
-"""What a simulator has to serve to stand in for a device: plain JSON, every address resolved to a PDU address."""
+"""What a simulator has to serve to stand in for a device: plain JSON, every address resolved to a
+PDU address."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from edge_agent.sdk import DevicePlan, Tag
 
 
 def describe(plan: DevicePlan) -> dict[str, Any]:
-    """`{"protocol": "modbus", "transport", "unit", "tags": {name: {...}}}` of a plan that `check` found in order."""
+    """`{"protocol": "modbus", "transport", "unit", "tags": {name: {...}}}` of a plan that `check`
+    found in order."""
     device = device_options(plan.options)
     tags = [tag for table in plan.tables for tag in table.tags]
     exponents = {tag.scale_exponent_from for tag in tags}
@@ -49,5 +51,7 @@ def _tag(tag: Tag, plan: DevicePlan, exponents: Collection[str | None]) -> dict[
         "kind": tag.kind,
         "unit": tag.unit,
         "range": None if low is None or high is None else [low, high],
-        "map": None if tag.labels is None else {str(number): label for number, label in tag.labels.items()},
+        "map": None
+        if tag.labels is None
+        else {str(number): label for number, label in tag.labels.items()},
     }

@@ -18,9 +18,17 @@ def _target(options: Any) -> DiscoveryTarget:
         endpoint = parse_url(device_options(options).url)
     except InvalidError as error:
         raise ValueError(f"{error.zh}\n    {error.en}") from error
-    return DiscoveryTarget(endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "tls", exclusive=True)
+    return DiscoveryTarget(
+        endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "tls", exclusive=True
+    )
 
 
 DISCOVERY: Final = Discovery(
-    schemes=SCHEMES, target=_target, scan=scan, probe=probe, chance=chance, place=place, has_units=True
+    schemes=SCHEMES,
+    target=_target,
+    scan=scan,
+    probe=probe,
+    chance=chance,
+    place=place,
+    has_units=True,
 )

@@ -21,7 +21,8 @@ SCHEMES: Final = (*DEFAULT_PORT, *sorted(SERIAL))
 #: Serial names that the kernel gives in the order in which adapters appear.
 UNSTABLE: Final = ("/dev/ttyUSB", "/dev/ttyACM")
 
-#: Bits on the line for one byte with start bit, parity and stop bit (Modbus over serial line V1.02, 2.5.1).
+#: Bits on the line for one byte with start bit, parity and stop bit (Modbus over serial line V1.02,
+#: 2.5.1).
 _BITS_PER_BYTE: Final = 11
 
 
@@ -55,7 +56,8 @@ class ModbusEndpoint:
 
     @property
     def silence(self) -> float:
-        """Seconds of quiet between frames: 3.5 characters, 1.75 ms above 19200 baud (serial line V1.02, 2.5.1.1)."""
+        """Seconds of quiet between frames: 3.5 characters, 1.75 ms above 19200 baud (serial line
+        V1.02, 2.5.1.1)."""
         if self.scheme != "rtu":
             return 0.0
         return 3.5 * _BITS_PER_BYTE / self.baudrate if self.baudrate <= 19200 else 0.00175
@@ -64,18 +66,24 @@ class ModbusEndpoint:
         if not self.serial:
             host = f"[{self.host}]" if ":" in self.host else self.host
             return f"{self.scheme}://{host}:{self.port}"
-        line = f"baudrate={self.baudrate}&bytesize={self.bytesize}&parity={self.parity}&stopbits={self.stopbits}"
-        return f"{self.scheme}://{self.path}?{line}"
+        frame = f"bytesize={self.bytesize}&parity={self.parity}&stopbits={self.stopbits}"
+        return f"{self.scheme}://{self.path}?baudrate={self.baudrate}&{frame}"
 
 
 def on_pymodbus(endpoint: ModbusEndpoint, options: ModbusDevice) -> bool:
-    """Whether pymodbus speaks on this line. EDGE_AGENT_STOCK=1 turns the fast paths of the agent off."""
-    return endpoint.scheme not in OWN or options.client == "pymodbus" or os.environ.get("EDGE_AGENT_STOCK") == "1"
+    """Whether pymodbus speaks on this line. EDGE_AGENT_STOCK=1 turns the fast paths of the agent
+    off."""
+    return (
+        endpoint.scheme not in OWN
+        or options.client == "pymodbus"
+        or os.environ.get("EDGE_AGENT_STOCK") == "1"
+    )
 
 
 def pipelined(endpoint: ModbusEndpoint, options: ModbusDevice) -> bool:
-    """Whether requests may overlap: only where frames carry a transaction id on a reliable stream, the device wants no
-    pause before each, and pymodbus, which has one request under way at a time, does not speak."""
+    """Whether requests may overlap: only where frames carry a transaction id on a reliable stream,
+    the device wants no pause before each, and pymodbus, which has one request under way at a time,
+    does not speak."""
     return endpoint.scheme == "tcp" and not options.pause_ms and not on_pymodbus(endpoint, options)
 
 
@@ -93,15 +101,24 @@ def parse_url(url: str) -> ModbusEndpoint:
     if parts.scheme not in SCHEMES:
         raise InvalidError(
             "url",
-            f"{url} 的开头应为 {'、'.join(s + '://' for s in SCHEMES)} 之一，例如 tcp://10.0.1.50:502。",
-            f"{url} must begin with one of {', '.join(s + '://' for s in SCHEMES)}, as in tcp://10.0.1.50:502.",
+            f"{url} 的开头应为 {'、'.join(s + '://' for s in SCHEMES)} 之一，例如 "
+            "tcp://10.0.1.50:502。",
+            f"{url} must begin with one of {', '.join(s + '://' for s in SCHEMES)}, as in "
+            "tcp://10.0.1.50:502.",
         )
     if parts.scheme in SERIAL:
         return _serial(url, parts.scheme, parts.netloc, parts.path, parts.query)
-    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username is not None or port == 0:
+    if (
+        not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.username is not None
+        or port == 0
+    ):
         raise InvalidError(
             "url",
-            f"{url} 应写成 {parts.scheme}://主机:端口，例如 {parts.scheme}://10.0.1.50:{DEFAULT_PORT[parts.scheme]}。",
+            f"{url} 应写成 {parts.scheme}://主机:端口，例如 "
+            f"{parts.scheme}://10.0.1.50:{DEFAULT_PORT[parts.scheme]}。",
             f"{url} should read {parts.scheme}://host:port, as in "
             f"{parts.scheme}://10.0.1.50:{DEFAULT_PORT[parts.scheme]}.",
         )
@@ -113,7 +130,8 @@ def _serial(url: str, scheme: str, netloc: str, path: str, query: str) -> Modbus
         raise InvalidError(
             "url",
             f"{url} 应写成 {scheme}:///dev/ttyUSB0（三个斜杠，然后是设备路径）。",
-            f"{url} should read {scheme}:///dev/ttyUSB0 (three slashes, then the path of the device).",
+            f"{url} should read {scheme}:///dev/ttyUSB0 (three slashes, then the path of the "
+            "device).",
         )
     settings = dict(parse_qsl(query, keep_blank_values=True))
     known = {"baudrate", "bytesize", "parity", "stopbits"}
@@ -127,7 +145,13 @@ def _serial(url: str, scheme: str, netloc: str, path: str, query: str) -> Modbus
         scheme,
         path=path,
         baudrate=_number(url, settings, "baudrate", 19200, range(110, 4_000_001)),
-        bytesize=_number(url, settings, "bytesize", 8 if scheme == "rtu" else 7, range(8 if scheme == "rtu" else 7, 9)),
+        bytesize=_number(
+            url,
+            settings,
+            "bytesize",
+            8 if scheme == "rtu" else 7,
+            range(8 if scheme == "rtu" else 7, 9),
+        ),
         parity=_parity(url, settings.get("parity", "E").upper()),
         stopbits=_number(url, settings, "stopbits", 1, range(1, 3)),
     )
@@ -140,7 +164,8 @@ def _number(url: str, settings: dict[str, str], name: str, default: int, allowed
     raise InvalidError(
         "url",
         f"{url} 中 {name}={text} 不可用：须为 {allowed[0]} 到 {allowed[-1]} 的整数。",
-        f"{url}: {name}={text} cannot be used; it must be a whole number from {allowed[0]} to {allowed[-1]}.",
+        f"{url}: {name}={text} cannot be used; it must be a whole number from {allowed[0]} to "
+        f"{allowed[-1]}.",
     )
 
 

@@ -1,4 +1,5 @@
-"""One line and single requests on it, for a person who looks at a device: paced, and opened again when it is lost."""
+"""One line and single requests on it, for a person who looks at a device: paced, and opened again
+when it is lost."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ from connectors.modbus.strangers import ANOTHER_SERVICE
 from connectors.modbus.transport import MalformedReplyError, Reply, SilentError, Timing
 from edge_agent.sdk import Cause, DeviceError
 
-#: The transaction id before the first one. The ids that follow it hold carriage return and line feed: to a device they
-#: are as good as any, and a service that reads lines (HTTP) has one to answer and shows what it is.
+#: The transaction id before the first one. The ids that follow it hold carriage return and line
+#: feed: to a device they are as good as any, and a service that reads lines (HTTP) has one to
+#: answer and shows what it is.
 _BEFORE_FIRST_ID: Final = 0x0D08
 
 #: Causes of a connection that ended.
@@ -33,20 +35,26 @@ _ENDED: Final = frozenset({"closed_by_peer", "connection_reset"})
 
 #: Requests of one identification, whose texts may come one by one.
 _MOST_PARTS = 3
-#: Seconds for an answer to a function that a device may not know, at the least: servers on libmodbus wait half a second
-#: before they refuse one, and throw away what arrives meanwhile, which would be the next request.
+#: Seconds for an answer to a function that a device may not know, at the least: servers on
+#: libmodbus wait half a second before they refuse one, and throw away what arrives meanwhile, which
+#: would be the next request.
 _UNKNOWN_FUNCTION_S = 1.0
 
 
 class RequestExchange:
     """Asks the units of one line, one request at a time."""
 
-    def __init__(self, device: ModbusDevice, endpoint: ModbusEndpoint | None = None, pause: float = 0.0) -> None:
-        """`endpoint`: instead of the one of the device's url; `pause`: seconds between an answer and a request."""
+    def __init__(
+        self, device: ModbusDevice, endpoint: ModbusEndpoint | None = None, pause: float = 0.0
+    ) -> None:
+        """`endpoint`: instead of the one of the device's url; `pause`: seconds between an answer
+        and a request."""
         self.endpoint = endpoint or parse_url(device.url)
         self.requests = 0
         self._device = device
-        self._timing = Timing(device.timeout, 1, max(pause, device.pause_ms / 1000, self.endpoint.silence))
+        self._timing = Timing(
+            device.timeout, 1, max(pause, device.pause_ms / 1000, self.endpoint.silence)
+        )
         self._link = Link(self.endpoint, [device], time.time_ns, _BEFORE_FIRST_ID)
         self._open = False
         self._answered = False
@@ -64,8 +72,8 @@ class RequestExchange:
         await self._link.close()
 
     async def ask(self, request: ReadRequest, least: float = 0.0) -> Reply:
-        """The reply, waited for at least so many seconds. Raises DeviceError when there is no line and none can be
-        opened."""
+        """The reply, waited for at least so many seconds. Raises DeviceError when there is no line
+        and none can be opened."""
         if not self._open:
             await self.open()
         self.requests += 1
@@ -74,7 +82,9 @@ class RequestExchange:
         if not isinstance(reply, DeviceError) or isinstance(reply, MalformedReplyError):
             self._answered = True
         else:
-            self._failures.setdefault("gateway" if isinstance(reply, SilentError) else reply.cause.name, reply)
+            self._failures.setdefault(
+                "gateway" if isinstance(reply, SilentError) else reply.cause.name, reply
+            )
             if reply.lost:
                 await self.close()
         return reply
@@ -85,7 +95,8 @@ class RequestExchange:
         return not self._answered and ANOTHER_SERVICE in self._failures
 
     def verdict(self) -> DeviceError | None:
-        """What was seen at an address at which no request was answered; None when one was, or none was asked."""
+        """What was seen at an address at which no request was answered; None when one was, or none
+        was asked."""
         if self._answered or not self._failures:
             return None
         for name in (ANOTHER_SERVICE, "modbus_not_modbus"):
@@ -101,7 +112,8 @@ class RequestExchange:
         return next(iter(self._failures.values()))
 
     async def identification(self, unit: int) -> dict[str, str]:
-        """What a unit answers to Read Device Identification (43/14); empty for one that does not know it."""
+        """What a unit answers to Read Device Identification (43/14); empty for one that does not
+        know it."""
         objects: dict[int, bytes] = {}
         first = 0
         for _ in range(_MOST_PARTS):
@@ -119,8 +131,11 @@ class RequestExchange:
             if number in objects
         }
 
-    async def registers(self, unit: int, table: ObjectName, first: int, count: int, most: int) -> list[bytes | Cause]:
-        """The two bytes of each register, or of each bit as a number; where the device refuses, why.
+    async def registers(
+        self, unit: int, table: ObjectName, first: int, count: int, most: int
+    ) -> list[bytes | Cause]:
+        """The two bytes of each register, or of each bit as a number; where the device refuses,
+        why.
 
         Raises DeviceError when the unit does not answer.
         """
@@ -129,12 +144,16 @@ class RequestExchange:
             found += await self._block(unit, table, start, min(most, first + count - start))
         return found
 
-    async def _block(self, unit: int, table: ObjectName, first: int, count: int) -> list[bytes | Cause]:
+    async def _block(
+        self, unit: int, table: ObjectName, first: int, count: int
+    ) -> list[bytes | Cause]:
         request = ReadRequest(unit, table, first, count)
         reply = await self.ask(request)
         if isinstance(reply, DeviceError):
             if not self._answered and reply.cause.name == "modbus_silent":
-                reply = await self.ask(request)  # once more: a packet may be lost, and see `_BEFORE_FIRST_ID`
+                reply = await self.ask(
+                    request
+                )  # once more: a packet may be lost, and see `_BEFORE_FIRST_ID`
             if isinstance(reply, DeviceError):
                 raise reply if isinstance(reply, SilentError) else self.verdict() or reply
         if isinstance(reply, bytes):

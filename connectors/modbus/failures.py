@@ -1,9 +1,10 @@
-"""What requests teach that bring no answer: the device hangs up, is silent, or answers with something malformed.
+"""What requests teach that bring no answer: the device hangs up, is silent, or answers with
+something malformed.
 
-Some devices do so where they should refuse an address. A request of several spans that fails again and again is asked
-for in pieces, on trial, and as a whole behind them: when pieces are answered and the whole is not, the pieces stay. A
-single span that fails while the device answers others is asked for seldom. A device that is silent altogether teaches
-nothing.
+Some devices do so where they should refuse an address. A request of several spans that fails again
+and again is asked for in pieces, on trial, and as a whole behind them: when pieces are answered and
+the whole is not, the pieces stay. A single span that fails while the device answers others is asked
+for seldom. A device that is silent altogether teaches nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ PROBE_S: Final = 60.0
 #: Pieces that a doubtful request is cut into at once, at most.
 MOST_PIECES: Final = 24
 
-#: Reads without any answer of the device after which a trial has shown nothing; one for each piece where it has more.
+#: Reads without any answer of the device after which a trial has shown nothing; one for each piece
+#: where it has more.
 _TRIAL_READS: Final = 3
 _MOST_CAUTIOUS: Final = 64
 
@@ -38,7 +40,8 @@ class SplitTrial:
     at_holes: bool
     """Cut where nobody wants the registers between."""
     silent_reads: int = -1
-    """Reads since then without any answer of the device; the one that began the trial is counted as none."""
+    """Reads since then without any answer of the device; the one that began the trial is counted as
+    none."""
 
 
 class Failures:
@@ -61,13 +64,15 @@ class Failures:
         return bool(self._counts or self.trials)
 
     def turns_late(self, group: RequestSpans) -> int:
-        """How late a request is to be asked: 0 for one without a failure and outside every trial."""
+        """How late a request is to be asked: 0 for one without a failure and outside every
+        trial."""
         hull = group.hull
         on_trial = any(_within(hull, trial.group.hull) for trial in self.trials)
         return 2 * self._counts.get(hull, 0) + on_trial
 
     def failed(self, group: RequestSpans, times: int, *, proven: bool, alive: bool) -> bool:
-        """One more failure (`times`: how often it was asked for). Whether the request is doubtful now.
+        """One more failure (`times`: how often it was asked for). Whether the request is doubtful
+        now.
 
         `proven`: it was answered before; `alive`: the device answered others in the same read.
         """
@@ -84,7 +89,8 @@ class Failures:
             self._fruitless.pop(group.hull, None)
 
     def cut(self, group: RequestSpans, *, alive: bool) -> bool:
-        """Put a doubtful request of several spans on trial. False when another one is, and the device is silent."""
+        """Put a doubtful request of several spans on trial. False when another one is, and the
+        device is silent."""
         if self.trials and not alive:
             return False
         seams, at_holes = _seams(group, self._fruitless.get(group.hull, 0))
@@ -93,8 +99,11 @@ class Failures:
         self._known.tentative |= set(seams)
         return True
 
-    def judge(self, answered: Sequence[RequestSpans], failed: Sequence[RequestSpans]) -> tuple[list[SplitTrial], bool]:
-        """A read is over: the trials whose pieces are to stay, and whether the plan has to be made anew."""
+    def judge(
+        self, answered: Sequence[RequestSpans], failed: Sequence[RequestSpans]
+    ) -> tuple[list[SplitTrial], bool]:
+        """A read is over: the trials whose pieces are to stay, and whether the plan has to be made
+        anew."""
         if answered:
             self._enough = NEW
         if not failed and not self.trials:
@@ -125,7 +134,8 @@ class Failures:
         return shown, self._join_around_costly() or changed
 
     def costs(self, span: AddressSpan, until: float) -> None:
-        """A span costs the connection or a time-out: it is asked for at `until` again, and nothing is read across."""
+        """A span costs the connection or a time-out: it is asked for at `until` again, and nothing
+        is read across."""
         self._known.costly[span] = until
         self._known.barriers.add(span)
 
@@ -141,7 +151,8 @@ class Failures:
         joined = [
             trial
             for trial in self._shown
-            if not trial.at_holes and any(_within(span, trial.group.hull) for span in self._known.costly)
+            if not trial.at_holes
+            and any(_within(span, trial.group.hull) for span in self._known.costly)
         ]
         self._shown = [trial for trial in self._shown if trial not in joined]
         for trial in joined:
@@ -150,12 +161,18 @@ class Failures:
 
 
 def _within(hull: AddressSpan, outer: AddressSpan) -> bool:
-    return hull.table == outer.table and outer.start <= hull.start and hull.end <= outer.end and hull != outer
+    return (
+        hull.table == outer.table
+        and outer.start <= hull.start
+        and hull.end <= outer.end
+        and hull != outer
+    )
 
 
 def _seams(group: RequestSpans, fruitless: int) -> tuple[tuple[AddressSpan, ...], bool]:
-    """Where to cut a request: at its holes (the flag); where it has none, between all its spans, or in two where those
-    are very many. After fruitless trials of the same request into more and more pieces."""
+    """Where to cut a request: at its holes (the flag); where it has none, between all its spans, or
+    in two where those are very many. After fruitless trials of the same request into more and more
+    pieces."""
     spans = group.spans
     cuts, end = [], spans[0].end
     for place, span in enumerate(spans):
@@ -168,4 +185,6 @@ def _seams(group: RequestSpans, fruitless: int) -> tuple[tuple[AddressSpan, ...]
     if len(cuts) >= MOST_PIECES or fruitless:
         pieces = min(MOST_PIECES, len(spans), 2 << 2 * min(fruitless, 3))
         cuts = sorted({cuts[len(cuts) * piece // pieces] for piece in range(1, pieces)})
-    return tuple(seam(RequestSpans(spans[:cut]), RequestSpans(spans[cut:])) for cut in cuts), at_holes
+    return tuple(
+        seam(RequestSpans(spans[:cut]), RequestSpans(spans[cut:])) for cut in cuts
+    ), at_holes

@@ -1,4 +1,5 @@
-"""Why a line could not be opened, as the DeviceError that names the file, the port or the address."""
+"""Why a line could not be opened, as the DeviceError that names the file, the port or the
+address."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ NO_PASSWORD: Final = "the key file has a password"  # noqa: S105 - a sentence
 """What `stock` raises as a ValueError when the key of a TLS client has one."""
 
 
-def open_error(error: OSError | ValueError, endpoint: ModbusEndpoint, options: ModbusDevice) -> DeviceError:
+def open_error(
+    error: OSError | ValueError, endpoint: ModbusEndpoint, options: ModbusDevice
+) -> DeviceError:
     """The error for what came up while a line was opened; it is lost."""
     if str(error) == NO_PASSWORD:
         return DeviceError.of("key_with_password", lost=True)

@@ -1,7 +1,7 @@
 """Requests and answers of the Modbus application protocol, V1.1b3: pure functions of bytes.
 
-Every answer is compared with its request: unit, function code, byte count and length must be what was asked for.
-Anything else raises ProtocolError, and is never taken for a value.
+Every answer is compared with its request: unit, function code, byte count and length must be what
+was asked for. Anything else raises ProtocolError, and is never taken for a value.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ _KNOWN_EXCEPTIONS: Final = range(1, 12)
 class ProtocolError(Exception):
     """The bytes are no answer to the request that is under way; `cause` says in what way.
 
-    `status` is the name of the quality its tags get; `answered`: a whole frame came for the request, and only its
-    content is wrong, so the next request may follow at once.
+    `status` is the name of the quality its tags get; `answered`: a whole frame came for the
+    request, and only its content is wrong, so the next request may follow at once.
     """
 
-    def __init__(self, why: Cause, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
+    def __init__(
+        self, why: Cause, status: str = "BadCommunicationError", *, answered: bool = False
+    ) -> None:
         self.cause = why
         self.status = status
         self.answered = answered
@@ -56,10 +58,26 @@ class ProtocolError(Exception):
 class ReadRequest:
     """One read, encoded once: `adu` is unit and PDU, `size` the data bytes its answer must have."""
 
-    __slots__ = ("accepted", "address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
+    __slots__ = (
+        "accepted",
+        "address",
+        "adu",
+        "count",
+        "function",
+        "mbap",
+        "promise",
+        "size",
+        "table",
+        "unit",
+    )
 
     def __init__(
-        self, unit: int, table: ObjectName, address: int, count: int, accepted: frozenset[int] = frozenset()
+        self,
+        unit: int,
+        table: ObjectName,
+        address: int,
+        count: int,
+        accepted: frozenset[int] = frozenset(),
     ) -> None:
         """`accepted`: other units whose answer counts as this one's."""
         self.unit = unit
@@ -73,31 +91,45 @@ class ReadRequest:
         self.mbap = struct.pack(">HH", 0, len(self.adu)) + self.adu
         """All of a Modbus TCP frame behind the transaction id."""
         self.promise = struct.pack(">HHBBB", 0, 3 + self.size, unit, self.function, self.size)
-        """What stands between transaction id and data in the answer that is hoped for: every check of it at once."""
+        """What stands between transaction id and data in the answer that is hoped for: every check
+        of it at once."""
 
     def __repr__(self) -> str:
         return f"unit {self.unit} {self.table}/{self.address} x {self.count}"
 
 
 def answer(request: ReadRequest, adu: bytes) -> Answer:
-    """What an answer (unit and PDU, without MBAP header or check sum) says. Raises ProtocolError."""
+    """What an answer (unit and PDU, without MBAP header or check sum) says. Raises
+    ProtocolError."""
     size, function = request.size, request.function
     if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
-        raise ProtocolError.of("modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request)
+        raise ProtocolError.of(
+            "modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request
+        )
     if size and len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
-        raise ProtocolError.of("modbus_short_answer", answered=True, found=len(adu), request=request)
+        raise ProtocolError.of(
+            "modbus_short_answer", answered=True, found=len(adu), request=request
+        )
     if adu[1] == function | 0x80 and len(adu) == 3:
         return adu[2]
     if adu[1] != function:
-        raise ProtocolError.of("modbus_wrong_function", answered=True, found=adu[1], request=request)
+        raise ProtocolError.of(
+            "modbus_wrong_function", answered=True, found=adu[1], request=request
+        )
     if function == IDENTIFICATION:
         if adu[2] == _DEVICE_IDENTIFICATION and identification_size(adu) == len(adu):
             return adu[3:]
-        raise ProtocolError.of("modbus_identification", answered=True, found=len(adu), request=request)
-    found = len(adu) - 3 if len(adu) - 3 != size else adu[2]  # as many as there are, or as the frame says there are
-    raise ProtocolError.of("modbus_wrong_length", answered=True, found=found, size=size, request=request)
+        raise ProtocolError.of(
+            "modbus_identification", answered=True, found=len(adu), request=request
+        )
+    found = (
+        len(adu) - 3 if len(adu) - 3 != size else adu[2]
+    )  # as many as there are, or as the frame says there are
+    raise ProtocolError.of(
+        "modbus_wrong_length", answered=True, found=found, size=size, request=request
+    )
 
 
 def exception_cause(code: int, request: ReadRequest) -> Cause:
@@ -107,7 +139,8 @@ def exception_cause(code: int, request: ReadRequest) -> Cause:
 
 
 class IdentificationRequest(ReadRequest):
-    """Read Device Identification: vendor, product code and revision, as one stream from the object `address` on.
+    """Read Device Identification: vendor, product code and revision, as one stream from the object
+    `address` on.
 
     The answer is as long as the texts are: `identification_objects` says what its data mean.
     """
@@ -127,8 +160,8 @@ class IdentificationRequest(ReadRequest):
 
 
 def identification_size(adu: bytes) -> int:
-    """The size of an identification answer, unit and PDU, that begins `adu`; of one that is not complete, at least so
-    many bytes, and more than there are."""
+    """The size of an identification answer, unit and PDU, that begins `adu`; of one that is not
+    complete, at least so many bytes, and more than there are."""
     if len(adu) < 8:
         return 8
     end = 8
@@ -140,7 +173,8 @@ def identification_size(adu: bytes) -> int:
 
 
 def identification_objects(data: bytes) -> tuple[dict[int, bytes], int | None]:
-    """The objects of an identification answer by their id, and the id to go on with when there are more."""
+    """The objects of an identification answer by their id, and the id to go on with when there are
+    more."""
     objects: dict[int, bytes] = {}
     at = 5
     for _ in range(data[4]):

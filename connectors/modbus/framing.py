@@ -1,7 +1,9 @@
-"""How requests and answers are packed on a TCP connection: MBAP, or RTU frames. State machines without I/O.
+"""How requests and answers are packed on a TCP connection: MBAP, or RTU frames. State machines
+without I/O.
 
-The caller gives each request a slot and gets (slot, answer) pairs out of the bytes that came. A whole answer that is
-wrong inside is paired with its ProtocolError. One that is raised says that the bytes are no frames any more.
+The caller gives each request a slot and gets (slot, answer) pairs out of the bytes that came. A
+whole answer that is wrong inside is paired with its ProtocolError. One that is raised says that the
+bytes are no frames any more.
 """
 
 from __future__ import annotations
@@ -9,20 +11,31 @@ from __future__ import annotations
 from binascii import unhexlify
 from typing import Final, Protocol
 
-from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, ReadRequest, answer, identification_size
+from connectors.modbus.frame import (
+    IDENTIFICATION,
+    Answer,
+    ProtocolError,
+    ReadRequest,
+    answer,
+    identification_size,
+)
 from connectors.modbus.strangers import no_frame, stranger
 from edge_agent.sdk import cause, status_of_cause
 
 #: Bytes of a text after which it is no noise.
 _LEAST_TEXT: Final = 4
 
-_MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
+_MAX_LENGTH: Final = (
+    254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
+)
 
-#: Bytes without an answer among them after which a serial line is given up: nobody needs so many before one frame.
+#: Bytes without an answer among them after which a serial line is given up: nobody needs so many
+#: before one frame.
 MOST_NOISE: Final = 4096
 
 _READS: Final = frozenset({1, 2, 3, 4})
-#: Functions whose requests and answers have 8 bytes: writing one point, or the answer to writing many.
+#: Functions whose requests and answers have 8 bytes: writing one point, or the answer to writing
+#: many.
 _WRITES: Final = frozenset({5, 6, 15, 16})
 
 
@@ -43,26 +56,28 @@ class Framing(Protocol):
         """The answers that `data` completes. Raises ProtocolError for bytes that are no frames."""
 
     def end_wait(self) -> Found | None:
-        """The time is over: forget what is under way. What came in the place of an answer, None for nothing; or the
-        answer, where more bytes were waited for. Raises ProtocolError when the line stopped amid a frame, so that
-        nobody knows where the next one begins."""
+        """The time is over: forget what is under way. What came in the place of an answer, None for
+        nothing; or the answer, where more bytes were waited for. Raises ProtocolError when the line
+        stopped amid a frame, so that nobody knows where the next one begins."""
 
 
 class MbapFraming:
     """Modbus TCP: each frame has a transaction id, so several requests may be under way."""
 
     def __init__(self, last: int = 0) -> None:
-        """`last`: the id before the first one. Gateways have been seen to deliver late answers on the next connection:
-        ids that go on from one to the other do not fit them."""
+        """`last`: the id before the first one. Gateways have been seen to deliver late answers on
+        the next connection: ids that go on from one to the other do not fit them."""
         self._waiting: dict[bytes, tuple[int, ReadRequest]] = {}
         """By the two bytes of the transaction id."""
         self._buffer = b""
         self.last = last
         self._foreign = (0, 0)
-        """The transaction ids of the last frame that answers nothing under way, and of the last request before it."""
+        """The transaction ids of the last frame that answers nothing under way, and of the last
+        request before it."""
 
     def encode(self, slot: int, request: ReadRequest) -> bytes:
-        # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit anything.
+        # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit
+        # anything.
         self.last = self.last % 0xFFFF + 1
         key = self.last.to_bytes(2, "big")
         self._waiting[key] = slot, request
@@ -129,14 +144,17 @@ def _judged(request: ReadRequest, adu: bytes) -> Found:
 
 
 def _mbap_length(frame: bytes) -> int:
-    """The length field of the MBAP header at the beginning. Raises ProtocolError for one that no answer can have."""
+    """The length field of the MBAP header at the beginning. Raises ProtocolError for one that no
+    answer can have."""
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
         protocol = frame[2] << 8 | frame[3]
         raise _not_modbus(frame, f"协议标识为 {protocol}", f"protocol id {protocol}")
     if not 2 <= length <= _MAX_LENGTH:
         raise _not_modbus(
-            frame, f"长度为 {length}，应为 2 至 {_MAX_LENGTH}", f"length {length}, not 2 to {_MAX_LENGTH}"
+            frame,
+            f"长度为 {length}，应为 2 至 {_MAX_LENGTH}",
+            f"length {length}, not 2 to {_MAX_LENGTH}",
         )
     return length
 
@@ -168,7 +186,8 @@ def crc16(data: bytes) -> int:
 
 
 class DatagramFraming(MbapFraming):
-    """Modbus TCP frames over UDP, one in each datagram. What is none, or comes from a stranger, is passed over."""
+    """Modbus TCP frames over UDP, one in each datagram. What is none, or comes from a stranger, is
+    passed over."""
 
     def feed(self, data: bytes) -> list[tuple[int, Found]]:
         try:
@@ -182,8 +201,9 @@ class DatagramFraming(MbapFraming):
 class _Sought:
     """What is known of the one request under way on a line whose frames carry no transaction id.
 
-    Nothing that arrived before the request was out is kept. A wrong frame does not end the search, since another
-    master, an echo or noise may have brought it: the answer may still come until the time is over.
+    Nothing that arrived before the request was out is kept. A wrong frame does not end the search,
+    since another master, an echo or noise may have brought it: the answer may still come until the
+    time is over.
     """
 
     last = 0
@@ -193,7 +213,8 @@ class _Sought:
         self._buffer = b""
         self._noise = 0
         self._heard_first = b""
-        """The first bytes that came while nothing was understood, to tell another service from noise."""
+        """The first bytes that came while nothing was understood, to tell another service from
+        noise."""
         self._instead: ProtocolError | None = None
 
     def expect(self, number: int, slot: int, request: ReadRequest) -> bytes:
@@ -204,7 +225,12 @@ class _Sought:
 
     def end_wait(self) -> Found | None:
         """See `Framing`; a serial line is never amid a frame for long."""
-        waiting, noise, instead, first = self._waiting, self._noise, self._instead, self._heard_first
+        waiting, noise, instead, first = (
+            self._waiting,
+            self._noise,
+            self._instead,
+            self._heard_first,
+        )
         self.forget()
         if waiting is None or instead is not None or not noise:
             return instead
@@ -239,14 +265,16 @@ class _Sought:
 
 
 class RtuFraming(_Sought):
-    """RTU, on a serial line or over TCP: unit, function, byte count and check sum must be those asked for."""
+    """RTU, on a serial line or over TCP: unit, function, byte count and check sum must be those
+    asked for."""
 
     def __init__(self, last: int = 0) -> None:
         super().__init__(last)
         self._asked = self._head = b""
         """The frame that was sent, which some adapters send back, and how its answer begins."""
         self._others = 0
-        """Requests of another master to the same unit and function: the next answers are to those."""
+        """Requests of another master to the same unit and function: the next answers are to
+        those."""
 
     def encode(self, slot: int, request: ReadRequest) -> bytes:
         self.expect(0, slot, request)
@@ -273,8 +301,9 @@ class RtuFraming(_Sought):
         return super().end_wait() if found is None else found
 
     def _search(self, request: ReadRequest, head: bytes) -> Answer | None:
-        """The answer among the bytes that came, which are then forgotten. Where an answer seems to begin with `head`
-        its end is waited for before anything behind is looked at: mostly it is the answer, coming in pieces."""
+        """The answer among the bytes that came, which are then forgotten. Where an answer seems to
+        begin with `head` its end is waited for before anything behind is looked at: mostly it is
+        the answer, coming in pieces."""
         buffer, at = self._buffer, 0
         kept = len(buffer)  # where the first frame begins that may still be completed
         while len(buffer) - at >= 4:
@@ -295,14 +324,16 @@ class RtuFraming(_Sought):
         return None
 
     def _frame(self, buffer: bytes, at: int) -> tuple[int, bool]:
-        """The size of the frame with a right check sum that begins here (0: none), and whether one may yet come."""
+        """The size of the frame with a right check sum that begins here (0: none), and whether one
+        may yet come."""
         unfinished = False
         for size in _rtu_sizes(buffer, at):
             end = at + size
             if end > len(buffer):
                 unfinished = True
             elif not crc16(buffer[at:end]):
-                # The beginning of an echo may happen to look like a short answer: its last byte shows.
+                # The beginning of an echo may happen to look like a short answer: its last byte
+                # shows.
                 echo = size < len(self._asked) and self._asked.startswith(buffer[at:end])
                 return (0, True) if echo else (size, False)
         return 0, unfinished
@@ -321,7 +352,8 @@ class RtuFraming(_Sought):
 
 
 def _rtu_sizes(buffer: bytes, at: int) -> tuple[int, ...]:
-    """Sizes that the frame that begins there may have, by its function code and the byte behind it."""
+    """Sizes that the frame that begins there may have, by its function code and the byte behind
+    it."""
     function, count = buffer[at + 1], buffer[at + 2]
     if function == IDENTIFICATION:
         return (identification_size(buffer[at : at + _MAX_LENGTH]) + 2,)

@@ -1,8 +1,9 @@
 """Whether the device that answers is the configured one.
 
-A device with `identify` has to show its constants after each opening of the connection. On a serial port whose name
-may stand for another adapter after the next start, each unit is known by what it first answered to Read Device
-Identification, and the bus by the units that answer at all. Nothing is asked while a connection lasts.
+A device with `identify` has to show its constants after each opening of the connection. On a serial
+port whose name may stand for another adapter after the next start, each unit is known by what it
+first answered to Read Device Identification, and the bus by the units that answer at all. Nothing
+is asked while a connection lasts.
 """
 
 from __future__ import annotations
@@ -50,19 +51,22 @@ from edge_agent.sdk import (
 
 log = logging.getLogger(__name__)
 
-#: Silences after which a unit that answers reads has no identification: of one that is asked for the first time, and
-#: of one that had one. A single frame may always be lost.
+#: Silences after which a unit that answers reads has no identification: of one that is asked for
+#: the first time, and of one that had one. A single frame may always be lost.
 NEW_SILENCES: Final = 2
 KNOWN_SILENCES: Final = 3
 
-#: Seconds between two looks at a device that is not the configured one: the first pause, doubled up to the last.
+#: Seconds between two looks at a device that is not the configured one: the first pause, doubled up
+#: to the last.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 
-#: Units that are asked in vain, for the sake of others, in one read: two silences in a row may end a line.
+#: Units that are asked in vain, for the sake of others, in one read: two silences in a row may end
+#: a line.
 _VAIN_CALLS: Final = 1
 
-#: Requests for one identification: three texts of the basic category come in one answer, or in three.
+#: Requests for one identification: three texts of the basic category come in one answer, or in
+#: three.
 _MOST_PARTS: Final = 3
 
 _REFUSALS: Final = frozenset({1, 2, 3})
@@ -107,7 +111,12 @@ class IdentityCheck:
     """All checked devices of one connection."""
 
     def __init__(
-        self, plans: Sequence[DevicePlan], endpoint: ModbusEndpoint, link: Openings, read: Read, ask: Ask
+        self,
+        plans: Sequence[DevicePlan],
+        endpoint: ModbusEndpoint,
+        link: Openings,
+        read: Read,
+        ask: Ask,
     ) -> None:
         self._endpoint = endpoint
         self._link = link
@@ -147,7 +156,9 @@ class IdentityCheck:
         doubted = []
         for device in self._devices.values():
             if device.constants:
-                device.retry_at = 0.0  # what is written is asked for again, and stays as it is written
+                device.retry_at = (
+                    0.0  # what is written is asked for again, and stays as it is written
+                )
                 continue
             if device.dispute is not None:
                 doubted.append(device.plan.id)
@@ -158,17 +169,20 @@ class IdentityCheck:
             device.accept = not self._link.openings  # made anew by this reload
         missing = [] if self._answering is None else self._answering.confirm()
         if missing:
-            others = (device for device in self._devices.values() if device.options.unit not in missing)
+            others = (
+                device for device in self._devices.values() if device.options.unit not in missing
+            )
             doubted += [device.plan.id for device in others if device.plan.id not in doubted]
         if doubted:
             log.warning("modbus-identity-confirmed devices=%s", ",".join(doubted))
         self._known.save()
         return doubted
 
-    # --- one device ----------------------------------------------------------------------------------------------
+    # --- one device -------------------------------------------------------------------------------
 
     async def _verify(self, device: _Checked) -> None:
-        """Return when the device is the configured one, as far as can be said. Raises DeviceError when it is not."""
+        """Return when the device is the configured one, as far as can be said. Raises DeviceError
+        when it is not."""
         if device.verified == self._link.openings or not (device.constants or device.learns):
             return
         now = asyncio.get_running_loop().time()
@@ -189,7 +203,8 @@ class IdentityCheck:
                 self._refuse(device, described(texts), described(found))
             return
         reader = ModbusTableReader(
-            table_of(constant, device.plan.id, device.options.areas), Unit(device.plan.id, device.options)
+            table_of(constant, device.plan.id, device.options.areas),
+            Unit(device.plan.id, device.options),
         )
         wave = reader.first()
         replies = await self._ask(wave, device.plan.id)
@@ -208,14 +223,18 @@ class IdentityCheck:
         unit = device.options.unit
         known = None if device.accept else self._known.identification(unit)
         if known == {} and device.without_since == self._link.losses:
-            device.verified = self._link.openings  # the port was never away, and the unit is not asked again
+            device.verified = (
+                self._link.openings
+            )  # the port was never away, and the unit is not asked again
             return
         try:
             found: Identification | None = await self._identification(device)
         except DeviceError as error:
             if error.status not in (STATUS["BadTimeout"], STATUS["BadCommunicationError"]):
                 raise
-            if device.dispute is not None:  # silence does not say that it is the configured one again
+            if (
+                device.dispute is not None
+            ):  # silence does not say that it is the configured one again
                 self._postpone_check(device)
                 raise device.dispute from error
             device.silences += 1
@@ -235,8 +254,11 @@ class IdentityCheck:
         self._known.save()
 
     @staticmethod
-    def _after_silence(device: _Checked, known: Identification | None, error: DeviceError) -> Identification | None:
-        """What silence about its identification says of a unit that answers reads; None while it says nothing yet."""
+    def _after_silence(
+        device: _Checked, known: Identification | None, error: DeviceError
+    ) -> Identification | None:
+        """What silence about its identification says of a unit that answers reads; None while it
+        says nothing yet."""
         if known is None:
             return {} if device.silences >= NEW_SILENCES else None
         if known and device.silences < KNOWN_SILENCES:
@@ -244,11 +266,14 @@ class IdentityCheck:
         return {}
 
     async def _identification(self, device: _Checked) -> Identification:
-        """What the device answers to function 43/14; empty when it refuses. Raises DeviceError when it is silent."""
+        """What the device answers to function 43/14; empty when it refuses. Raises DeviceError when
+        it is silent."""
         objects: dict[int, bytes] = {}
         first = 0
         for _ in range(_MOST_PARTS):
-            request = IdentificationRequest(device.options.unit, first, frozenset(device.options.accept_unit))
+            request = IdentificationRequest(
+                device.options.unit, first, frozenset(device.options.accept_unit)
+            )
             (reply,) = await self._ask([request], device.plan.id)
             if isinstance(reply, DeviceError):
                 raise reply
@@ -261,11 +286,17 @@ class IdentityCheck:
             if following is None or following >= len(OBJECTS):
                 break
             first = following
-        return {name: _text(objects[number]) for number, name in enumerate(OBJECTS) if number in objects}
+        return {
+            name: _text(objects[number]) for number, name in enumerate(OBJECTS) if number in objects
+        }
 
     def _recognised(self, device: _Checked) -> None:
         if device.dispute is not None:
-            log.warning("modbus-identity device=%s unit=%s state=recognised", device.plan.id, device.options.unit)
+            log.warning(
+                "modbus-identity device=%s unit=%s state=recognised",
+                device.plan.id,
+                device.options.unit,
+            )
         device.dispute = device.answered = None
         device.pause, device.silences = FIRST_PAUSE, 0
         device.verified = self._link.openings
@@ -288,7 +319,7 @@ class IdentityCheck:
         device.retry_at = asyncio.get_running_loop().time() + device.pause
         device.pause = min(LONGEST_PAUSE, 2 * device.pause)
 
-    # --- the bus -------------------------------------------------------------------------------------------------
+    # --- the bus ----------------------------------------------------------------------------------
 
     def _unanswered(self, device: _Checked, error: DeviceError) -> None:
         if self._answering is not None and error.status == STATUS["BadTimeout"]:
@@ -303,7 +334,11 @@ class IdentityCheck:
         silent = answering.doubtful()
         if bool(silent) != self._doubted and not answering.open:
             self._doubted = bool(silent)
-            state = f"other-units-answer silent={','.join(map(str, silent))}" if silent else "all-answer"
+            state = (
+                f"other-units-answer silent={','.join(map(str, silent))}"
+                if silent
+                else "all-answer"
+            )
             log.warning("modbus-units port=%s state=%s", self._endpoint.path, state)
         self._known.save()
         if not silent or device.constants:
@@ -311,8 +346,8 @@ class IdentityCheck:
         return _as_uncertain(batch, _other_units(self._endpoint, silent))
 
     async def _call(self, answering: AnsweringUnits) -> None:
-        """Ask units that have not been heard since the port was opened for one thing that they have answered before,
-        until it is clear whether they are still the same."""
+        """Ask units that have not been heard since the port was opened for one thing that they have
+        answered before, until it is clear whether they are still the same."""
         vain = 0
         for unit in answering.awaited():
             if not answering.open or vain == _VAIN_CALLS:
@@ -345,11 +380,18 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace").rstrip("\0 ")
 
 
-def _another_device(endpoint: ModbusEndpoint, device: _Checked, expected: str, answered: str) -> DeviceError:
+def _another_device(
+    endpoint: ModbusEndpoint, device: _Checked, expected: str, answered: str
+) -> DeviceError:
     facts: dict[str, Any] = {
-        "where": _place(endpoint), "unit": device.options.unit, "expected": expected, "expected_zh": _zh(expected),
-        "answered": answered, "answered_zh": _zh(answered), "command": command("reload"),
-    }  # fmt: skip
+        "where": _place(endpoint),
+        "unit": device.options.unit,
+        "expected": expected,
+        "expected_zh": _zh(expected),
+        "answered": answered,
+        "answered_zh": _zh(answered),
+        "command": command("reload"),
+    }
     if device.learns:
         return DeviceError.of("modbus_device_changed", **facts)
     return DeviceError.of("modbus_another_device", **facts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class InvalidError(Exception):
-    """A key of the configuration that cannot be used: the fact and the next step, in both languages."""
+    """A key of the configuration that cannot be used: the fact and the next step, in both
+    languages."""
 
     def __init__(self, key: str, zh: str, en: str, *, certain: bool = False) -> None:
         """`certain`: wrong whatever the device's other keys say."""

@@ -1,4 +1,5 @@
-"""What the units on one serial port are known to be: kept in a small file, so that a restart does not forget it."""
+"""What the units on one serial port are known to be: kept in a small file, so that a restart does
+not forget it."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ _MOST: Final = 1 << 20
 
 
 class KnownUnits:
-    """Identifications by unit number, and the units that answer. Changes are seldom, and written by `save`."""
+    """Identifications by unit number, and the units that answer. Changes are seldom, and written by
+    `save`."""
 
     def __init__(self, folder: Path | None, port: str) -> None:
-        """`folder`: where the file is; None: nothing outlives the process. A file that cannot be read is begun anew."""
+        """`folder`: where the file is; None: nothing outlives the process. A file that cannot be
+        read is begun anew."""
         self._file = None if folder is None else folder / _file_name(port)
         self._port = port
         self._identifications: dict[int, Identification] = {}
@@ -36,11 +39,13 @@ class KnownUnits:
 
     @property
     def present(self) -> frozenset[int]:
-        """Units that answered when they were last asked, but for those that died while others answered."""
+        """Units that answered when they were last asked, but for those that died while others
+        answered."""
         return frozenset(self._present)
 
     def identification(self, unit: int) -> Identification | None:
-        """What a unit answered; empty for one without function 43/14, None for one that is not known."""
+        """What a unit answered; empty for one without function 43/14, None for one that is not
+        known."""
         return self._identifications.get(unit)
 
     def identify(self, unit: int, found: Identification) -> None:
@@ -63,7 +68,8 @@ class KnownUnits:
             self._changed = True
 
     def save(self) -> None:
-        """Write what has changed. A disk that does not take it is logged once, and tried again at the next change."""
+        """Write what has changed. A disk that does not take it is logged once, and tried again at
+        the next change."""
         if self._file is None or not self._changed:
             return
         self._changed = False
@@ -80,13 +86,20 @@ class KnownUnits:
         except OSError as error:
             if not self._complained:
                 self._complained = True
-                log.warning("modbus-known-units-not-saved file=%s reason=%r", self._file, error.strerror)
+                log.warning(
+                    "modbus-known-units-not-saved file=%s reason=%r", self._file, error.strerror
+                )
         else:
             self._complained = False
 
     def _document(self) -> dict[str, Any]:
         units = {str(unit): dict(found) for unit, found in sorted(self._identifications.items())}
-        return {"version": _VERSION, "port": self._port, "present": sorted(self._present), "identifications": units}
+        return {
+            "version": _VERSION,
+            "port": self._port,
+            "present": sorted(self._present),
+            "identifications": units,
+        }
 
     def _load(self) -> None:
         if self._file is None:
@@ -98,13 +111,18 @@ class KnownUnits:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            log.warning("modbus-known-units-unreadable file=%s reason=%r now=begins-anew", self._file, str(error))
+            log.warning(
+                "modbus-known-units-unreadable file=%s reason=%r now=begins-anew",
+                self._file,
+                str(error),
+            )
             return
         self._present, self._identifications = present, identifications
 
 
 def _understood(document: Any, port: str) -> tuple[set[int], dict[int, Identification]]:
-    """Raises ValueError, TypeError, KeyError or AttributeError for what this program has not written."""
+    """Raises ValueError, TypeError, KeyError or AttributeError for what this program has not
+    written."""
     if document["version"] != _VERSION or document["port"] != port:
         raise ValueError(f"version {document['version']!r} of port {document['port']!r}")
     present = {unit for unit in document["present"] if isinstance(unit, int)}
@@ -115,6 +133,7 @@ def _understood(document: Any, port: str) -> tuple[set[int], dict[int, Identific
 
 
 def _file_name(port: str) -> str:
-    """`/dev/ttyUSB0` -> `dev-ttyUSB0-1a2b3c4d.json`: readable, and different for different ports."""
+    """`/dev/ttyUSB0` -> `dev-ttyUSB0-1a2b3c4d.json`: readable, and different for different
+    ports."""
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", port).strip("-.")[-40:]
     return f"{plain}-{hashlib.sha256(port.encode()).hexdigest()[:8]}.json"

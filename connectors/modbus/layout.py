@@ -1,7 +1,9 @@
-"""What reading a table takes as long as the device refuses nothing, made once for all devices that are read alike.
+"""What reading a table takes as long as the device refuses nothing, made once for all devices that
+are read alike.
 
-Devices of one type have the same tags, and mostly the same unit number and limits. They share the points, the plan, the
-encoded requests and the compiled decoders. What a device teaches by its refusals is its own (`reader`).
+Devices of one type have the same tags, and mostly the same unit number and limits. They share the
+points, the plan, the encoded requests and the compiled decoders. What a device teaches by its
+refusals is its own (`reader`).
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ from edge_agent.sdk import Problem, Tag, TagTable
 
 
 class PlanKey:
-    """A device's options, equal to others' where they lead to the same requests and the same meaning of answers."""
+    """A device's options, equal to others' where they lead to the same requests and the same
+    meaning of answers."""
 
     __slots__ = ("_key", "accepted", "options")
 
     def __init__(self, options: ModbusDevice) -> None:
-        # Without the common keys, tags among them: what is shared must not hold on to the device it was made for first.
-        self.options = ModbusDevice.model_construct(**{key: getattr(options, key) for key in ModbusDevice.model_fields})
+        # Without the common keys, tags among them: what is shared must not hold on to the device it
+        # was made for first.
+        self.options = ModbusDevice.model_construct(
+            **{key: getattr(options, key) for key in ModbusDevice.model_fields}
+        )
         self.accepted = frozenset(options.accept_unit)
         limits = options.max_registers, options.max_bits, options.max_gap
         who = options.unit, options.accept_unit
@@ -49,7 +55,9 @@ class CompiledRequest:
 
     __slots__ = ("block", "group", "places", "request")
 
-    def __init__(self, group: RequestSpans, alike: PlanKey, points: Sequence[tuple[int, Point]]) -> None:
+    def __init__(
+        self, group: RequestSpans, alike: PlanKey, points: Sequence[tuple[int, Point]]
+    ) -> None:
         self.group = group
         start, size = group.start, group.end - group.start
         self.request = alike.request(group.table, start, size)
@@ -73,7 +81,9 @@ class RequestLayout:
             try:
                 point = resolve(tag_options(tag.where), alike.options)
             except InvalidError as error:
-                self.problems.append(Problem(tag.name, error.key, error.zh, error.en, error.certain))
+                self.problems.append(
+                    Problem(tag.name, error.key, error.zh, error.en, error.certain)
+                )
             else:
                 resolved[place] = point
         names = {tag.name: place for place, tag in enumerate(tags)}
@@ -88,7 +98,8 @@ class RequestLayout:
                 self.points[span] = (*self.points.get(span, ()), (place, point))
 
     def _span(self, point: Point, exponent: Point | None, source: str) -> AddressSpan:
-        """The addresses of a point, with those of its power of ten: in two requests they could belong to two moments.
+        """The addresses of a point, with those of its power of ten: in two requests they could
+        belong to two moments.
 
         Raises InvalidError where one request cannot carry both.
         """
@@ -100,8 +111,10 @@ class RequestLayout:
         if exponent.object != point.object or end - start > limit:
             raise InvalidError(
                 "scale_exponent_from",
-                f"{source} 与该标签不能在一次请求中读出（须在同一类寄存器内，相距不超过 {limit} 个）：请核对地址。",
-                f"{source} and this tag cannot be read in one request (the same kind of register, within {limit}):"
+                f"{source} 与该标签不能在一次请求中读出（须在同一类寄存器内，相距不超过 {limit} "
+                "个）：请核对地址。",
+                f"{source} and this tag cannot be read in one request (the same kind of "
+                f"register, within {limit}):"
                 " check the addresses.",
             )
         return AddressSpan(point.object, start, end)
@@ -109,7 +122,9 @@ class RequestLayout:
     @cached_property
     def oversized(self) -> frozenset[AddressSpan]:
         """Numbers with more registers than one request may have: they are read in parts."""
-        return frozenset(span for span in self.points if span.end - span.start > self._limits.size(span.table))
+        return frozenset(
+            span for span in self.points if span.end - span.start > self._limits.size(span.table)
+        )
 
     @cached_property
     def singles(self) -> Singles:
@@ -132,8 +147,8 @@ class RequestLayout:
         return [ask.request for ask in self.asks]
 
     def part_read(self, span: AddressSpan) -> PartRead:
-        """How to read a number in parts: as large as the limit allows, or register by register where the device does
-        not keep to it."""
+        """How to read a number in parts: as large as the limit allows, or register by register
+        where the device does not keep to it."""
         size = span.end - span.start
         part = self._limits.registers if self._limits.registers < size else 1
         return PartRead(span, part, self._alike.request, self.points[span])
@@ -145,7 +160,9 @@ class RequestLayout:
 
     def ask(self, group: RequestSpans) -> CompiledRequest:
         """How to read a group of spans."""
-        return CompiledRequest(group, self._alike, [item for span in group.spans for item in self.points[span]])
+        return CompiledRequest(
+            group, self._alike, [item for span in group.spans for item in self.points[span]]
+        )
 
 
 def layout_of(table: TagTable, device: ModbusDevice) -> RequestLayout:

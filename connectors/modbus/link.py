@@ -1,4 +1,5 @@
-"""The way to a device: a connection that is opened again where that helps, and its rules for late answers."""
+"""The way to a device: a connection that is opened again where that helps, and its rules for late
+answers."""
 
 from __future__ import annotations
 
@@ -15,7 +16,15 @@ from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.strangers import ANOTHER_SERVICE
-from connectors.modbus.transport import ModbusTransport, Reply, SilentError, SkippedError, Timing, fill, tune
+from connectors.modbus.transport import (
+    ModbusTransport,
+    Reply,
+    SilentError,
+    SkippedError,
+    Timing,
+    fill,
+    tune,
+)
 from edge_agent.sdk import STATUS, DeviceError
 
 log = logging.getLogger(__name__)
@@ -28,24 +37,30 @@ _NAMELESS: Final = frozenset({"rtu-tcp", "rtu", "ascii"})
 #: Time-outs in a row after which a connection that has brought something is opened anew.
 ENOUGH_TIMEOUTS: Final = 2
 
-#: Time-outs in a row that a connection which has brought nothing yet is given: the device may not listen at once. A
-#: connection that ends without a byte doubles them for the next one, up to the second figure.
+#: Time-outs in a row that a connection which has brought nothing yet is given: the device may not
+#: listen at once. A connection that ends without a byte doubles them for the next one, up to the
+#: second figure.
 FIRST_PATIENCE: Final = 3
 MOST_PATIENCE: Final = 48
 
 #: Connections in a row that the peer closed in the same way, after which that is its way.
 ENOUGH_CLOSES: Final = 2
 
-#: Seconds of silence, at least, after which nothing more of a late answer is under way: adapters and gateways pass
-#: bytes on in portions, so 3.5 characters would often be too short.
+#: Seconds of silence, at least, after which nothing more of a late answer is under way: adapters
+#: and gateways pass bytes on in portions, so 3.5 characters would often be too short.
 QUIET_S: Final = 0.05
 
 
 class Link:
-    """One TCP connection, UDP association or serial port of some devices. Used by one task at a time."""
+    """One TCP connection, UDP association or serial port of some devices. Used by one task at a
+    time."""
 
     def __init__(
-        self, endpoint: ModbusEndpoint, devices: Sequence[ModbusDevice], now: Callable[[], int], last_id: int = 0
+        self,
+        endpoint: ModbusEndpoint,
+        devices: Sequence[ModbusDevice],
+        now: Callable[[], int],
+        last_id: int = 0,
     ) -> None:
         """`last_id`: the transaction id before the first one."""
         self._endpoint = endpoint
@@ -75,7 +90,8 @@ class Link:
         self._port_lost = False
         """Whether the port or the peer has gone since the last opening that was counted."""
         self.openings = 0
-        """How often a line was opened that may lead to another device; not where closing is the peer's way."""
+        """How often a line was opened that may lead to another device; not where closing is the
+        peer's way."""
         self.losses = 0
         """How often one was opened after the port or the peer had gone; not after mere silence."""
 
@@ -98,10 +114,11 @@ class Link:
             await self._end(line)
 
     async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
-        """A reply to each request of one unit. Raises DeviceError(lost=True) when there is no connection.
+        """A reply to each request of one unit. Raises DeviceError(lost=True) when there is no
+        connection.
 
-        A connection that the peer has closed is made again first. Requests that lose it are asked once more at once,
-        on a new one: once, unless the lost one had brought answers.
+        A connection that the peer has closed is made again first. Requests that lose it are asked
+        once more at once, on a new one: once, unless the lost one had brought answers.
         """
         line = self._line
         if line is None:
@@ -127,7 +144,9 @@ class Link:
             ended = line.ended
             if ended is not None:
                 line = await self._ask_again(line, before, requests, replies, timing)
-                if ended.cause.name == ANOTHER_SERVICE:  # what it said tells more than its silence afterwards
+                if (
+                    ended.cause.name == ANOTHER_SERVICE
+                ):  # what it said tells more than its silence afterwards
                     replies = [ended if type(reply) is DeviceError else reply for reply in replies]
             await self._judge(line, requests[0], replies, timing)
         else:
@@ -137,7 +156,8 @@ class Link:
         return replies
 
     async def _one_by_one(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
-        """Every request on a connection of its own. The first that is not answered ends the exchange."""
+        """Every request on a connection of its own. The first that is not answered ends the
+        exchange."""
         replies: list[Reply | None] = [None] * len(requests)
         for place, request in enumerate(requests):
             if place and timing.pause:
@@ -154,12 +174,18 @@ class Link:
                 line.close()
         return cast("list[Reply]", replies)
 
-    # --- a connection that was lost ------------------------------------------------------------------------------
+    # --- a connection that was lost ---------------------------------------------------------------
 
     async def _ask_again(
-        self, line: ModbusTransport, before: int, requests: Sequence[ReadRequest], replies: list[Reply], timing: Timing
+        self,
+        line: ModbusTransport,
+        before: int,
+        requests: Sequence[ReadRequest],
+        replies: list[Reply],
+        timing: Timing,
     ) -> ModbusTransport:
-        """Ask what the end of the line has left unanswered on a new one; `before`: the line's answers until then."""
+        """Ask what the end of the line has left unanswered on a new one; `before`: the line's
+        answers until then."""
         tried = False
         while line.ended is not None and (missing := _unanswered(replies)):
             progress = line.answers > before
@@ -174,13 +200,15 @@ class Link:
             for place, reply in zip(missing, again, strict=True):
                 replies[place] = reply
             if progress and new.answers:
-                # What the first connection was closed at is answered by the next one: it was no fault of the request.
+                # What the first connection was closed at is answered by the next one: it was no
+                # fault of the request.
                 self._note_close(line)
             line, before = new, 0
         return line
 
     async def _reopen(self, *, known: bool = False) -> ModbusTransport:
-        """A new connection in the place of the one that has ended. `known`: why it ended is being looked into."""
+        """A new connection in the place of the one that has ended. `known`: why it ended is being
+        looked into."""
         old = self._line
         by_its_way = self._closes_by_its_way(old)
         if old is not None and not by_its_way:
@@ -198,7 +226,8 @@ class Link:
         return line
 
     def _closes_by_its_way(self, line: ModbusTransport | None) -> bool:
-        """Whether a line has ended as those before it: the device is the same, and need not be looked at again."""
+        """Whether a line has ended as those before it: the device is the same, and need not be
+        looked at again."""
         idle = line is not None and line.closed_by_peer and self._idle_closes >= ENOUGH_CLOSES
         return not self._endpoint.bus and (self._per_request or idle)
 
@@ -208,7 +237,8 @@ class Link:
         self._port_lost = False
 
     def _note_close(self, line: ModbusTransport) -> None:
-        """The peer closed a connection when everything asked on it had been answered: its way, not a fault."""
+        """The peer closed a connection when everything asked on it had been answered: its way, not
+        a fault."""
         if not line.closed_by_peer or not line.answers or not self._recognise:
             return
         self._lone_answers = self._lone_answers + 1 if line.answers == 1 else 0
@@ -216,21 +246,27 @@ class Link:
         if self._lone_answers == ENOUGH_CLOSES and not self._per_request:
             self._per_request = True
             log.warning(
-                "modbus-connection url=%s reason=closed-after-each-answer now=connects-before-each-request "
+                "modbus-connection url=%s reason=closed-after-each-answer "
+                "now=connects-before-each-request "
                 "key='connection: per_request'",
                 self._endpoint,
             )
-        elif self._idle_closes >= ENOUGH_CLOSES and not self._lone_answers and not self._idle_logged:
+        elif (
+            self._idle_closes >= ENOUGH_CLOSES and not self._lone_answers and not self._idle_logged
+        ):
             self._idle_logged = True
             log.warning(
-                "modbus-connection url=%s reason=closed-while-idle now=connects-before-the-next-poll "
+                "modbus-connection url=%s reason=closed-while-idle "
+                "now=connects-before-the-next-poll "
                 "key='connection: per_request'",
                 self._endpoint,
             )
 
-    # --- a request that was not answered -------------------------------------------------------------------------
+    # --- a request that was not answered ----------------------------------------------------------
 
-    async def _judge(self, line: ModbusTransport, first: ReadRequest, replies: list[Reply], timing: Timing) -> None:
+    async def _judge(
+        self, line: ModbusTransport, first: ReadRequest, replies: list[Reply], timing: Timing
+    ) -> None:
         """The exchange ended early: whether this line is worth keeping."""
         fault = line.fault
         if fault is None:
@@ -256,12 +292,16 @@ class Link:
         if not line.arrivals:
             return self._timeouts >= self._patience
         if self._nameless and not self._endpoint.bus and fault.status == STATUS["BadTimeout"]:
-            return True  # a gateway may have the answer in a queue, and nothing would tell it from the next one
+            # a gateway may have the answer in a queue, and nothing would tell it from the next one
+            return True
         return self._timeouts >= ENOUGH_TIMEOUTS
 
-    async def _ask_undoubtedly(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
-        """A line without transaction ids has brought its first answers after time-outs: they may belong to what was
-        asked before. They are passed over, with all that comes for one more time-out, and asked for again."""
+    async def _ask_undoubtedly(
+        self, requests: Sequence[ReadRequest], timing: Timing
+    ) -> list[Reply]:
+        """A line without transaction ids has brought its first answers after time-outs: they may
+        belong to what was asked before. They are passed over, with all that comes for one more
+        time-out, and asked for again."""
         self._doubtful = False
         self._disturb(requests[0].unit, timing)
         if self._line is not None:
@@ -269,15 +309,18 @@ class Link:
         return await self._exchange(requests, timing)
 
     async def _drain_late_answer(self, line: ModbusTransport, unit: int, timing: Timing) -> None:
-        """Without a transaction id, a unit that was given up may still answer, and that answer would fit the next
-        request of equal size. It gets one more time-out to do so (the bytes are passed over) before it is asked again;
-        the other units need not wait: an answer names its unit. Then the line has to be silent."""
+        """Without a transaction id, a unit that was given up may still answer, and that answer
+        would fit the next request of equal size. It gets one more time-out to do so (the bytes are
+        passed over) before it is asked again; the other units need not wait: an answer names its
+        unit. Then the line has to be silent."""
         loop = asyncio.get_running_loop()
         rest = self._rest_until.pop(unit, 0.0) - loop.time()
         if rest > 0:
             await asyncio.sleep(rest)
         if not self._disturbed:
-            for _ in range(2):  # what the system has already received is taken in, and not for an answer
+            for _ in range(
+                2
+            ):  # what the system has already received is taken in, and not for an answer
                 await asyncio.sleep(0)
             return
         self._disturbed = False
@@ -290,9 +333,11 @@ class Link:
         self._disturbed = True
         self._rest_until[unit] = asyncio.get_running_loop().time() + timing.timeout
 
-    # --- connecting ----------------------------------------------------------------------------------------------
+    # --- connecting -------------------------------------------------------------------------------
 
-    async def _connect(self, endpoint: ModbusEndpoint, old: ModbusTransport | None = None) -> ModbusTransport:
+    async def _connect(
+        self, endpoint: ModbusEndpoint, old: ModbusTransport | None = None
+    ) -> ModbusTransport:
         if old is not None:
             await self._end(old)  # some devices have room for one connection only
         make = self._own
@@ -305,7 +350,9 @@ class Link:
                 line = await make(endpoint)
         except TimeoutError:
             where, seconds = str(endpoint), f"{self._timeout:g}"
-            raise DeviceError.of("connection_timeout", lost=True, where=where, seconds=seconds) from None
+            raise DeviceError.of(
+                "connection_timeout", lost=True, where=where, seconds=seconds
+            ) from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
             self._port_lost = True
             raise open_error(error, endpoint, self._options) from error
@@ -321,7 +368,9 @@ class Link:
         channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now, str(endpoint))
         loop = asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_connection(lambda: channel, endpoint.host, endpoint.port)
+            transport, _ = await loop.create_connection(
+                lambda: channel, endpoint.host, endpoint.port
+            )
             tune(transport.get_extra_info("socket"))
         except BaseException:
             channel.close()
@@ -347,7 +396,8 @@ class Link:
         await asyncio.sleep(0)  # lets the event loop close the socket now, not after the next wait
 
     async def _try_other_framing(self, request: ReadRequest, timing: Timing) -> None:
-        """Nothing was ever heard here. One read in the other framing of TCP: when it is answered, that is used."""
+        """Nothing was ever heard here. One read in the other framing of TCP: when it is answered,
+        that is used."""
         scheme = OTHER_FRAMING.get(self._endpoint.scheme)
         if scheme is None:
             return
@@ -371,4 +421,8 @@ class Link:
 
 def _unanswered(replies: Sequence[Reply]) -> list[int]:
     """The places of the requests that the end of a line has left without a reply."""
-    return [place for place, reply in enumerate(replies) if isinstance(reply, DeviceError) and reply.lost]
+    return [
+        place
+        for place, reply in enumerate(replies)
+        if isinstance(reply, DeviceError) and reply.lost
+    ]

@@ -1,8 +1,9 @@
 """A number of several registers from a device that gives fewer of them in one request.
 
-Read one after the other, its parts could belong to two different numbers. So all parts but the least significant are
-read twice, before and after that one: when both readings are equal, nothing of them changed in between, and the whole
-is a number that the device did hold. Otherwise there is no value in this turn.
+Read one after the other, its parts could belong to two different numbers. So all parts but the
+least significant are read twice, before and after that one: when both readings are equal, nothing
+of them changed in between, and the whole is a number that the device did hold. Otherwise there is
+no value in this turn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From the points of a table to the fewest requests, and what a device's refusals teach. Pure.
 
-A *span* is the range of one or more points in one table; a *group* the spans one request reads. A value is never
-split over two requests. What a device refused is remembered as *barriers*, ranges that no request of several
-spans may contain, and as *missing* spans, which were refused when asked for alone.
+A *span* is the range of one or more points in one table; a *group* the spans one request reads. A
+value is never split over two requests. What a device refused is remembered as *barriers*, ranges
+that no request of several spans may contain, and as *missing* spans, which were refused when asked
+for alone.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Knowledge:
     tentative: frozenset[AddressSpan] = frozenset()
     """Barriers on trial, after failures without a refusal (`failures`)."""
     costly: dict[AddressSpan, float] = field(default_factory=dict)
-    """Spans that cost the connection or a time-out when asked for, and when each is to be tried again."""
+    """Spans that cost the connection or a time-out when asked for, and when each is to be tried
+    again."""
     partial: frozenset[AddressSpan] = frozenset()
     """Numbers that the device gives only in parts (`parts`)."""
 
@@ -79,14 +81,16 @@ class _Fences:
         """The least end of this barrier and all behind it."""
 
     def cross(self, start: int, end: int) -> bool:
-        """Whether a range contains one that the device refused: then it would refuse the range as well."""
+        """Whether a range contains one that the device refused: then it would refuse the range as
+        well."""
         n = bisect_left(self._starts, start)
         return n < len(self._ends) and self._ends[n] <= end
 
 
 @dataclass(eq=False, slots=True)
 class Split:
-    """A refused request, cut in two. Two accepted halves mean that only the seam between them cannot be read."""
+    """A refused request, cut in two. Two accepted halves mean that only the seam between them
+    cannot be read."""
 
     seam: AddressSpan
     accepted: int = 0
@@ -118,30 +122,38 @@ class RequestSpans:
         return AddressSpan(self.table, self.start, self.end)
 
 
-def plan(spans: Iterable[AddressSpan], limits: RequestLimits, known: Knowledge) -> list[RequestSpans]:
+def plan(
+    spans: Iterable[AddressSpan], limits: RequestLimits, known: Knowledge
+) -> list[RequestSpans]:
     """The fewest requests that read every span that is not missing.
 
-    Taking spans by start and stopping at the first that does not fit is optimal: a request has to start with the
-    leftmost span left over, what may be merged may also be merged in part, and a later span that still fits where
-    an earlier one did not lies within the earlier one, so it costs nothing there. (A span that contains a barrier by
-    itself fits nowhere and is asked for alone.)
+    Taking spans by start and stopping at the first that does not fit is optimal: a request has to
+    start with the leftmost span left over, what may be merged may also be merged in part, and a
+    later span that still fits where an earlier one did not lies within the earlier one, so it costs
+    nothing there. (A span that contains a barrier by itself fits nowhere and is asked for alone.)
     """
     groups: list[RequestSpans] = []
     wanted = sorted(set(spans) - known.missing.keys() - known.costly.keys() - known.partial)
     barriers = known.barriers | known.tentative if known.tentative else known.barriers
     for table, members in groupby(wanted, key=attrgetter("table")):
-        groups += _plan_table(list(members), limits.size(table), limits.between(table), _Fences(table, barriers))
+        groups += _plan_table(
+            list(members), limits.size(table), limits.between(table), _Fences(table, barriers)
+        )
     return groups
 
 
-def _plan_table(spans: Sequence[AddressSpan], size: int, gap: int, fences: _Fences) -> list[RequestSpans]:
+def _plan_table(
+    spans: Sequence[AddressSpan], size: int, gap: int, fences: _Fences
+) -> list[RequestSpans]:
     groups = [RequestSpans((span,)) for span in spans if fences.cross(span.start, span.end)]
     members: list[AddressSpan] = []
     end = 0
     for span in (span for span in spans if not fences.cross(span.start, span.end)):
         last = max(end, span.end)
         if members and (
-            span.start - end > gap or last - members[0].start > size or fences.cross(members[0].start, last)
+            span.start - end > gap
+            or last - members[0].start > size
+            or fences.cross(members[0].start, last)
         ):
             groups.append(RequestSpans(tuple(members)))
             members = []
@@ -155,7 +167,9 @@ def _plan_table(spans: Sequence[AddressSpan], size: int, gap: int, fences: _Fenc
 def accepted(group: RequestSpans, known: Knowledge) -> bool:
     """The device answered the group. Whether that taught something the next plan should heed."""
     span = group.spans[0]
-    if len(group.spans) == 1 and span in known.barriers:  # refused once, and now it is there: look at the others too
+    if (
+        len(group.spans) == 1 and span in known.barriers
+    ):  # refused once, and now it is there: look at the others too
         known.barriers.discard(span)
         known.missing.clear()
         return True
@@ -168,7 +182,8 @@ def accepted(group: RequestSpans, known: Knowledge) -> bool:
 
 
 def refused(group: RequestSpans, code: int, known: Knowledge) -> tuple[RequestSpans, ...]:
-    """The device refused the group: the two halves to ask for instead, or none when a single span is missing."""
+    """The device refused the group: the two halves to ask for instead, or none when a single span
+    is missing."""
     if len(group.spans) == 1:
         known.missing[group.spans[0]] = code
         known.barriers.add(group.spans[0])
@@ -182,8 +197,8 @@ def refused(group: RequestSpans, code: int, known: Knowledge) -> tuple[RequestSp
 def seam(left: RequestSpans, right: RequestSpans) -> AddressSpan:
     """The smallest range that a request for both halves contains and neither half does.
 
-    From the last address of the left half to the first of the right one: the gap between them, or the border that
-    may not be crossed. Halves that overlap are only refused together as a whole.
+    From the last address of the left half to the first of the right one: the gap between them, or
+    the border that may not be crossed. Halves that overlap are only refused together as a whole.
     """
     if left.end <= right.start:
         return AddressSpan(left.table, left.end - 1, right.start + 1)

@@ -1,4 +1,5 @@
-"""A tag and its device, resolved: the one description of a value in a device that planner and codec work from."""
+"""A tag and its device, resolved: the one description of a value in a device that planner and codec
+work from."""
 
 from __future__ import annotations
 
@@ -8,21 +9,44 @@ from typing import Final, Literal
 
 from connectors.modbus.address import POINTS, Location, locate, names_bit
 from connectors.modbus.invalid import InvalidError
-from connectors.modbus.options import Area, ByteOrder, DataType, ModbusDevice, ModbusTag, ObjectName, byte_order
+from connectors.modbus.options import (
+    Area,
+    ByteOrder,
+    DataType,
+    ModbusDevice,
+    ModbusTag,
+    ObjectName,
+    byte_order,
+)
 from edge_agent.sdk import Kind
 
 #: Registers of one value of a type.
 WORDS: Final[dict[DataType, int]] = {
-    "int8": 1, "uint8": 1, "int16": 1, "uint16": 1, "bcd16": 1, "int32": 2, "uint32": 2, "float32": 2, "bcd32": 2,
-    "int64": 4, "uint64": 4, "float64": 4,
-}  # fmt: skip
+    "int8": 1,
+    "uint8": 1,
+    "int16": 1,
+    "uint16": 1,
+    "bcd16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "float32": 2,
+    "bcd32": 2,
+    "int64": 4,
+    "uint64": 4,
+    "float64": 4,
+}
 
 NulRule = Literal["uncertain", "end", "skip"]
 
 #: Types of one byte, half of a register.
 HALVES: Final[frozenset[DataType]] = frozenset({"int8", "uint8"})
 
-_KINDS: Final[dict[DataType, Kind]] = {"bool": "bool", "float32": "float", "float64": "float", "string": "text"}
+_KINDS: Final[dict[DataType, Kind]] = {
+    "bool": "bool",
+    "float32": "float",
+    "float64": "float",
+    "string": "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +83,8 @@ def is_bits(table: ObjectName) -> bool:
 
 
 def is_wide_number(point: Point) -> bool:
-    """Whether this is one number of several registers, which may be read in parts and checked for consistency."""
+    """Whether this is one number of several registers, which may be read in parts and checked for
+    consistency."""
     return point.count == 1 and WORDS.get(point.type, 1) > 1
 
 
@@ -76,21 +101,29 @@ def kind(tag: ModbusTag, areas: Mapping[str, Area]) -> Kind:
 
 
 def resolve(tag: ModbusTag, device: ModbusDevice) -> Point:
-    """The point of a tag. Raises InvalidError for what the device cannot have or one request cannot carry."""
+    """The point of a tag. Raises InvalidError for what the device cannot have or one request cannot
+    carry."""
     location = locate(tag.address, device.base if tag.base is None else tag.base, device.areas)
     point = _bits(tag, location) if is_bits(location.object) else _registers(tag, location, device)
     if point.end > POINTS:
         raise InvalidError(
             "address",
             f"地址 {tag.address} 起的 {point.size} 个点超出 65535：请核对地址、类型和 count。",
-            f"The {point.size} points from {tag.address} run beyond 65535: check address, type and count.",
+            f"The {point.size} points from {tag.address} run beyond 65535: check address, type "
+            "and count.",
         )
-    limit, key = (device.max_bits, "max_bits") if is_bits(point.object) else (device.max_registers, "max_registers")
+    limit, key = (
+        (device.max_bits, "max_bits")
+        if is_bits(point.object)
+        else (device.max_registers, "max_registers")
+    )
     if point.size > limit and not is_wide_number(point):
         raise InvalidError(
             "count" if tag.count > 1 else "address",
-            f"该标签需一次读 {point.size} 个点，而 {key} 为 {limit}：分次读取会撕裂数值；请拆成几个标签或调大 {key}。",
-            f"The tag takes {point.size} points in one request, but {key} is {limit}; read in parts it would tear: "
+            f"该标签需一次读 {point.size} 个点，而 {key} 为 {limit}：分次读取会撕裂数值；"
+            f"请拆成几个标签或调大 {key}。",
+            f"The tag takes {point.size} points in one request, but {key} is {limit}; read in "
+            "parts it would tear: "
             f"make several tags of it or raise {key}.",
         )
     return point
@@ -100,8 +133,10 @@ def _bits(tag: ModbusTag, location: Location) -> Point:
     if tag.type not in (None, "bool") or tag.bit is not None:
         raise InvalidError(
             "type" if tag.bit is None else "bit",
-            f"{tag.address} 是线圈或离散输入，只有一位：请去掉 {'type' if tag.bit is None else 'bit'}。",
-            f"{tag.address} is a coil or discrete input, a single bit: remove {'type' if tag.bit is None else 'bit'}.",
+            f"{tag.address} 是线圈或离散输入，只有一位：请去掉 "
+            f"{'type' if tag.bit is None else 'bit'}。",
+            f"{tag.address} is a coil or discrete input, a single bit: remove "
+            f"{'type' if tag.bit is None else 'bit'}.",
             certain=True,
         )
     _no_string_keys(tag, "bool")
@@ -118,7 +153,9 @@ def _registers(tag: ModbusTag, location: Location, device: ModbusDevice) -> Poin
     if type_ == "bool":
         bit = 0 if bit is None and tag.count > 1 else bit
         size = 1 if bit is None else (bit + tag.count + 15) // 16
-        return Point(location.object, location.address, size, type_, _within_word(order), bit, tag.count)
+        return Point(
+            location.object, location.address, size, type_, _within_word(order), bit, tag.count
+        )
     if type_ in HALVES:
         return _half(tag, location, type_)
     if tag.byte is not None:
@@ -145,7 +182,8 @@ def _half(tag: ModbusTag, location: Location, type_: DataType) -> Point:
 
 
 def _within_word(order: ByteOrder) -> ByteOrder:
-    """All that a word order means for a single register and for text: whether its two bytes are swapped."""
+    """All that a word order means for a single register and for text: whether its two bytes are
+    swapped."""
     return "BADC" if order in ("BADC", "DCBA") else "ABCD"
 
 
@@ -154,7 +192,8 @@ def _bit(tag: ModbusTag, location: Location, type_: DataType) -> int | None:
         raise InvalidError(
             "bit",
             f"地址 {tag.address} 已写明位 {location.bit}，而 bit 为 {tag.bit}：请只保留一处。",
-            f"The address {tag.address} says bit {location.bit} but bit says {tag.bit}: keep one of them.",
+            f"The address {tag.address} says bit {location.bit} but bit says {tag.bit}: keep one "
+            "of them.",
             certain=True,
         )
     bit = location.bit if tag.bit is None else tag.bit

@@ -1,4 +1,5 @@
-"""Registers of a device that nobody has described yet, read again and again for a person who compares."""
+"""Registers of a device that nobody has described yet, read again and again for a person who
+compares."""
 
 from __future__ import annotations
 
@@ -37,14 +38,18 @@ class RegisterProber:
         """See `discovery.Prober`."""
         wanted = self._wanted
         most = self._device.max_bits if is_bits(self._table) else self._device.max_registers
-        data = await self._asking.registers(self._device.unit, self._table, wanted.first, wanted.count, most)
+        data = await self._asking.registers(
+            self._device.unit, self._table, wanted.first, wanted.count, most
+        )
         words = words_of(data)
         bits = is_bits(self._table)
         places = []
         for at, item in enumerate(data):
             refused = f"{item.zh}\n{item.en}" if isinstance(item, Cause) else ""
             meanings = () if bits else decodings(words, at)
-            places.append(ProbedPlace(f"{wanted.area}/{wanted.first + at}", words[at], refused, meanings))
+            places.append(
+                ProbedPlace(f"{wanted.area}/{wanted.first + at}", words[at], refused, meanings)
+            )
         found = [] if bits else plausible(wanted.area, wanted.first, words, wanted.expect)
         return ProbeLook(places, found)
 
@@ -59,8 +64,10 @@ async def probe(options: Any, wanted: ProbeWanted) -> RegisterProber:
         )
     if not 1 <= wanted.count <= _MOST or wanted.first < 0 or wanted.first + wanted.count > POINTS:
         raise ValueError(
-            f"--from {wanted.first} --count {wanted.count} 超出范围：地址为 0 到 65535，一次最多 {_MOST} 个。\n"
-            f"    --from {wanted.first} --count {wanted.count} is out of range: addresses are 0 to 65535, and at most"
+            f"--from {wanted.first} --count {wanted.count} 超出范围：地址为 0 到 65535，一次最多 "
+            f"{_MOST} 个。\n"
+            f"    --from {wanted.first} --count {wanted.count} is out of range: addresses are 0 "
+            "to 65535, and at most"
             f" {_MOST} at a time."
         )
     prober = RegisterProber(options, wanted)

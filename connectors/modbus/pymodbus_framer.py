@@ -1,9 +1,10 @@
 """pymodbus' framers with our judgement: pymodbus builds the requests, `framing` finds the answers.
 
-pymodbus 3.16.1 by itself takes transaction id 0 as the answer to any request, accepts another function code, fewer or
-more registers and an odd byte count, gives up an RTU line at the first wrong check sum, waits for ever behind a wrong
-protocol id, and lets struct.error, binascii.Error and IndexError out of its decoders (into the event loop, which logs a
-traceback and drops the connection). So its way from bytes to answers is left out.
+pymodbus 3.16.1 by itself takes transaction id 0 as the answer to any request, accepts another
+function code, fewer or more registers and an odd byte count, gives up an RTU line at the first
+wrong check sum, waits for ever behind a wrong protocol id, and lets struct.error, binascii.Error
+and IndexError out of its decoders (into the event loop, which logs a traceback and drops the
+connection). So its way from bytes to answers is left out.
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ class StrictFramer(FramerBase):
             self._framing.expect(tid, 0, self._request)
         return super().encode(payload, dev_id, tid)
 
-    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802
-        """What pymodbus calls with the bytes that came: all are used, and the verdict on the request, once."""
+    def handleFrame(  # noqa: N802
+        self, data: bytes, exp_devid: int, exp_tid: int
+    ) -> tuple[int, ModbusPDU | None]:
+        """What pymodbus calls with the bytes that came: all are used, and the verdict on the
+        request, once."""
         self.heard += 1
         try:
             found = self._framing.feed(data)
@@ -68,7 +72,8 @@ class StrictFramer(FramerBase):
 
 
 class MbapFramer(StrictFramer, FramerSocket):
-    """Modbus TCP frames on a connection, TCP or TLS (pymodbus' own TLS framer ignores the length field)."""
+    """Modbus TCP frames on a connection, TCP or TLS (pymodbus' own TLS framer ignores the length
+    field)."""
 
     framing_type = MbapFraming
 
@@ -92,5 +97,10 @@ class AsciiFramer(StrictFramer, FramerAscii):
 
 
 FRAMERS: Final[dict[str, type[StrictFramer]]] = {
-    "tcp": MbapFramer, "tls": MbapFramer, "udp": DatagramFramer, "rtu-tcp": RtuFramer, "rtu": RtuFramer, "ascii": AsciiFramer,
-}  # fmt: skip
+    "tcp": MbapFramer,
+    "tls": MbapFramer,
+    "udp": DatagramFramer,
+    "rtu-tcp": RtuFramer,
+    "rtu": RtuFramer,
+    "ascii": AsciiFramer,
+}

@@ -1,7 +1,9 @@
-"""The same request interface on pymodbus' asyncio client: serial RTU and ASCII, UDP and TLS; TCP where asked for.
+"""The same request interface on pymodbus' asyncio client: serial RTU and ASCII, UDP and TLS; TCP
+where asked for.
 
-pymodbus brings transports, requests and transaction ids. Time-outs, finding and judging the answers (`stock_framer`)
-and the decision when a line is not to be trusted any more are ours; it neither retries nor reconnects.
+pymodbus brings transports, requests and transaction ids. Time-outs, finding and judging the answers
+(`stock_framer`) and the decision when a line is not to be trusted any more are ours; it neither
+retries nor reconnects.
 """
 
 from __future__ import annotations
@@ -47,10 +49,12 @@ from edge_agent.sdk import STATUS, DeviceError
 # Whatever it has to say comes back to us as an error and is told once, with the device's name.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
-#: Bytes. pymodbus forgets all that came at once when it is more than one frame, late answers included.
+#: Bytes. pymodbus forgets all that came at once when it is more than one frame, late answers
+#: included.
 _MOST_AT_ONCE: Final = 1 << 20
 
-#: Seconds. pymodbus' own time-out counts its failures and drops the connection after some; ours is always earlier.
+#: Seconds. pymodbus' own time-out counts its failures and drops the connection after some; ours is
+#: always earlier.
 _NEVER: Final = 3600.0
 
 _READ: Final[dict[ObjectName, str]] = {
@@ -62,14 +66,20 @@ _READ: Final[dict[ObjectName, str]] = {
 class PymodbusTransport:
     """One open line by way of pymodbus, a `Line`; opened once.
 
-    It ends when the peer closes it, an adapter is unplugged, or the bytes of a connection are no frames any more. A
-    cancelled read ends a connection as well; on a bus (serial, UDP) the `Link` lets the line come to rest.
+    It ends when the peer closes it, an adapter is unplugged, or the bytes of a connection are no
+    frames any more. A cancelled read ends a connection as well; on a bus (serial, UDP) the `Link`
+    lets the line come to rest.
     """
 
     def __init__(
-        self, endpoint: ModbusEndpoint, options: ModbusDevice, now: Callable[[], int], last_id: int = 0
+        self,
+        endpoint: ModbusEndpoint,
+        options: ModbusDevice,
+        now: Callable[[], int],
+        last_id: int = 0,
     ) -> None:
-        """`last_id`: see `MbapFraming`. Raises OSError or ValueError for TLS files that cannot be used."""
+        """`last_id`: see `MbapFraming`. Raises OSError or ValueError for TLS files that cannot be
+        used."""
         self.arrived = self.answers = 0
         self.fault: DeviceError | None = None
         self.ended: DeviceError | None = None
@@ -105,8 +115,12 @@ class PymodbusTransport:
             if sock is not None and not self._bus:
                 tune(sock)
             manager.next_tid = self._first_id  # pymodbus begins at 1 with every connection
-            await asyncio.sleep(0)  # a serial transport is set up by a callback, and must be before it can be closed
-        except termios.error as error:  # pyserial's SerialException is an OSError, but it lets this one through
+            await asyncio.sleep(
+                0
+            )  # a serial transport is set up by a callback, and must be before it can be closed
+        except (
+            termios.error
+        ) as error:  # pyserial's SerialException is an OSError, but it lets this one through
             raise OSError(*error.args) from error
 
     def close(self) -> None:
@@ -167,7 +181,8 @@ class PymodbusTransport:
         async with asyncio.timeout(timeout):
             reply = await self._read(request)
         if task.cancelling() > cancels:
-            # asyncio.wait_for (Python 3.11) in pymodbus swallows a cancellation that meets the answer.
+            # asyncio.wait_for (Python 3.11) in pymodbus swallows a cancellation that meets the
+            # answer.
             raise asyncio.CancelledError
         return cast(Judged, reply).verdict
 
@@ -189,11 +204,13 @@ class PymodbusTransport:
 
     def _read(self, request: ReadRequest) -> Awaitable[ModbusPDU]:
         if request.function == IDENTIFICATION:
-            return self._client.read_device_information(read_code=1, object_id=request.address, device_id=request.unit)
+            return self._client.read_device_information(
+                read_code=1, object_id=request.address, device_id=request.unit
+            )
         read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
         return read(request.address, count=request.count, device_id=request.unit)
 
-    # --- failures ------------------------------------------------------------------------------------------------
+    # --- failures ---------------------------------------------------------------------------------
 
     def _broken(self, error: ProtocolError) -> None:
         self._end(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
@@ -212,22 +229,33 @@ class PymodbusTransport:
         transport = manager.transport
         self._client.close()
         if transport is not None:
-            cast(asyncio.WriteTransport, transport).abort()  # pymodbus' close waits for a TLS peer to say good-bye
+            cast(
+                asyncio.WriteTransport, transport
+            ).abort()  # pymodbus' close waits for a TLS peer to say good-bye
         if not manager.response_future.done():
             manager.response_future.set_exception(ModbusException(error.detail))
             manager.response_future.exception()  # retrieved: nobody may be waiting
 
 
-def _client(end: ModbusEndpoint, options: ModbusDevice, connection: Callable[[bool], None]) -> ModbusBaseClient:
-    """The client of a transport: no retries, no reconnection, no time-out that comes before ours."""
-    common: dict[str, Any] = {"timeout": _NEVER, "retries": 0, "reconnect_delay": 0, "trace_connect": connection}
+def _client(
+    end: ModbusEndpoint, options: ModbusDevice, connection: Callable[[bool], None]
+) -> ModbusBaseClient:
+    """The client of a transport: no retries, no reconnection, no time-out that comes before
+    ours."""
+    common: dict[str, Any] = {
+        "timeout": _NEVER,
+        "retries": 0,
+        "reconnect_delay": 0,
+        "trace_connect": connection,
+    }
     if end.serial:
         return AsyncModbusSerialClient(
             end.path,
             framer=FramerType(end.scheme),
             baudrate=end.baudrate,
             bytesize=end.bytesize,
-            # A pty has no parity bit, and the C library refuses one there as soon as nothing else is to be changed.
+            # A pty has no parity bit, and the C library refuses one there as soon as nothing else
+            # is to be changed.
             parity="N" if os.path.realpath(end.path).startswith("/dev/pts/") else end.parity,
             stopbits=end.stopbits,
             **common,
@@ -241,7 +269,8 @@ def _client(end: ModbusEndpoint, options: ModbusDevice, connection: Callable[[bo
 
 
 def _tls(options: ModbusDevice) -> ssl.SSLContext:
-    """Verified against `ca` or the system's authorities, host name included; there is no way around it."""
+    """Verified against `ca` or the system's authorities, host name included; there is no way around
+    it."""
     context = ssl.create_default_context(cafile=options.ca)
     if options.cert is not None:
         context.load_cert_chain(options.cert, options.key, password=_no_password)

@@ -1,8 +1,9 @@
-"""One table of one device, compiled: which requests to send, what their replies mean, and what to ask next. No I/O.
+"""One table of one device, compiled: which requests to send, what their replies mean, and what to
+ask next. No I/O.
 
-A read is a few *waves*: the plan's requests, then, only where the device refused some, the halves of those, and the
-parts of numbers that it does not give whole. Replies fill columns; what a refusal or a failure teaches changes the plan
-for the next read.
+A read is a few *waves*: the plan's requests, then, only where the device refused some, the halves
+of those, and the parts of numbers that it does not give whole. Replies fill columns; what a refusal
+or a failure teaches changes the plan for the next read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Final
 
 from connectors.modbus.denormal import denormal_of
 from connectors.modbus.failures import PROBE_S
-from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ReadRequest, exception_cause
+from connectors.modbus.frame import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_FUNCTION,
+    ILLEGAL_VALUE,
+    ReadRequest,
+    exception_cause,
+)
 from connectors.modbus.layout import CompiledRequest, layout_of
 from connectors.modbus.parts import PartRead
 from connectors.modbus.plan import AddressSpan, RequestSpans, accepted, plan, refused
@@ -22,11 +29,13 @@ from connectors.modbus.transport import MalformedReplyError, Reply, SkippedError
 from connectors.modbus.unit import Unit
 from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value, cause
 
-#: Requests of one read spent on searching for what a device refuses. A table that lies wholly outside the device's
-#: map would else take a slow bus for many seconds; the search goes on in the next read.
+#: Requests of one read spent on searching for what a device refuses. A table that lies wholly
+#: outside the device's map would else take a slow bus for many seconds; the search goes on in the
+#: next read.
 SEARCH_BUDGET: Final = 24
 
-#: Every so many reads one missing value is asked for again: PLC programs change while we are connected.
+#: Every so many reads one missing value is asked for again: PLC programs change while we are
+#: connected.
 REASK: Final = 64
 
 #: Refusals that speak of the addresses or of how many of them: smaller requests may be accepted.
@@ -80,7 +89,9 @@ class ModbusTableReader:
             self._unread, self._refusals = {}, {}
             return
         spans = self._by_span.keys() - layout.oversized
-        self._parts = [layout.part_read(span) for span in sorted(layout.oversized | (spans & known.partial))]
+        self._parts = [
+            layout.part_read(span) for span in sorted(layout.oversized | (spans & known.partial))
+        ]
         self._follow([layout.ask(group) for group in plan(spans, self._unit.limits, known)])
 
     def _follow(self, asks: list[CompiledRequest]) -> None:
@@ -91,7 +102,9 @@ class ModbusTableReader:
         self._requests = [ask.request for ask in asks]
         self._missing = sorted(self._by_span.keys() & known.missing.keys())
         self._costly = sorted(self._by_span.keys() & known.costly.keys())
-        read = {span for ask in asks for span in ask.group.spans} | {part.span for part in self._parts}
+        read = {span for ask in asks for span in ask.group.spans} | {
+            part.span for part in self._parts
+        }
         for span in self._by_span.keys() - read:
             why = self._why_not_read(span)
             places = [place for place, _ in self._by_span[span]]
@@ -150,7 +163,9 @@ class ModbusTableReader:
             doubt = self._unit.failures.turns_late
             self._wave = sorted(self._asks, key=lambda ask: doubt(ask.group))  # the others first
             own = self._by_span.keys()
-            trials = (trial.group for trial in self._unit.failures.trials if own >= set(trial.group.spans))
+            trials = (
+                trial.group for trial in self._unit.failures.trials if own >= set(trial.group.spans)
+            )
             self._wholes = [self._layout.ask(group) for group in trials]
         if self._missing and (not self._asks or self._reads % REASK == 0):
             again = self._missing[self._reads // REASK % len(self._missing)]
@@ -173,7 +188,8 @@ class ModbusTableReader:
         return [self._layout.ask(group) for group in now]
 
     def _probe(self) -> list[CompiledRequest]:
-        """The span that costs something and has waited for longest, when its time has come or nothing else is left."""
+        """The span that costs something and has waited for longest, when its time has come or
+        nothing else is left."""
         costly = self._unit.known.costly
         span = min(self._costly, key=lambda span: costly.get(span, 0.0))
         if costly.get(span, 0.0) > self._unit.now() and (self._wave or self._parts):
@@ -181,7 +197,8 @@ class ModbusTableReader:
         return [self._layout.ask(RequestSpans((span,)))]
 
     def next(self, replies: Sequence[Reply]) -> list[ReadRequest]:
-        """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
+        """Take the replies to a wave; the requests of the next one, or none when the read is
+        complete."""
         if self._part_wave:
             self._take_parts(replies)
             return self._next_parts()
@@ -211,7 +228,10 @@ class ModbusTableReader:
             self._report()
         if self._error is not None and not self._answered:
             raise self._error
-        values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        values, self._values = (
+            self._values,
+            [],
+        )  # a thousand readers would hold the last values until the next read
         self._singles.shorten(values, self._status)
         batch = Batch(self._table, t, values, self._status)
         if self._status:
@@ -219,11 +239,13 @@ class ModbusTableReader:
         return batch
 
     def _causes_of_bad(self) -> dict[int, Cause] | None:
-        """What is known of the tags that are bad in the end; a later wave may have read some of them after all."""
+        """What is known of the tags that are bad in the end; a later wave may have read some of
+        them after all."""
         return {place: why for place, why in self._causes.items() if place in self._status} or None
 
     def raw(self) -> list[str | None]:
-        """What the last complete read brought for each tag, as it came: registers as hexadecimal words, bits as 0 and
+        """What the last complete read brought for each tag, as it came: registers as hexadecimal
+        words, bits as 0 and
         1. None where nothing came."""
         found: list[str | None] = [None] * self._width
         for wave, replies in self._last_answers:
@@ -248,7 +270,7 @@ class ModbusTableReader:
         if learnt:
             self._unit.log_plan(len(self._asks), len(self._halves))
 
-    # --- answers and refusals ------------------------------------------------------------------------------------
+    # --- answers and refusals ---------------------------------------------------------------------
 
     def _accepted(self, ask: CompiledRequest, data: bytes) -> None:
         self._answered = True
@@ -275,12 +297,18 @@ class ModbusTableReader:
 
     def _refused(self, ask: CompiledRequest, code: int) -> None:
         self._answered = True
-        if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
+        if code not in _DIVISIBLE or (
+            len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing
+        ):
             self._standing.append(ask)
             self._bad(ask.group.spans, code, ask.request)
             return
         self._learnt = True
-        if len(ask.group.spans) == 1 and code == ILLEGAL_VALUE and self._take_parts_of(ask.group.spans[0]):
+        if (
+            len(ask.group.spans) == 1
+            and code == ILLEGAL_VALUE
+            and self._take_parts_of(ask.group.spans[0])
+        ):
             return
         halves = refused(ask.group, code, self._unit.known)
         if halves:
@@ -295,8 +323,8 @@ class ModbusTableReader:
                 self._unit.log_refused(code, names, self._reasons[code])
 
     def _bad(self, spans: Sequence[AddressSpan], code: int, request: ReadRequest) -> None:
-        """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
-        there is none to call the last usable one."""
+        """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came
+        with them, so there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
         status = STATUS["BadConfigurationError" if configured else "BadDeviceFailure"]
         why = exception_cause(code, request)
@@ -313,10 +341,11 @@ class ModbusTableReader:
     def _names(self, span: AddressSpan) -> list[str]:
         return [self._table.names[place] for place, _ in self._by_span[span]]
 
-    # --- numbers in parts ----------------------------------------------------------------------------------------
+    # --- numbers in parts -------------------------------------------------------------------------
 
     def _take_parts_of(self, span: AddressSpan) -> bool:
-        """From now on read a number in parts, from this read on. False for what cannot be, or is so already."""
+        """From now on read a number in parts, from this read on. False for what cannot be, or is so
+        already."""
         known = self._unit.known
         if span in known.partial or not self._layout.may_be_parted(span):
             return False
@@ -328,7 +357,8 @@ class ModbusTableReader:
         return True
 
     def _next_parts(self) -> list[ReadRequest]:
-        """The next step of each number that is read in parts: one step of all is answered before the next is asked."""
+        """The next step of each number that is read in parts: one step of all is answered before
+        the next is asked."""
         wave, requests = [], []
         for part in self._parts:
             request = part.next
@@ -379,10 +409,11 @@ class ModbusTableReader:
         if doubtful:
             self._report_denormals([part.span], doubtful)
 
-    # --- no answer -----------------------------------------------------------------------------------------------
+    # --- no answer --------------------------------------------------------------------------------
 
     def _note(self, error: DeviceError) -> None:
-        """Keep the error that tells most: one that ended the exchange rather than one that cost a single request."""
+        """Keep the error that tells most: one that ended the exchange rather than one that cost a
+        single request."""
         ends = not isinstance(error, MalformedReplyError)
         if self._error is None or (ends and not self._stopped):
             self._error = error
@@ -399,10 +430,13 @@ class ModbusTableReader:
             self._set_error(ask.places, error)
 
     def _learn_from_failures(self) -> bool:
-        """What this read says about requests that bring no answer. Whether the plan has to be made anew."""
+        """What this read says about requests that bring no answer. Whether the plan has to be made
+        anew."""
         failures = self._unit.failures
         failed = [ask for ask, _ in self._failed]
-        answered = [ask.group for ask in self._standing if ask not in failed and ask not in self._skipped]
+        answered = [
+            ask.group for ask in self._standing if ask not in failed and ask not in self._skipped
+        ]
         failures.answered(answered)
         changed = False
         for group in answered:

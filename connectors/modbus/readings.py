@@ -1,4 +1,5 @@
-"""Registers in every type and order side by side, and which of the readings makes sense. Pure: no I/O."""
+"""Registers in every type and order side by side, and which of the readings makes sense. Pure: no
+I/O."""
 
 from __future__ import annotations
 
@@ -45,15 +46,26 @@ def decodings(words: Sequence[int | None], at: int) -> tuple[Decoding, ...]:
     if word is None:
         return ()
     signed = word - 0x10000 if word & 0x8000 else word
-    found = [Decoding("uint16", "", word), Decoding("int16", "", signed), Decoding("bcd16", "", _bcd(word, 4))]
-    found += [Decoding("text", order, _text(word.to_bytes(2, "big"), order)) for order in ("ABCD", "BADC")]
+    found = [
+        Decoding("uint16", "", word),
+        Decoding("int16", "", signed),
+        Decoding("bcd16", "", _bcd(word, 4)),
+    ]
+    found += [
+        Decoding("text", order, _text(word.to_bytes(2, "big"), order)) for order in ("ABCD", "BADC")
+    ]
     for name, (size, code) in _WIDE.items():
         data = _bytes(words, at, size)
         if data is not None:
-            found += [Decoding(name, order, _unpacked(code, arrange(data, order))) for order in ORDERS]
+            found += [
+                Decoding(name, order, _unpacked(code, arrange(data, order))) for order in ORDERS
+            ]
     data = _bytes(words, at, 2)
     if data is not None:
-        found += [Decoding("bcd32", order, _bcd(int.from_bytes(arrange(data, order), "big"), 8)) for order in ORDERS]
+        found += [
+            Decoding("bcd32", order, _bcd(int.from_bytes(arrange(data, order), "big"), 8))
+            for order in ORDERS
+        ]
     return tuple(found)
 
 
@@ -77,11 +89,14 @@ def plausible(
     return [*(_numbers(table, first, found) if found is not None else ()), *texts]
 
 
-# --- what a person expects -------------------------------------------------------------------------------------------
+# --- what a person expects ------------------------------------------------------------------------
 
 
-def _numbers_like(table: str, first: int, words: Sequence[int | None], expect: float) -> list[Plausible]:
-    """Every place, type, order and power of ten that reads as expected: exactly, else within one percent."""
+def _numbers_like(
+    table: str, first: int, words: Sequence[int | None], expect: float
+) -> list[Plausible]:
+    """Every place, type, order and power of ten that reads as expected: exactly, else within one
+    percent."""
     exact: list[tuple[tuple[float, float, int], Plausible]] = []
     near: list[tuple[float, Plausible]] = []
     for at in range(len(words)):
@@ -91,7 +106,11 @@ def _numbers_like(table: str, first: int, words: Sequence[int | None], expect: f
             for scale in _SCALES if not one.type.startswith("float") else (1.0,):
                 away = abs(one.value * scale - expect)
                 if away <= _rounding(expect):
-                    rank = (_rank(one, scale), away, ORDERS.index(one.order) if one.order in ORDERS else 0)
+                    rank = (
+                        _rank(one, scale),
+                        away,
+                        ORDERS.index(one.order) if one.order in ORDERS else 0,
+                    )
                     exact.append((rank, _as_expected(table, first + at, one, scale, expect)))
                 elif expect and away <= _NEAR * abs(expect):
                     near.append((away, _as_expected(table, first + at, one, scale, expect)))
@@ -108,9 +127,19 @@ def _rounding(expect: float) -> float:
 
 
 def _rank(one: Decoding, scale: float) -> float:
-    """Wide types read an expected number by chance least; a power of ten makes chance likelier. Among equals the
-    nearest counts: a float read one register aside differs in its last digits only."""
-    width = {"float32": 0, "float64": 0, "int32": 2, "uint32": 1, "int64": 6, "uint64": 5, "bcd16": 8, "bcd32": 7}
+    """Wide types read an expected number by chance least; a power of ten makes chance likelier.
+    Among equals the nearest counts: a float read one register aside differs in its last digits
+    only."""
+    width = {
+        "float32": 0,
+        "float64": 0,
+        "int32": 2,
+        "uint32": 1,
+        "int64": 6,
+        "uint64": 5,
+        "bcd16": 8,
+        "bcd32": 7,
+    }
     return width.get(one.type, 4) + 10 * (scale != 1.0)
 
 
@@ -131,17 +160,22 @@ def _neat(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-# --- texts -----------------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
-def _texts_like(table: str, first: int, words: Sequence[int | None], expect: str) -> list[Plausible]:
+def _texts_like(
+    table: str, first: int, words: Sequence[int | None], expect: str
+) -> list[Plausible]:
     found = []
     for order in ("ABCD", "BADC"):
         for encoding in ("ascii", "utf-8", "gbk", "utf-16-be"):
             for at in range(len(words)):
                 size = _length_of(expect, encoding)
                 data = _bytes(words, at, (size + 1) // 2) if size else None
-                if data is not None and _plain(data, order)[:size].decode(encoding, "replace") == expect:
+                if (
+                    data is not None
+                    and _plain(data, order)[:size].decode(encoding, "replace") == expect
+                ):
                     found.append(_text_reading(table, first + at, order, encoding, size, expect))
                     break
             if found:
@@ -156,14 +190,21 @@ def _length_of(text: str, encoding: str) -> int:
         return 0
 
 
-def _text_reading(table: str, address: int, order: str, encoding: str, size: int, text: str) -> Plausible:
+def _text_reading(
+    table: str, address: int, order: str, encoding: str, size: int, text: str
+) -> Plausible:
     keys: dict[str, object] = {"address": f"{table}/{address}", "type": "string", "length": size}
     if order != "ABCD":
         keys["word_order"] = order
     if encoding != "ascii":
         keys["encoding"] = encoding
-    zh = f"{table}/{address} 起的 {(size + 1) // 2} 个寄存器是文字 {text!r}（{encoding}，{order}）。"
-    en = f"The {(size + 1) // 2} registers from {table}/{address} on are the text {text!r} ({encoding}, {order})."
+    zh = (
+        f"{table}/{address} 起的 {(size + 1) // 2} 个寄存器是文字 {text!r}（{encoding}，{order}）。"
+    )
+    en = (
+        f"The {(size + 1) // 2} registers from {table}/{address} on are the text {text!r} "
+        f"({encoding}, {order})."
+    )
     return Plausible(f"{table}/{address}", "string", order, text, zh, en, keys)
 
 
@@ -186,7 +227,7 @@ def _is_text(word: int | None) -> bool:
     return word is not None and all(32 <= byte < 127 for byte in word.to_bytes(2, "big"))
 
 
-# --- numbers, without a hint -----------------------------------------------------------------------------------------
+# --- numbers, without a hint ----------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -207,7 +248,8 @@ class _Hypothesis:
 
 
 def _best_order(words: Sequence[int | None]) -> tuple[_Hypothesis, _Hypothesis] | None:
-    """The type and order in which the block makes most sense, and the next best order; None where none is better."""
+    """The type and order in which the block makes most sense, and the next best order; None where
+    none is better."""
     if _are_small(words):
         return None
     hypotheses = [
@@ -216,11 +258,15 @@ def _best_order(words: Sequence[int | None]) -> tuple[_Hypothesis, _Hypothesis] 
         for order in ORDERS
         for start in (0, 1)
     ]
-    hypotheses.sort(key=lambda one: (-one.weight, one.type != "float32", one.start, ORDERS.index(one.order)))
+    hypotheses.sort(
+        key=lambda one: (-one.weight, one.type != "float32", one.start, ORDERS.index(one.order))
+    )
     best = hypotheses[0]
     if not best.fits or best.weight <= 0:
         return None
-    second = next((one for one in hypotheses if one.order != best.order and one.type == best.type), best)
+    second = next(
+        (one for one in hypotheses if one.order != best.order and one.type == best.type), best
+    )
     return (best, second) if best.weight - second.weight >= _AHEAD else None
 
 
@@ -230,14 +276,17 @@ def _numbers(table: str, first: int, found: tuple[_Hypothesis, _Hypothesis]) -> 
 
 
 def _are_small(words: Sequence[int | None]) -> bool:
-    """Whether every register is a small number by itself: then they are 16-bit values, and no pair is."""
+    """Whether every register is a small number by itself: then they are 16-bit values, and no pair
+    is."""
     known = [word for word in words if word]
     return all(word <= 10_000 or word >= 0xFF00 for word in known) and not any(
         words[at] in (0, 0xFFFF) and (words[at + 1] or 0) > 10_000 for at in range(len(words) - 1)
     )
 
 
-def _hypothesis(words: Sequence[int | None], type_: str, order: ByteOrder, start: int) -> _Hypothesis:
+def _hypothesis(
+    words: Sequence[int | None], type_: str, order: ByteOrder, start: int
+) -> _Hypothesis:
     _, code = _WIDE[type_]
     made = _Hypothesis(type_, order, start, [], 0)
     for at in range(start, len(words) - 1, 2):
@@ -272,22 +321,26 @@ def _of_hypothesis(
     others = len(second.fits) + second.doubtful
     where, read = f"{table}/{first + at}", f"{best.type} {best.order}"
     zh = (
-        f"{read}：{pairs} 对寄存器中有 {len(best.fits)} 对是常见大小的数；{second.order} 为 {others} 对中的"
+        f"{read}：{pairs} 对寄存器中有 {len(best.fits)} 对是常见大小的数；{second.order} 为 "
+        f"{others} 对中的"
         f" {len(second.fits)} 对。"
     )
     en = (
-        f"{read}: {len(best.fits)} of {pairs} pairs of registers are numbers of an ordinary size; in {second.order} it"
+        f"{read}: {len(best.fits)} of {pairs} pairs of registers are numbers of an ordinary "
+        f"size; in {second.order} it"
         f" is {len(second.fits)} of {others}."
     )
     if pairs < _ENOUGH_PAIRS:
         zh += "寄存器太少，可能是巧合：请用 --expect 确认。"
         en += " So few may be chance: confirm it with --expect."
     keys = {"address": where, "type": best.type, "word_order": best.order}
-    certain = best.type == "float32" and pairs >= _ENOUGH_PAIRS and not best.doubtful  # two small numbers are an int32
+    certain = (
+        best.type == "float32" and pairs >= _ENOUGH_PAIRS and not best.doubtful
+    )  # two small numbers are an int32
     return Plausible(where, best.type, best.order, value, zh, en, keys, certain)
 
 
-# --- bytes -----------------------------------------------------------------------------------------------------------
+# --- bytes ----------------------------------------------------------------------------------------
 
 
 def _bytes(words: Sequence[int | None], at: int, count: int) -> bytes | None:
@@ -314,7 +367,11 @@ def _bcd(number: int, digits: int) -> int | None:
 
 def _plain(data: bytes, order: str) -> bytes:
     """The bytes of a text, swapped within each register where the device does so."""
-    return b"".join(data[at : at + 2][::-1] for at in range(0, len(data), 2)) if order == "BADC" else data
+    return (
+        b"".join(data[at : at + 2][::-1] for at in range(0, len(data), 2))
+        if order == "BADC"
+        else data
+    )
 
 
 def _text(data: bytes, order: str) -> str | None:

@@ -1,7 +1,8 @@
 """Which units answer on a line, and with which settings a serial line is to be opened.
 
-A unit answers when it says anything that is a frame: registers, or a refusal. It is asked for one register and for its
-identification (43/14); nothing is written, and only the units and settings that were named are asked.
+A unit answers when it says anything that is a frame: registers, or a refusal. It is asked for one
+register and for its identification (43/14); nothing is written, and only the units and settings
+that were named are asked.
 """
 
 from __future__ import annotations
@@ -40,13 +41,20 @@ async def scan(wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnsw
             endpoint = parse_url(target)
         except InvalidError as error:
             raise ValueError(f"{error.zh}\n    {error.en}") from error
-        line = _bus(endpoint, wanted, progress) if endpoint.serial else _network(endpoint, wanted, progress)
+        line = (
+            _bus(endpoint, wanted, progress)
+            if endpoint.serial
+            else _network(endpoint, wanted, progress)
+        )
         async for answer in line:
             yield answer
 
 
-async def _network(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
-    """The units behind a TCP or UDP address: by holding registers, and where none knows those, by input registers."""
+async def _network(
+    endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress
+) -> AsyncIterator[ScanAnswer]:
+    """The units behind a TCP or UDP address: by holding registers, and where none knows those, by
+    input registers."""
     asking = RequestExchange(_options(endpoint, wanted.timeout or _TCP_S), pause=wanted.pause)
     try:
         await asking.open()
@@ -59,7 +67,9 @@ async def _network(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progr
                     found = True
                     yield answer
                 elif asking.is_stranger:
-                    break  # no number of requests makes it a device, and some services lock out who goes on
+                    # no number of requests makes it a device, and some services lock out who goes
+                    # on
+                    break
             if found:
                 return
             if asking.is_stranger:
@@ -71,8 +81,11 @@ async def _network(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progr
         await asking.close()
 
 
-async def _bus(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
-    """The units on a serial line, with the first settings under which one answers: a bus has one for all."""
+async def _bus(
+    endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress
+) -> AsyncIterator[ScanAnswer]:
+    """The units on a serial line, with the first settings under which one answers: a bus has one
+    for all."""
     tried = list(settings(endpoint, wanted))
     for number, line in enumerate(tried):
         timeout = wanted.timeout or _SERIAL_S + _BYTES * _BITS / line.baudrate
@@ -95,7 +108,8 @@ async def _bus(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress)
 
 
 def settings(endpoint: ModbusEndpoint, wanted: ScanWanted) -> Iterator[ModbusEndpoint]:
-    """The lines to try, the likeliest first; those of the address itself where nothing is to be found out."""
+    """The lines to try, the likeliest first; those of the address itself where nothing is to be
+    found out."""
     if not wanted.baud and not wanted.parity and not wanted.stop_bits:
         yield endpoint
         return
@@ -103,10 +117,16 @@ def settings(endpoint: ModbusEndpoint, wanted: ScanWanted) -> Iterator[ModbusEnd
     frames = [
         (parity, stop)
         for parity, stop in FRAMES
-        if (not wanted.parity or parity in wanted.parity) and (not wanted.stop_bits or stop in wanted.stop_bits)
+        if (not wanted.parity or parity in wanted.parity)
+        and (not wanted.stop_bits or stop in wanted.stop_bits)
     ]
     known = {(parity, stop) for parity, stop in frames}
-    frames += [(parity, stop) for parity in wanted.parity for stop in wanted.stop_bits if (parity, stop) not in known]
+    frames += [
+        (parity, stop)
+        for parity in wanted.parity
+        for stop in wanted.stop_bits
+        if (parity, stop) not in known
+    ]
     for rate in sorted(baud, key=lambda rate: BAUD.index(rate) if rate in BAUD else len(BAUD)):
         for parity, stop in frames:
             yield replace(endpoint, baudrate=rate, parity=parity, stopbits=stop)

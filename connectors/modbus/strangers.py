@@ -24,13 +24,18 @@ _SERVICES: Final = (
     (b"RFB ", "VNC 服务", "a VNC server"),
     (b"220", "FTP 或邮件服务", "an FTP or mail server"),
     (b"\x15\x03", "TLS 服务，请改用 tls://", "a TLS server, for which tls:// is meant"),
-    (b"ERRF", "OPC UA 服务器，请改用 opc.tcp://", "an OPC UA server, for which opc.tcp:// is meant"),
+    (
+        b"ERRF",
+        "OPC UA 服务器，请改用 opc.tcp://",
+        "an OPC UA server, for which opc.tcp:// is meant",
+    ),
     (b"-ERR", "另一种服务", "another service"),
 )
 
 
 def stranger(data: bytes) -> Cause | None:
-    """The cause for bytes that begin as another service does, or as a text; None for others, and for too few."""
+    """The cause for bytes that begin as another service does, or as a text; None for others, and
+    for too few."""
     for begin, zh, en in _SERVICES:
         if data[: len(begin)].lower() == begin.lower():
             return _of(data, zh, en)

@@ -39,7 +39,8 @@ class Timing:
 
 
 class SkippedError(DeviceError):
-    """A request that was given up because another one before it was not answered: nothing is known about it."""
+    """A request that was given up because another one before it was not answered: nothing is known
+    about it."""
 
 
 class MalformedReplyError(DeviceError):
@@ -58,7 +59,8 @@ class ModbusTransport(Protocol):
     answers: int
     """Answers since the line was opened."""
     fault: DeviceError | None
-    """What ended the last exchange before every request had its reply: a time-out, or the end of the line."""
+    """What ended the last exchange before every request had its reply: a time-out, or the end of
+    the line."""
     ended: DeviceError | None
     """Why the line cannot be used any more."""
     closed_by_peer: bool
@@ -72,15 +74,17 @@ class ModbusTransport(Protocol):
         """How often bytes arrived since the line was opened."""
 
     async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
-        """A reply to each request, in their order. Where the exchange ended early, the first request without an answer
-        gets the reason and the others a `SkippedError`. Raises the DeviceError(lost=True) of a line that has ended."""
+        """A reply to each request, in their order. Where the exchange ended early, the first
+        request without an answer gets the reason and the others a `SkippedError`. Raises the
+        DeviceError(lost=True) of a line that has ended."""
 
     def close(self) -> None:
         """Give the line up at once; never raises."""
 
 
 def fill(replies: list[Reply | None], error: DeviceError) -> None:
-    """An exchange ends with an error: it is the first missing reply, and the others are `SkippedError`."""
+    """An exchange ends with an error: it is the first missing reply, and the others are
+    `SkippedError`."""
     missing = [place for place, reply in enumerate(replies) if reply is None]
     if missing:
         replies[missing[0]] = error
@@ -91,9 +95,12 @@ def fill(replies: list[Reply | None], error: DeviceError) -> None:
 
 
 def late(request: ReadRequest, instead: ProtocolError | None, timeout: float) -> DeviceError:
-    """The error of a request whose time is over; `instead`: what the framing has seen in the place of an answer."""
+    """The error of a request whose time is over; `instead`: what the framing has seen in the place
+    of an answer."""
     if instead is None:
-        return DeviceError.of("modbus_silent", unit=request.unit, seconds=f"{timeout:g}", request=request)
+        return DeviceError.of(
+            "modbus_silent", unit=request.unit, seconds=f"{timeout:g}", request=request
+        )
     return DeviceError(STATUS[instead.status], instead.cause)
 
 
@@ -103,8 +110,8 @@ def malformed(error: ProtocolError) -> MalformedReplyError:
 
 
 def silent_unit(request: ReadRequest, answer: Answer) -> SilentError | None:
-    """The error when a gateway says that the unit does not answer it. The gateway takes its time over each such
-    request: the unit is to be asked for no more of this exchange."""
+    """The error when a gateway says that the unit does not answer it. The gateway takes its time
+    over each such request: the unit is to be asked for no more of this exchange."""
     if isinstance(answer, int) and answer in _GATEWAY:
         return SilentError(STATUS["BadNoCommunication"], exception_cause(answer, request))
     return None
@@ -113,7 +120,9 @@ def silent_unit(request: ReadRequest, answer: Answer) -> SilentError | None:
 def tune(sock: socket.socket) -> None:
     """Send at once, and notice a peer that vanished while nothing is asked."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with contextlib.suppress(OSError):  # some systems refuse the figures; the polls notice a dead peer anyway
+    with contextlib.suppress(
+        OSError
+    ):  # some systems refuse the figures; the polls notice a dead peer anyway
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

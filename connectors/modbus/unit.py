@@ -1,4 +1,5 @@
-"""One device: its options, what its refusals and failures have taught, and the lines that the log gets once of it."""
+"""One device: its options, what its refusals and failures have taught, and the lines that the log
+gets once of it."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ _MOST_NAMES: Final = 20
 class Unit:
     """What all tables of one device share."""
 
-    def __init__(self, device: str, options: ModbusDevice, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, device: str, options: ModbusDevice, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.device = device
         self.options = options
         self.now = now
@@ -37,18 +40,21 @@ class Unit:
         """Tags of which the log has that they read a denormal float."""
 
     def forget_missing(self) -> None:
-        """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
+        """Ask again for what was missing: a PLC program may have been changed while the connection
+        was away."""
         self.known.missing.clear()
 
     def retry(self) -> None:
-        """Ask again for all that is not read now, with the next reads: somebody has looked after it."""
+        """Ask again for all that is not read now, with the next reads: somebody has looked after
+        it."""
         self.forget_missing()
         self.known.costly.update(dict.fromkeys(self.known.costly, 0.0))
 
-    # --- lines of the log ----------------------------------------------------------------------------------------
+    # --- lines of the log -------------------------------------------------------------------------
 
     def log_plan(self, requests: int, searching: int) -> None:
-        """The requests have changed. `searching`: halves of refused ones that are still to be asked for."""
+        """The requests have changed. `searching`: halves of refused ones that are still to be asked
+        for."""
         log.info(
             "modbus-plan device=%s unit=%s requests=%s searching=%s",
             self.device, self.options.unit, requests, searching,
@@ -62,13 +68,16 @@ class Unit:
         )  # fmt: skip
 
     def log_denormals(self, found: Mapping[str, tuple[float, Point]]) -> None:
-        """Denormal floats by their tags: what the other word orders would read, once for each tag."""
+        """Denormal floats by their tags: what the other word orders would read, once for each
+        tag."""
         for name, (value, point) in found.items():
             if name in self._denormal:
                 continue
             self._denormal.add(name)
             readings = other_readings(value, point)
-            hint = ", ".join(f"word_order {order} would read {other:.6g}" for order, other in readings)
+            hint = ", ".join(
+                f"word_order {order} would read {other:.6g}" for order, other in readings
+            )
             log.warning(
                 "modbus-denormal device=%s unit=%s tag=%s value=%.3g order=%s hint=%r",
                 self.device, self.options.unit, name, value, point.order, hint or "check the type",
@@ -77,7 +86,8 @@ class Unit:
     def log_parts(self, tags: Sequence[str], registers: int) -> None:
         """A number is read in parts from now on."""
         log.warning(
-            "modbus-parts device=%s unit=%s tags=%s registers=%s now=high-low-high key='max_registers: 1'",
+            "modbus-parts device=%s unit=%s tags=%s registers=%s now=high-low-high "
+            "key='max_registers: 1'",
             self.device, self.options.unit, ",".join(tags), registers,
         )  # fmt: skip
 
@@ -93,6 +103,7 @@ class Unit:
     def log_costly(self, tags: Sequence[str], why: Cause) -> None:
         """A span is asked for seldom from now on."""
         log.warning(
-            "modbus-costly device=%s unit=%s tags=%s reason=%r now=asked-once-a-minute next='check the address'",
+            "modbus-costly device=%s unit=%s tags=%s reason=%r now=asked-once-a-minute "
+            "next='check the address'",
             self.device, self.options.unit, ",".join(tags[:_MOST_NAMES]), why.en,
         )  # fmt: skip

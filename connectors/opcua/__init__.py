@@ -1,4 +1,5 @@
-"""OPC UA: subscriptions and cyclic reads over asyncua, with our own request bytes and response decoder on top.
+"""OPC UA: subscriptions and cyclic reads over asyncua, with our own request bytes and response
+decoder on top.
 
 Importing this package costs nothing; asyncua is imported when a connection object is made.
 """
@@ -12,12 +13,29 @@ from typing import Final
 
 from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
-from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address, tag_modulus
-from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Options, Plugin, prepare_singles
+from connectors.opcua.options import (
+    OpcuaDevice,
+    OpcuaTag,
+    User,
+    device_options,
+    kind,
+    tag_address,
+    tag_modulus,
+)
+from edge_agent.sdk import (
+    Clock,
+    Connection,
+    DevicePlan,
+    Discovery,
+    Options,
+    Plugin,
+    prepare_singles,
+)
 
 __all__ = ["PLUGIN"]
 
-#: Keys tell devices apart by their passwords without showing them: the digest is worth nothing in another process.
+#: Keys tell devices apart by their passwords without showing them: the digest is worth nothing in
+#: another process.
 _SALT: Final = secrets.token_bytes(16)
 
 
@@ -53,7 +71,8 @@ def _connect(plans: Sequence[DevicePlan], clock: Clock) -> Connection:
 
 
 def _requests(plan: DevicePlan) -> int:
-    """One Read for each table, unless the server allows fewer nodes in one; a subscription asks for nothing."""
+    """One Read for each table, unless the server allows fewer nodes in one; a subscription asks for
+    nothing."""
     return len(plan.tables) if device_options(plan.options).mode == "read" else 0
 
 

@@ -1,4 +1,5 @@
-"""Tags that the server does not have, refused, or lost: sought again, their monitored items made anew."""
+"""Tags that the server does not have, refused, or lost: sought again, their monitored items made
+anew."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class AbsentTagResolver:
-    """Looks for absent tags with a growing pause: a PLC loads its program in seconds, or hours later."""
+    """Looks for absent tags with a growing pause: a PLC loads its program in seconds, or hours
+    later."""
 
     def __init__(
         self,
@@ -48,7 +50,8 @@ class AbsentTagResolver:
                 pause = self._session.seek_first_s
             while absent := self._absent():
                 await self._pause(pause)
-                # A tag that comes and goes at once must not be asked for all the time, so the pause only grows here.
+                # A tag that comes and goes at once must not be asked for all the time, so the pause
+                # only grows here.
                 pause = min(2 * pause, self._session.seek_s)
                 last = loop.time()
                 for subscription, feed in absent:
@@ -61,7 +64,11 @@ class AbsentTagResolver:
                 await self._at_once.wait()
 
     def _absent(self) -> list[tuple[GrantedSubscription, MonitoredTable]]:
-        return [(subscription, feed) for subscription, feed in self._delivery.feeds if feed.refused or feed.gone]
+        return [
+            (subscription, feed)
+            for subscription, feed in self._delivery.feeds
+            if feed.refused or feed.gone
+        ]
 
     async def _seek(self, subscription: GrantedSubscription, feed: MonitoredTable) -> None:
         positions = sorted(feed.refused.keys() | feed.gone)
@@ -72,14 +79,18 @@ class AbsentTagResolver:
             log.info("opcua-nodes-gone device=%s count=%d", feed.table.device, len(gone))
         await self.renew(subscription, feed, positions)
 
-    async def renew(self, subscription: GrantedSubscription, feed: MonitoredTable, positions: Sequence[int]) -> None:
+    async def renew(
+        self, subscription: GrantedSubscription, feed: MonitoredTable, positions: Sequence[int]
+    ) -> None:
         """Find these tags anew, and make their monitored items anew."""
         async with self._busy:
             found = await self._session.seek(feed.table, positions)
             feed.resolved = feed.resolved.with_found(found)
             await subscriptions.discard(self._session, subscription, feed, positions)
             options = self._options_of[feed.table]
-            refused = await subscriptions.monitor(self._session, subscription, feed, found, options, self._clock)
+            refused = await subscriptions.monitor(
+                self._session, subscription, feed, found, options, self._clock
+            )
             feed.gone.difference_update(positions)
             feed.fresh.update(positions)
             others = {at: code for at, code in feed.refused.items() if at not in positions}

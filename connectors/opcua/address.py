@@ -1,8 +1,10 @@
-"""Node ids and browse paths as people write them, parsed into plain data. Nothing here knows a server.
+"""Node ids and browse paths as people write them, parsed into plain data. Nothing here knows a
+server.
 
-Node ids follow OPC 10000-6 §5.3.1.10 (`ns=2;s=Name`, `nsu=URI;i=7`); browse paths follow the idea of the
-relative path text of OPC 10000-4 Annex A.2 (`/` between names, `&` before a reserved character, `2:` before
-a name), with `{URI}` in the place of an index so that a path survives a reordered namespace table.
+Node ids follow OPC 10000-6 §5.3.1.10 (`ns=2;s=Name`, `nsu=URI;i=7`); browse paths follow the idea
+of the relative path text of OPC 10000-4 Annex A.2 (`/` between names, `&` before a reserved
+character, `2:` before a name), with `{URI}` in the place of an index so that a path survives a
+reordered namespace table.
 """
 
 from __future__ import annotations
@@ -20,8 +22,12 @@ Namespace = int | str
 
 Identifier = int | str | bytes | uuid.UUID
 
-_NODE = re.compile(r"(?:ns=(?P<index>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<form>[isgb])=(?P<id>.+)", re.DOTALL)
-_STEP = re.compile(r"(?:(?P<index>\d{1,5}):|\{(?P<uri>[^}]+)\})?+(?P<name>(?:[^&/]|&.)+)", re.DOTALL)
+_NODE = re.compile(
+    r"(?:ns=(?P<index>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<form>[isgb])=(?P<id>.+)", re.DOTALL
+)
+_STEP = re.compile(
+    r"(?:(?P<index>\d{1,5}):|\{(?P<uri>[^}]+)\})?+(?P<name>(?:[^&/]|&.)+)", re.DOTALL
+)
 _PART = re.compile(r"(?:\{[^}]*\}|&.|[^/&])+|/", re.DOTALL)
 _SLASH = re.compile(r"(?<!&)/(?![^{]*\})")
 _MAX_INDEX = 0xFFFF
@@ -49,7 +55,9 @@ def parse_node(text: str) -> NodeAddress:
     found = _NODE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"not a node id: {text!r}")
-    return NodeAddress(_namespace(found["index"], found["uri"]), _identifier(found["form"], found["id"]))
+    return NodeAddress(
+        _namespace(found["index"], found["uri"]), _identifier(found["form"], found["id"])
+    )
 
 
 def _namespace(index: str | None, uri: str | None) -> Namespace:
@@ -77,7 +85,8 @@ def _identifier(form: str, text: str) -> Identifier:
 
 
 def split_path(text: str) -> list[str]:
-    """The names of a path, as written; a leading slash and `Root/` do not count. Raises ValueError."""
+    """The names of a path, as written; a leading slash and `Root/` do not count. Raises
+    ValueError."""
     parts = _PART.findall(text.strip().removeprefix("/").removeprefix("Root/"))
     names, slashes = parts[::2], parts[1::2]
     if "/" in names or set(slashes) - {"/"} or len(parts) % 2 == 0:
@@ -86,7 +95,8 @@ def split_path(text: str) -> list[str]:
 
 
 def parse_path(path: str | Sequence[str]) -> tuple[PathSegment, ...]:
-    """The steps from the root folder. A path that names none of its folders starts in Objects. Raises ValueError."""
+    """The steps from the root folder. A path that names none of its folders starts in Objects.
+    Raises ValueError."""
     # In a list each item is one name, so a slash in it needs no mark.
     names = split_path(path) if isinstance(path, str) else [_SLASH.sub("&/", item) for item in path]
     steps = tuple(map(_step, names))
@@ -100,4 +110,7 @@ def _step(text: str) -> PathSegment:
     found = _STEP.fullmatch(text)
     if found is None:
         raise ValueError(f"not a browse name: {text!r}")
-    return PathSegment(_namespace(found["index"], found["uri"]), re.sub(r"&(.)", r"\1", found["name"], flags=re.DOTALL))
+    return PathSegment(
+        _namespace(found["index"], found["uri"]),
+        re.sub(r"&(.)", r"\1", found["name"], flags=re.DOTALL),
+    )

@@ -22,13 +22,20 @@ from edge_agent.sdk import Clock
 log = logging.getLogger(__name__)
 
 _TOGETHER: Final = 4
-"""Requests of one table under way at the same time: hides the network's latency, and no server minds."""
+"""Requests of one table under way at the same time: hides the network's latency, and no server
+minds."""
 
 
 class NodeReader:
     """Reads the same nodes again and again, in as many calls as the server's limit demands."""
 
-    def __init__(self, session: OpcuaSession, clock: Clock, most: int | None = None, together: int = _TOGETHER) -> None:
+    def __init__(
+        self,
+        session: OpcuaSession,
+        clock: Clock,
+        most: int | None = None,
+        together: int = _TOGETHER,
+    ) -> None:
         """`most`: nodes in one call at the most; default: what the server allows."""
         self._session = session
         self._clock = clock
@@ -42,8 +49,8 @@ class NodeReader:
         self._nodes, self._asker = nodes, None
 
     async def read(self) -> tuple[Columns, int]:
-        """One column entry for each node, and when the last response arrived. Raises ServiceFault, DecodeError,
-        TimeoutError, and what the connection raises."""
+        """One column entry for each node, and when the last response arrived. Raises ServiceFault,
+        DecodeError, TimeoutError, and what the connection raises."""
         while True:
             if self._asker is None:
                 self._asker = self._made()
@@ -53,9 +60,12 @@ class NodeReader:
             except ServiceFault as fault:
                 if fault.code not in TOO_MUCH or self._size <= 1:
                     raise
-            # The server meant less than it announced. Learned once, kept for the life of the connection.
+            # The server meant less than it announced. Learned once, kept for the life of the
+            # connection.
             self._size = max(1, min(self._size, len(self._nodes)) // 2)
-            log.info("opcua-read-limit endpoint=%s limit=%s", self._session.options.endpoint, self._size)
+            log.info(
+                "opcua-read-limit endpoint=%s limit=%s", self._session.options.endpoint, self._size
+            )
             self._asker = None
 
     def _made(self) -> _RawAsker | _StockAsker:
@@ -82,7 +92,10 @@ class _RawAsker:
         self._together = together
         self._timeout = session.options.timeout
         self._requests: list[tuple[int, EncodedRequest]] = [
-            (len(group), read_request(token, list(map(nodeid_to_binary, group)), int(self._timeout * 1000)))
+            (
+                len(group),
+                read_request(token, list(map(nodeid_to_binary, group)), int(self._timeout * 1000)),
+            )
             for group in groups
         ]
 
@@ -101,7 +114,9 @@ class _RawAsker:
 class _StockAsker:
     """asyncua's own codec, its parameters built once."""
 
-    def __init__(self, session: OpcuaSession, groups: Sequence[Sequence[ua.NodeId]], clock: Clock) -> None:
+    def __init__(
+        self, session: OpcuaSession, groups: Sequence[Sequence[ua.NodeId]], clock: Clock
+    ) -> None:
         self._session = session
         self._clock = clock
         self._requests = [
@@ -114,7 +129,8 @@ class _StockAsker:
         ]
 
     async def ask(self) -> tuple[list[Columns], int]:
-        """As `_RawAsker.ask`; the time is that after decoding, since asyncua does both in one call."""
+        """As `_RawAsker.ask`; the time is that after decoding, since asyncua does both in one
+        call."""
         parts: list[Columns] = []
         for request in self._requests:
             try:
@@ -126,7 +142,8 @@ class _StockAsker:
 
 
 def _checked(part: Columns, count: int) -> Columns:
-    """Values belong to tags by their place alone, so one more or less and none of them can be trusted."""
+    """Values belong to tags by their place alone, so one more or less and none of them can be
+    trusted."""
     if len(part.values) != count:
         raise DecodeError(f"{len(part.values)} values for {count} nodes")
     return part

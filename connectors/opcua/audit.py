@@ -1,8 +1,9 @@
-"""Once a minute every subscribed tag is read besides: what a subscription keeps quiet about must not stay good.
+"""Once a minute every subscribed tag is read besides: what a subscription keeps quiet about must
+not stay good.
 
-An item that a server lost reports nothing, as one whose value does not change reports nothing. Only a read tells them
-apart. A value may change while it is read, so a difference counts when it is there twice and nothing was reported
-between: then the read is right, and the item is made anew.
+An item that a server lost reports nothing, as one whose value does not change reports nothing. Only
+a read tells them apart. A value may change while it is read, so a difference counts when it is
+there twice and nothing was reported between: then the read is right, and the item is made anew.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class SubscriptionMismatch:
 class Audit:
     """Compares what the subscriptions brought with what the server says when it is asked."""
 
-    def __init__(self, session: OpcuaSession, delivery: Delivery, seeker: AbsentTagResolver, clock: Clock) -> None:
+    def __init__(
+        self, session: OpcuaSession, delivery: Delivery, seeker: AbsentTagResolver, clock: Clock
+    ) -> None:
         self._session = session
         self._delivery = delivery
         self._seeker = seeker
@@ -60,7 +63,8 @@ class Audit:
         self._logged: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
-        """Never returns, unless the server refuses to be read. Raises what the connection raises."""
+        """Never returns, unless the server refuses to be read. Raises what the connection
+        raises."""
         every = self._session.audit_s
         await asyncio.sleep(every * random.uniform(0.5, 1.0))  # noqa: S311 - a site's servers not all at once
         while True:
@@ -68,9 +72,14 @@ class Audit:
                 await self.look()
             except TimeoutError:
                 # Whether it is silent altogether is the business of `pulse`.
-                log.info("opcua-audit-skipped endpoint=%s reason='no answer in time'", self._session.options.endpoint)
+                log.info(
+                    "opcua-audit-skipped endpoint=%s reason='no answer in time'",
+                    self._session.options.endpoint,
+                )
             except ServiceFault as fault:
-                log.warning("opcua-audit-ended endpoint=%s reason=%s", self._session.options.endpoint, fault)
+                log.warning(
+                    "opcua-audit-ended endpoint=%s reason=%s", self._session.options.endpoint, fault
+                )
                 return
             await asyncio.sleep(every)
 
@@ -92,8 +101,13 @@ class Audit:
 
     async def _read_all(self) -> list[SubscriptionMismatch]:
         found: list[SubscriptionMismatch] = []
-        feeds = [(subscription, feed, list(feed.resolved.positions)) for subscription, feed in self._delivery.feeds]
-        columns, _ = await self._read([node for _, feed, _ in feeds for node in feed.resolved.nodes])
+        feeds = [
+            (subscription, feed, list(feed.resolved.positions))
+            for subscription, feed in self._delivery.feeds
+        ]
+        columns, _ = await self._read(
+            [node for _, feed, _ in feeds for node in feed.resolved.nodes]
+        )
         start = 0
         for subscription, feed, positions in feeds:
             part = _cut(columns, start, len(positions))
@@ -101,7 +115,9 @@ class Audit:
             found += compare(subscription, feed, positions, feed.resolved.nodes, part)
         return found
 
-    async def _read_again(self, differing: list[SubscriptionMismatch]) -> list[SubscriptionMismatch]:
+    async def _read_again(
+        self, differing: list[SubscriptionMismatch]
+    ) -> list[SubscriptionMismatch]:
         """Those that differ still, with what they are now."""
         if not differing:
             return []
@@ -154,8 +170,8 @@ def compare(
     nodes: Sequence[ua.NodeId],
     read: Columns,
 ) -> list[SubscriptionMismatch]:
-    """The tags that were read with another value or quality than was reported; those the server lacks are sought
-    elsewhere."""
+    """The tags that were read with another value or quality than was reported; those the server
+    lacks are sought elsewhere."""
     causes = feed.shape.coerce(read.values, read.status, positions) or {}
     believed = [feed.believed[position] for position in positions]
     if believed == read.values and not read.status and not feed.codes:
@@ -166,8 +182,14 @@ def compare(
         value, code = read.values[at], read.status.get(at, 0)
         if position in absent or code & _CODE_BITS in _NOT_READABLE:
             continue
-        if not _same(value, believed[at]) or _severity(code) != _severity(feed.codes.get(position, 0)):
-            found.append(SubscriptionMismatch(subscription, feed, position, nodes[at], value, code, causes.get(at)))
+        if not _same(value, believed[at]) or _severity(code) != _severity(
+            feed.codes.get(position, 0)
+        ):
+            found.append(
+                SubscriptionMismatch(
+                    subscription, feed, position, nodes[at], value, code, causes.get(at)
+                )
+            )
     return found
 
 
@@ -186,7 +208,11 @@ def _grace(each: SubscriptionMismatch) -> float:
 
 
 def _unreported(differing: list[SubscriptionMismatch]) -> list[SubscriptionMismatch]:
-    return [each for each in differing if each.feed.reported is None or each.position not in each.feed.reported]
+    return [
+        each
+        for each in differing
+        if each.feed.reported is None or each.position not in each.feed.reported
+    ]
 
 
 def _cut(columns: Columns, start: int, count: int) -> Columns:

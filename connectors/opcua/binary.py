@@ -1,7 +1,9 @@
-"""The OPC UA binary encoding of built-in types (OPC 10000-6 §5.2.2), decoded straight into our own values.
+"""The OPC UA binary encoding of built-in types (OPC 10000-6 §5.2.2), decoded straight into our own
+values.
 
-Pure functions from (bytes, position) to (value, next position). They read what a server sent, so they trust
-nothing: every length is checked against the bytes that are there, and anything wrong is a `DecodeError`.
+Pure functions from (bytes, position) to (value, next position). They read what a server sent, so
+they trust nothing: every length is checked against the bytes that are there, and anything wrong is
+a `DecodeError`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class DecodeError(ValueError):
 
 
 class Unsupported:
-    """The value of a type that has no place in our model (diagnostic information, arrays within arrays)."""
+    """The value of a type that has no place in our model (diagnostic information, arrays within
+    arrays)."""
 
     def __repr__(self) -> str:
         return "UNSUPPORTED"
@@ -55,8 +58,19 @@ class Structure:
 
 #: Type ids of the scalars of fixed size: struct format character.
 FIXED: Final[dict[int, str]] = {
-    1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 19: "I",
-}  # fmt: skip
+    1: "?",
+    2: "b",
+    3: "B",
+    4: "h",
+    5: "H",
+    6: "i",
+    7: "I",
+    8: "q",
+    9: "Q",
+    10: "f",
+    11: "d",
+    19: "I",
+}
 _FLOAT: Final = 10
 _FIXED_ONE = {number: struct.Struct("<" + code) for number, code in FIXED.items()}
 
@@ -67,7 +81,8 @@ def ticks_to_ns(ticks: int) -> int | None:
 
 
 def time_text(ticks: int) -> str:
-    """100 ns ticks since 1601 as ISO 8601 in UTC, to the microsecond, cut to the years 1601 to 9999."""
+    """100 ns ticks since 1601 as ISO 8601 in UTC, to the microsecond, cut to the years 1601 to
+    9999."""
     if ticks >= _TICKS_END:
         return "9999-12-31T23:59:59Z"
     moment = _YEAR_1601 + timedelta(microseconds=max(ticks, 0) // 10)
@@ -86,7 +101,8 @@ def length(body: bytes, pos: int) -> tuple[int, int]:
     """An Int32 length or count; null (-1) and other negative numbers count as nothing."""
     need(body, pos, 4)
     number = _I32(body, pos)[0]
-    # Every element has at least one byte (also an empty Variant), so a count beyond the bytes left is a lie.
+    # Every element has at least one byte (also an empty Variant), so a count beyond the bytes left
+    # is a lie.
     if number > len(body) - pos - 4:
         raise DecodeError(f"length {number} at {pos} of {len(body)}")
     return max(number, 0), pos + 4
@@ -99,7 +115,8 @@ def octets(body: bytes, pos: int) -> tuple[bytes, int]:
 
 
 def text(body: bytes, pos: int) -> tuple[str, int]:
-    """A String; null reads as empty. Bytes that are not UTF-8 become U+FFFD, so that no store chokes on them."""
+    """A String; null reads as empty. Bytes that are not UTF-8 become U+FFFD, so that no store
+    chokes on them."""
     raw, pos = octets(body, pos)
     return raw.decode("utf-8", "replace"), pos
 
@@ -188,8 +205,8 @@ def extension_object(body: bytes, pos: int) -> tuple[str, bytes, int]:
 
 
 def _structure(body: bytes, pos: int) -> tuple[Structure, int]:
-    """The few structures that describe other values are read, all others only named. A body that is not what its type
-    says counts as not read."""
+    """The few structures that describe other values are read, all others only named. A body that is
+    not what its type says counts as not read."""
     type_id, raw, pos = extension_object(body, pos)
     read = _STRUCTURES.get(type_id)
     if read is None:
@@ -213,7 +230,12 @@ def _units(raw: bytes) -> tuple[dict[str, Any], int]:
     number = _I32(raw, pos)[0]
     name, pos = _localized_text(raw, end)
     description, pos = _localized_text(raw, pos)
-    return {"namespaceUri": uri, "unitId": number, "displayName": name, "description": description}, pos
+    return {
+        "namespaceUri": uri,
+        "unitId": number,
+        "displayName": name,
+        "description": description,
+    }, pos
 
 
 def _argument(raw: bytes) -> tuple[dict[str, Any], int]:
@@ -259,13 +281,23 @@ def skip_array(body: bytes, pos: int, item: Callable[[bytes, int], tuple[Any, in
 
 
 _READERS: Final[dict[int, Callable[[bytes, int], tuple[Any, int]]]] = {
-    12: text, 13: _time, 14: _guid, 15: _hex, 16: text, 17: node_id, 18: node_id, 20: _qualified_name,
-    21: _localized_text, 22: _structure, 25: diagnostic_info,
-}  # fmt: skip
+    12: text,
+    13: _time,
+    14: _guid,
+    15: _hex,
+    16: text,
+    17: node_id,
+    18: node_id,
+    20: _qualified_name,
+    21: _localized_text,
+    22: _structure,
+    25: diagnostic_info,
+}
 
 
 def variant(body: bytes, pos: int, depth: int = 0) -> tuple[Any, int]:
-    """A Variant as one of our values, None for an empty one, or UNSUPPORTED. Matrices come flattened."""
+    """A Variant as one of our values, None for an empty one, or UNSUPPORTED. Matrices come
+    flattened."""
     need(body, pos, 1)
     mask, pos = body[pos], pos + 1
     number = mask & 0x3F
@@ -303,9 +335,11 @@ def _scalar(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
 
 
 def flat_array(values: list[Any]) -> list[Any] | tuple[Structure, ...] | Unsupported:
-    """An array as our model knows it: of scalars only. Variants in it may be empty, or arrays themselves.
+    """An array as our model knows it: of scalars only. Variants in it may be empty, or arrays
+    themselves.
 
-    Structures have no place in a batch before something plain is made of them, so an array of them is a tuple."""
+    Structures have no place in a batch before something plain is made of them, so an array of them
+    is a tuple."""
     if Structure in map(type, values):
         return tuple(values) if set(map(type, values)) == {Structure} else UNSUPPORTED
     whole = UNSUPPORTED not in values and None not in values and list not in map(type, values)
@@ -330,7 +364,8 @@ def _array(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
 
 
 def data_value(body: bytes, pos: int, depth: int = 0) -> tuple[Any, int, int | None, int]:
-    """A DataValue: (value, status, source time in ns or, without one, the server's, next position)."""
+    """A DataValue: (value, status, source time in ns or, without one, the server's, next
+    position)."""
     need(body, pos, 1)
     mask, pos = body[pos], pos + 1
     value, status, source, server = None, 0, 0, 0

@@ -1,4 +1,5 @@
-"""The address space walked by browse names: for servers without path translation, and to say where a path ends."""
+"""The address space walked by browse names: for servers without path translation, and to say where
+a path ends."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _MOST_CHILDREN: Final = 5000
 """Names looked at under one node; a folder of more is cut there."""
 _PER_CALL: Final = 1000
 MOST_EMPTY: Final = 20
-"""Answers without a reference that a server may send before it is taken at its word that there are more."""
+"""Answers without a reference that a server may send before it is taken at its word that there are
+more."""
 _NEAREST: Final = 5
 _LONGEST: Final = 60
 """Letters of a name that is shown."""
@@ -37,7 +39,8 @@ class Walked:
     under: str = ""
     """The path up to it."""
     nearest: list[str] = field(default_factory=list)
-    """Names that stand there, or namespaces that the server has, those most like the wanted one first."""
+    """Names that stand there, or namespaces that the server has, those most like the wanted one
+    first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Browser:
         self._children: dict[ua.NodeId, list[_Child]] = {}
 
     async def walk(self, steps: Sequence[PathSegment]) -> Walked:
-        """From the root folder. Raises UaStatusCodeError when the server does not let itself be browsed."""
+        """From the root folder. Raises UaStatusCodeError when the server does not let itself be
+        browsed."""
         indexes = [self._namespaces.index(step.namespace) for step in steps]
         if None in indexes:  # certain, whatever stands before it
             namespace = steps[indexes.index(None)].namespace
@@ -102,7 +106,9 @@ class Browser:
             NodeClassMask=0,
             ResultMask=ua.BrowseResultMask.BrowseName,
         )
-        parameters = ua.BrowseParameters(RequestedMaxReferencesPerNode=_PER_CALL, NodesToBrowse=[wanted])
+        parameters = ua.BrowseParameters(
+            RequestedMaxReferencesPerNode=_PER_CALL, NodesToBrowse=[wanted]
+        )
         found: list[_Child] = []
         empty = 0
         results = await self._session.browse(parameters)
@@ -112,7 +118,8 @@ class Browser:
             found += [_child(reference) for reference in result.References or ()]
             if not result.ContinuationPoint:
                 break
-            # A folder that is cut short leaves its continuation point at the server until it is released.
+            # A folder that is cut short leaves its continuation point at the server until it is
+            # released.
             empty = 0 if result.References else empty + 1
             enough = len(found) >= _MOST_CHILDREN or empty > MOST_EMPTY
             results = await self._session.browse_next(
@@ -144,5 +151,9 @@ def _nearest(wanted: str, names: Sequence[str]) -> list[str]:
 
 
 def _shown(name: str) -> str:
-    """A name of the server's with every sign that a terminal would act on written out, as `\\x1b`."""
-    return name if name.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+    """A name of the server's; a sign that a terminal would act on is written out, as `\\x1b`."""
+    return (
+        name
+        if name.isprintable()
+        else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+    )

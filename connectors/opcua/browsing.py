@@ -1,4 +1,5 @@
-"""What an OPC UA server has: nodes that can be tags, machines of the companion specifications, endpoints."""
+"""What an OPC UA server has: nodes that can be tags, machines of the companion specifications,
+endpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ _LOCALES: Final = ("zh-CN", "zh", "en")
 
 #: Value types that a tag can have.
 _NO_TAG: Final = frozenset({"Null", "ExtensionObject", "Variant", "DataValue", "DiagnosticInfo"})
-_INTEGERS: Final = frozenset({"SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64"})
+_INTEGERS: Final = frozenset(
+    {"SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64"}
+)
 _NUMBERS: Final = _INTEGERS | {"Float", "Double"}
 _MOST_LABELS: Final = 200
 _LONGEST: Final = 200
@@ -93,7 +96,10 @@ async def _start(session: BrowsingSession, text: str) -> _Start:
         try:
             steps = parse_path(text)
         except ValueError:
-            return _Start(problem=f"{text!r} 不是节点号或路径。\n    {text!r} is neither a node id nor a path.")
+            return _Start(
+                problem=f"{text!r} 不是节点号或路径。\n"
+                f"    {text!r} is neither a node id nor a path."
+            )
         walked = await Browser(session.service, session.namespaces).walk(steps)
         if walked.node is not None:
             return _Start(walked.node, steps)
@@ -109,7 +115,10 @@ async def _start(session: BrowsingSession, text: str) -> _Start:
 
 
 def _no_namespace(uri: str, near: str) -> str:
-    return f"服务器没有命名空间 {uri!r}；它有：{near}。\n    The server has no namespace {uri!r}; it has: {near}."
+    return (
+        f"服务器没有命名空间 {uri!r}；它有：{near}。\n    The server has no namespace {uri!r}; "
+        f"it has: {near}."
+    )
 
 
 def _no_step(failed: str, under: str, near: str) -> str:
@@ -120,12 +129,20 @@ def _no_step(failed: str, under: str, near: str) -> str:
 
 
 def _needs_type(node: Node) -> bool:
-    return not node.is_variable and node.type_definition is not None and node.type_definition.NamespaceIndex > 0
+    return (
+        not node.is_variable
+        and node.type_definition is not None
+        and node.type_definition.NamespaceIndex > 0
+    )
 
 
 async def _labels(walker: Walker, walk: Walk) -> dict[ua.NodeId, dict[int, str]]:
     """The names of the numbers of enumerations, by variable."""
-    integers = [node for node in walk.nodes if node.is_variable and not node.is_property and _type(node) == "Int32"]
+    integers = [
+        node
+        for node in walk.nodes
+        if node.is_variable and not node.is_property and _type(node) == "Int32"
+    ]
     kinds = dict(zip(integers, await walker.data_types(integers), strict=True))
     own = list({kind for kind in kinds.values() if kind is not None and kind.NamespaceIndex})
     properties = await walker.properties(own)
@@ -182,10 +199,30 @@ def _found(node: Node, path: str, where: str, enumeration: Mapping[int, str]) ->
     value = None if node.variant is None or node.status & 0x80000000 else _plain(node.variant)
     keys: dict[str, Any] | None = None
     if type_.removesuffix("[]") not in _NO_TAG:
-        labels = dict(enumeration) or _named({c.name: c.variant for c in node.children if c.index == 0})
-        keys = _keys(where, type_, unit, (low, high), labels if type_ in _INTEGERS else {}, _description(node))
+        labels = dict(enumeration) or _named(
+            {c.name: c.variant for c in node.children if c.index == 0}
+        )
+        keys = _keys(
+            where,
+            type_,
+            unit,
+            (low, high),
+            labels if type_ in _INTEGERS else {},
+            _description(node),
+        )
     return FoundNode(
-        path, node.name, where, True, type_, value, status_name(node.status), unit, low, high, _description(node), keys
+        path,
+        node.name,
+        where,
+        True,
+        type_,
+        value,
+        status_name(node.status),
+        unit,
+        low,
+        high,
+        _description(node),
+        keys,
     )
 
 
@@ -233,7 +270,13 @@ def _unit(node: Node) -> str:
 def _range(node: Node) -> tuple[float | None, float | None]:
     fields = _fields(node, "EURange")
     low, high = fields.get("low"), fields.get("high")
-    if isinstance(low, float) and isinstance(high, float) and math.isfinite(low) and math.isfinite(high) and low < high:
+    if (
+        isinstance(low, float)
+        and isinstance(high, float)
+        and math.isfinite(low)
+        and math.isfinite(high)
+        and low < high
+    ):
         return low, high
     return None, None
 
@@ -255,7 +298,8 @@ def _escaped(name: str) -> str:
 
 
 def address(node: ua.NodeId, table: Sequence[str]) -> str:
-    """A node id with the URI of its namespace, which outlives another order of the namespace table."""
+    """A node id with the URI of its namespace, which outlives another order of the namespace
+    table."""
     identifier, index = node.Identifier, int(node.NamespaceIndex)
     if isinstance(identifier, bytes):
         text = f"b={base64.b64encode(identifier).decode()}"
@@ -264,7 +308,9 @@ def address(node: ua.NodeId, table: Sequence[str]) -> str:
         text = f"{letter}={identifier}"
     if index == 0:
         return text
-    if index == 1 or index >= len(table):  # the URI of index 1 is the server's own, and may hold its host name
+    if index == 1 or index >= len(
+        table
+    ):  # the URI of index 1 is the server's own, and may hold its host name
         return f"ns={index};{text}"
     uri = table[index].replace("%", "%25").replace(";", "%3B")
     return f"nsu={uri};{text}"

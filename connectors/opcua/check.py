@@ -8,7 +8,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from connectors.opcua.address import parse_node, parse_path
-from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
+from connectors.opcua.options import (
+    OpcuaDevice,
+    OpcuaTag,
+    Security,
+    User,
+    device_options,
+    kind_of_type,
+    tag_options,
+)
 from edge_agent.sdk import DevicePlan, Problem, Tag
 
 _NODE_FORMS = "i=2258, ns=2;s=Name, nsu=http://example.org/;s=Name"
@@ -29,7 +37,8 @@ def _security(security: Security) -> Iterator[Problem]:
         yield Problem(
             None,
             "security",
-            f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用；加密请写 policy: Basic256Sha256。",
+            f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用；加密请写 "
+            "policy: Basic256Sha256。",
             f"policy: {security.policy} does not go with mode: {security.effective_mode}; "
             "for a protected channel write policy: Basic256Sha256.",
             rests_on=(),
@@ -49,12 +58,15 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
             rests_on=(),
         )
     yield from _pair("user", user.certificate, user.key)
-    clear = options.security.effective_mode != "SignAndEncrypt" and not on_this_machine(options.endpoint)
+    clear = options.security.effective_mode != "SignAndEncrypt" and not on_this_machine(
+        options.endpoint
+    )
     if user.password is not None and clear and not options.allow_insecure:
         yield Problem(
             None,
             "user.password",
-            "通道未加密，口令可能被窃听。请设置 security: {policy: Basic256Sha256}，或写 allow_insecure: true 接受。",
+            "通道未加密，口令可能被窃听。请设置 security: {policy: Basic256Sha256}，或写 "
+            "allow_insecure: true 接受。",
             "The channel is not encrypted, so the password could be read. "
             "Set security: {policy: Basic256Sha256}, or accept it with allow_insecure: true.",
             rests_on=("security", "allow_insecure", "endpoint"),
@@ -62,7 +74,8 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
 
 
 def on_this_machine(endpoint: str) -> bool:
-    """Whether a server is reached without leaving this machine: then nobody on the way can read what goes there."""
+    """Whether a server is reached without leaving this machine: then nobody on the way can read
+    what goes there."""
     host = urlsplit(endpoint).hostname or ""
     try:
         return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
@@ -86,7 +99,11 @@ def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[
 
 def _missing(key: str, path: Path) -> Problem:
     return Problem(
-        None, key, f"文件 {path} 不存在，请检查路径。", f"There is no file {path}; check the path.", certain=True
+        None,
+        key,
+        f"文件 {path} 不存在，请检查路径。",
+        f"There is no file {path}; check the path.",
+        certain=True,
     )
 
 
@@ -94,12 +111,18 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
     """Addresses that are right today and may be others after a change at the server."""
     for tag in (tag for table in plan.tables for tag in table.tags):
         options = tag_options(tag.where)
-        if options.node is not None and isinstance(index := parse_node(options.node).namespace, int) and index > 1:
+        if (
+            options.node is not None
+            and isinstance(index := parse_node(options.node).namespace, int)
+            and index > 1
+        ):
             yield Problem(
                 tag.name,
                 "node",
-                "ns= 是命名空间的序号，服务器更新后可能改变，那时会读到同名的另一个变量：建议写 nsu=URI;…。",
-                "ns= is the number of a namespace, which may change when the server is updated, and then another"
+                "ns= 是命名空间的序号，服务器更新后可能改变，那时会读到同名的另一个变量：建议写 "
+                "nsu=URI;…。",
+                "ns= is the number of a namespace, which may change when the server is updated, "
+                "and then another"
                 " variable of the same name is read: better write nsu=URI;...",
             )
 
@@ -125,8 +148,10 @@ def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
         yield Problem(
             name,
             "type",
-            f"未知类型 {options.type}；请写 bool、int、float、text、array 或 OPC UA 类型名（如 Double）。",
-            f"Unknown type {options.type}; write bool, int, float, text, array, or an OPC UA type such as Double.",
+            f"未知类型 {options.type}；请写 bool、int、float、text、array 或 OPC UA 类型名（如 "
+            "Double）。",
+            f"Unknown type {options.type}; write bool, int, float, text, array, or an OPC UA "
+            "type such as Double.",
             certain=True,
         )
 

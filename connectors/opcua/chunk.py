@@ -1,7 +1,9 @@
-"""Messages of one chunk on a channel without security: what nearly every read and every notification is.
+"""Messages of one chunk on a channel without security: what nearly every read and every
+notification is.
 
-asyncua builds five objects for each such chunk, which is as much work as all its values. What is anything else
-(signed, in several chunks, under a renewed token, out of order) is left to asyncua, state and checks included.
+asyncua builds five objects for each such chunk, which is as much work as all its values. What is
+anything else (signed, in several chunks, under a renewed token, out of order) is left to asyncua,
+state and checks included.
 """
 
 from __future__ import annotations
@@ -18,8 +20,13 @@ _NUMBER: Final = struct.Struct("<I")
 _WHOLE: Final = b"MSGF"
 
 _STATE: Final = (
-    "_sequence_number", "_peer_sequence_number", "_incoming_parts", "_limits", "security_token", "security_policy",
-)  # fmt: skip
+    "_sequence_number",
+    "_peer_sequence_number",
+    "_incoming_parts",
+    "_limits",
+    "security_token",
+    "security_policy",
+)
 
 
 def fits(connection: Any) -> bool:
@@ -42,8 +49,8 @@ def pack(connection: SecureConnection, body: bytes, request: int) -> bytes | Non
 
 
 def request_of(connection: SecureConnection, chunk: bytes) -> int | None:
-    """The request that a chunk answers, if all of the answer is in it and it is the next one; None when asyncua is to
-    judge."""
+    """The request that a chunk answers, if all of the answer is in it and it is the next one; None
+    when asyncua is to judge."""
     if len(chunk) < _HEADER.size:
         return None
     kind, size, channel, token, number, request = _HEADER.unpack_from(chunk)

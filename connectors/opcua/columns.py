@@ -1,7 +1,8 @@
 """Lists of DataValues walked from the response bytes straight into columns.
 
-A server answers a table with long runs of records of one layout (same fields present, same scalar type), and
-such a run is one `struct` of all its records. Records of any other layout are decoded one at a time.
+A server answers a table with long runs of records of one layout (same fields present, same scalar
+type), and such a run is one `struct` of all its records. Records of any other layout are decoded
+one at a time.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from connectors.opcua.binary import FIXED, TICKS_1970, DecodeError, data_value, length, need, ticks_to_ns
+from connectors.opcua.binary import (
+    FIXED,
+    TICKS_1970,
+    DecodeError,
+    data_value,
+    length,
+    need,
+    ticks_to_ns,
+)
 from edge_agent.sdk import shortest_singles
 
 _WINDOW: Final = 256
-"""Records looked at together: long enough to make the cost of a run small, short enough to make a miss cheap."""
+"""Records looked at together: long enough to make the cost of a run small, short enough to make a
+miss cheap."""
 
 _HANDLE = struct.Struct("<I")
 
@@ -34,7 +44,8 @@ class Columns:
     handles: list[int] = field(default_factory=list)
     """Client handles (of notifications only)."""
     singles: list[tuple[int, int]] = field(default_factory=list, repr=False)
-    """While it is decoded: from where to where there are numbers of single precision as they came."""
+    """While it is decoded: from where to where there are numbers of single precision as they
+    came."""
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
@@ -92,13 +103,21 @@ def _layout(handle: bool, mask: int, number: int) -> _RecordLayout | None:
             form, source, columns = form + "q", columns, columns + 1
     form += "2x" if mask & 0x20 else ""
     return _RecordLayout(
-        form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C, code == "f"
+        form,
+        struct.calcsize("<" + form),
+        columns,
+        at,
+        status,
+        source,
+        mask & 0x0C == 0x0C,
+        code == "f",
     )
 
 
 @lru_cache(maxsize=32)
 def _records(form: str, count: int) -> struct.Struct:
-    """A run of records as one struct: no tuple for each. A table's runs are of the same few lengths every time."""
+    """A run of records as one struct: no tuple for each. A table's runs are of the same few lengths
+    every time."""
     return struct.Struct("<" + form * count)
 
 
@@ -108,7 +127,8 @@ def _leading(column: bytes, value: int) -> int:
 
 
 def walk(body: bytes, pos: int, handles: bool) -> tuple[Columns, int]:
-    """Decode an array of DataValues (of MonitoredItemNotifications when `handles`). Raises DecodeError."""
+    """Decode an array of DataValues (of MonitoredItemNotifications when `handles`). Raises
+    DecodeError."""
     count, pos = length(body, pos)
     out = Columns()
     lead = 4 if handles else 0
@@ -146,7 +166,8 @@ def _run(body: bytes, pos: int, lead: int, layout: _RecordLayout, most: int, out
     run = min(most, (len(body) - pos) // size)
     if run == 0:
         raise DecodeError(f"a record of {size} bytes expected at {pos} of {len(body)}")
-    # The first record's layout fixes where the second begins, and so on: a run ends at the first byte that differs.
+    # The first record's layout fixes where the second begins, and so on: a run ends at the first
+    # byte that differs.
     end = pos + run * size
     run = min(
         run,
@@ -163,7 +184,9 @@ def _run(body: bytes, pos: int, lead: int, layout: _RecordLayout, most: int, out
         joins = out.singles and out.singles[-1][1] == start
         out.singles.append((out.singles.pop()[0] if joins else start, len(out.values)))
     if layout.status is not None and any(fields[layout.status :: width]):
-        out.status.update((start + i, code) for i, code in enumerate(fields[layout.status :: width]) if code)
+        out.status.update(
+            (start + i, code) for i, code in enumerate(fields[layout.status :: width]) if code
+        )
     if layout.source is None:
         out.source += [None] * run
     else:
@@ -177,7 +200,8 @@ def _run(body: bytes, pos: int, lead: int, layout: _RecordLayout, most: int, out
 
 
 def _times(ticks: tuple[int, ...]) -> list[int | None]:
-    """Ticks as ns. The values of one PLC scan carry one time: then it is converted once, and is one object."""
+    """Ticks as ns. The values of one PLC scan carry one time: then it is converted once, and is one
+    object."""
     first = ticks[0]
     if first == ticks[-1] and ticks.count(first) == len(ticks):
         return [ticks_to_ns(first)] * len(ticks)

@@ -1,4 +1,5 @@
-"""From publish responses to batches in the sink, complete and in order, and the watch over silence."""
+"""From publish responses to batches in the sink, complete and in order, and the watch over
+silence."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ _BAD: Final = 0x80000000
 class Delivery:
     """What comes of the subscriptions of one session, and where it goes."""
 
-    def __init__(self, session: OpcuaSession, clock: Clock, sink: Sink, alive: Callable[[str], None]) -> None:
+    def __init__(
+        self, session: OpcuaSession, clock: Clock, sink: Sink, alive: Callable[[str], None]
+    ) -> None:
         self.sink = sink
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with an error that came up in a call from asyncua, which would only log it."""
@@ -59,7 +62,8 @@ class Delivery:
         return max(subscription.heard for subscription in self._subscriptions.values())
 
     async def take(self, message: Published, t: int) -> None:
-        """Deliver one message that arrived at `t`. Raises DeviceError when one before it cannot be had any more."""
+        """Deliver one message that arrived at `t`. Raises DeviceError when one before it cannot be
+        had any more."""
         subscription = self._subscriptions.get(message.subscription)
         if subscription is None:
             return
@@ -83,19 +87,31 @@ class Delivery:
                 self.absent.set()
 
     def _ended(self, subscription: GrantedSubscription, status: int) -> DeviceError:
-        """The server ended a subscription. It may call that good (it went to another session): for us it is not."""
-        why = cause("opcua_subscription_ended", **self._facts(subscription), status=status_name(status))
-        return DeviceError(status if status & _BAD else STATUS["BadSubscriptionIdInvalid"], why, lost=True)
+        """The server ended a subscription. It may call that good (it went to another session): for
+        us it is not."""
+        why = cause(
+            "opcua_subscription_ended", **self._facts(subscription), status=status_name(status)
+        )
+        return DeviceError(
+            status if status & _BAD else STATUS["BadSubscriptionIdInvalid"], why, lost=True
+        )
 
     async def refuse(self, feed: MonitoredTable, refused: dict[int, int]) -> None:
-        """Note which tags of a table the server does not give us; those that are new among them turn bad."""
+        """Note which tags of a table the server does not give us; those that are new among them
+        turn bad."""
         before, feed.refused = feed.refused, refused
         feed.causes = await self._session.report(feed.table, before, refused, feed.causes)
         positions = sorted(at for at, code in refused.items() if before.get(at) != code)
         if positions:
             status = {at: refused[position] for at, position in enumerate(positions)}
-            causes = {at: feed.causes[position] for at, position in enumerate(positions) if position in feed.causes}
-            self.put(feed, positions, [None] * len(positions), status, causes, self._clock.time_ns())
+            causes = {
+                at: feed.causes[position]
+                for at, position in enumerate(positions)
+                if position in feed.causes
+            }
+            self.put(
+                feed, positions, [None] * len(positions), status, causes, self._clock.time_ns()
+            )
         if refused:
             self.absent.set()
 
@@ -108,8 +124,8 @@ class Delivery:
         causes: Mapping[int, Cause],
         t: int,
     ) -> None:
-        """Hand over values of a table that did not come with a notification, and so without a time of the device.
-        `status` and `causes` by index in `positions`."""
+        """Hand over values of a table that did not come with a notification, and so without a time
+        of the device. `status` and `causes` by index in `positions`."""
         for position, value in zip(positions, values, strict=True):
             feed.believed[position] = value
         feed.note(positions, status)
@@ -124,15 +140,25 @@ class Delivery:
         except Exception as error:
             raise SinkError(error) from error
 
-    async def _fetch_missing(self, subscription: GrantedSubscription, message: Published, t: int) -> None:
-        """Have the server repeat what lies between the last message and this one (OPC 10000-4 §5.14.5)."""
+    async def _fetch_missing(
+        self, subscription: GrantedSubscription, message: Published, t: int
+    ) -> None:
+        """Have the server repeat what lies between the last message and this one (OPC 10000-4
+        §5.14.5)."""
         gap = (message.sequence - subscription.expected) % 0xFFFFFFFF
         devices = ",".join(subscription.devices)
-        log.warning("opcua-gap device=%s expected=%s got=%s", devices, subscription.expected, message.sequence)
+        log.warning(
+            "opcua-gap device=%s expected=%s got=%s",
+            devices,
+            subscription.expected,
+            message.sequence,
+        )
         if gap > len(message.available):
             raise DeviceError.of("opcua_skipped", lost=True, **self._facts(subscription), count=gap)
         for left in range(gap, 0, -1):
-            repeated = await self._session.service.republish(subscription.number, subscription.expected)
+            repeated = await self._session.service.republish(
+                subscription.number, subscription.expected
+            )
             self._deliver(subscription, stock.republished(subscription.number, repeated), t - left)
 
     def _facts(self, subscription: GrantedSubscription) -> dict[str, str]:
@@ -157,7 +183,8 @@ class Delivery:
             self.failure.set_exception(explain(error, self._session.options.endpoint))
 
     async def watch(self) -> None:
-        """Wait until a subscription has been silent for longer than its keep-alive and our timeout; raises then."""
+        """Wait until a subscription has been silent for longer than its keep-alive and our timeout;
+        raises then."""
         loop, timeout = asyncio.get_running_loop(), self._session.options.timeout
         while True:
             first = min(self._subscriptions.values(), key=lambda s: s.heard + s.keep_alive_s)

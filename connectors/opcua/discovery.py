@@ -16,7 +16,9 @@ DEFAULT_PORT: Final = 4840
 def _target(options: Any) -> DiscoveryTarget:
     device = device_options(options)
     parts = urlsplit(device.endpoint)
-    return DiscoveryTarget(parts.hostname or "", parts.port or DEFAULT_PORT, secured=device.security.policy != "None")
+    return DiscoveryTarget(
+        parts.hostname or "", parts.port or DEFAULT_PORT, secured=device.security.policy != "None"
+    )
 
 
 DISCOVERY: Final = Discovery(schemes=("opc.tcp",), target=_target, scan=scan, browse=browse)

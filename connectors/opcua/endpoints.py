@@ -1,4 +1,5 @@
-"""Which endpoints an OPC UA server offers: policies, modes, ways to log in, and what it says of itself.
+"""Which endpoints an OPC UA server offers: policies, modes, ways to log in, and what it says of
+itself.
 
 GetEndpoints needs no session and no certificate.
 """
@@ -112,7 +113,15 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
         en = f"It needs a certificate or a login: browse {url} {', or '.join(ways)}."
     named = {name: text for name, text in facts.items() if text}
     return ScanAnswer(
-        url, device, named, tuple(dict.fromkeys(offers)), zh, en, open_to_all, {"mode": "read"}, ("browse", url)
+        url,
+        device,
+        named,
+        tuple(dict.fromkeys(offers)),
+        zh,
+        en,
+        open_to_all,
+        {"mode": "read"},
+        ("browse", url),
     )
 
 

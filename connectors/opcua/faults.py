@@ -15,15 +15,24 @@ from connectors.opcua.pki import NotTrustedError, ObstacleError
 from edge_agent.sdk import STATUS, DeviceError, cause, cause_of_error, cause_of_status, status_name
 
 #: Codes by which a server refuses our certificate.
-_NOT_OURS: Final = frozenset({
-    "BadCertificateInvalid", "BadSecurityChecksFailed", "BadCertificateUntrusted", "BadCertificateTimeInvalid",
-    "BadCertificateUriInvalid", "BadCertificateUseNotAllowed", "BadApplicationSignatureInvalid",
-    "BadCertificateChainIncomplete", "BadCertificatePolicyCheckFailed", "BadNoValidCertificates",
-})  # fmt: skip
+_NOT_OURS: Final = frozenset(
+    {
+        "BadCertificateInvalid",
+        "BadSecurityChecksFailed",
+        "BadCertificateUntrusted",
+        "BadCertificateTimeInvalid",
+        "BadCertificateUriInvalid",
+        "BadCertificateUseNotAllowed",
+        "BadApplicationSignatureInvalid",
+        "BadCertificateChainIncomplete",
+        "BadCertificatePolicyCheckFailed",
+        "BadNoValidCertificates",
+    }
+)
 
 
-#: Answers that say: the session or the secure channel is no longer known to the server. Nothing is wrong with what was
-#: asked; on a new session it may be asked again.
+#: Answers that say: the session or the secure channel is no longer known to the server. Nothing is
+#: wrong with what was asked; on a new session it may be asked again.
 _SESSION_LOST: Final = frozenset(
     {
         0x80220000,  # BadSecureChannelIdInvalid
@@ -39,7 +48,8 @@ _SESSION_LOST: Final = frozenset(
 
 
 def is_session_lost(error: BaseException) -> bool:
-    """Whether an error means that the session or its connection is gone, as opposed to a server that says nothing."""
+    """Whether an error means that the session or its connection is gone, as opposed to a server
+    that says nothing."""
     if isinstance(error, UaStatusCodeError | ServiceFault):
         return int(error.code) & 0xFFFF0000 in _SESSION_LOST
     return isinstance(error, OSError) and not isinstance(error, TimeoutError)
@@ -64,7 +74,11 @@ def _explained(error: BaseException, where: str, own: str) -> DeviceError:
     if isinstance(error, UaStatusCodeError | ServiceFault):
         return _refused(int(error.code), where, own)
     if isinstance(error, ObstacleError):
-        status = "BadCertificateUntrusted" if isinstance(error, NotTrustedError) else "BadConfigurationError"
+        status = (
+            "BadCertificateUntrusted"
+            if isinstance(error, NotTrustedError)
+            else "BadConfigurationError"
+        )
         return DeviceError(STATUS[status], error.cause, lost=True)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return DeviceError.of("opcua_no_answer", lost=True, where=where)
@@ -72,14 +86,20 @@ def _explained(error: BaseException, where: str, own: str) -> DeviceError:
         return DeviceError(STATUS["BadNoCommunication"], cause_of_error(error, where), lost=True)
     if isinstance(error, DecodeError):
         return DeviceError.of("opcua_not_opcua", lost=True, where=where, why=error)
-    return DeviceError.of("opcua_failed", lost=True, where=where, why=f"{type(error).__name__}: {error}")
+    return DeviceError.of(
+        "opcua_failed", lost=True, where=where, why=f"{type(error).__name__}: {error}"
+    )
 
 
 def _refused(code: int, where: str, own: str) -> DeviceError:
     """The server's own status, kept as it came."""
     name = status_name(code)
     if name in _NOT_OURS:
-        return DeviceError(code, cause("opcua_own_certificate_refused", where=where, status=name, own=own), lost=True)
+        return DeviceError(
+            code,
+            cause("opcua_own_certificate_refused", where=where, status=name, own=own),
+            lost=True,
+        )
     if name == "BadInternalError":  # the server's own, which our sentence for it would take upon us
         return DeviceError(code, cause("opcua_failed", where=where, why=name), lost=True)
     return DeviceError(code, cause_of_status(name, where), lost=True)
@@ -98,5 +118,6 @@ def device_errors(endpoint: str, own: str = "our certificate") -> Iterator[None]
 
 
 def _first(error: Exception) -> Exception:
-    """The first error of a task group (which lets a cancellation through ungrouped), or the error itself."""
+    """The first error of a task group (which lets a cancellation through ungrouped), or the error
+    itself."""
     return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

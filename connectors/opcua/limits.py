@@ -75,9 +75,13 @@ STATE: Final = ua.ReadParameters(
 async def read_limits(session: UaSession) -> OperationLimits:
     """Ask the server one node at a time, because how many it takes at once is the question."""
     return OperationLimits(
-        read=await _limit(session, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead, _MOST_READ),
+        read=await _limit(
+            session, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead, _MOST_READ
+        ),
         items=await _limit(
-            session, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall, _MOST_ITEMS
+            session,
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+            _MOST_ITEMS,
         ),
         paths=await _limit(
             session,
@@ -97,7 +101,11 @@ async def read_one(session: UaSession, identifier: int) -> object:
     """The value of a node of namespace 0, or None when the server has none."""
     wanted = value_of_node(node_id(identifier))
     found = await session.read(ua.ReadParameters(NodesToRead=[wanted]))
-    if len(found) != 1 or found[0].Value is None or (found[0].StatusCode and not found[0].StatusCode.is_good()):
+    if (
+        len(found) != 1
+        or found[0].Value is None
+        or (found[0].StatusCode and not found[0].StatusCode.is_good())
+    ):
         return None
     value: object = found[0].Value.Value
     return value

@@ -1,7 +1,9 @@
-"""Machines in an address space, found by their type definition, and how a device profile's paths fit them.
+"""Machines in an address space, found by their type definition, and how a device profile's paths
+fit them.
 
-OPC 40001-1 (Machinery) and OPC 40501-1 (Machine Tools) fix types and names of components, and leave the names of
-machines, channels and spindles open. A profile writes such names in the namespace `urn:machine`.
+OPC 40001-1 (Machinery) and OPC 40501-1 (Machine Tools) fix types and names of components, and leave
+the names of machines, channels and spindles open. A profile writes such names in the namespace
+`urn:machine`.
 """
 
 from __future__ import annotations
@@ -49,13 +51,16 @@ class Machines:
         supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]],
         start: Sequence[PathSegment] | None,
     ) -> None:
-        """`supertypes`: of every type definition that was met; `start`: the way to the first node from the root."""
+        """`supertypes`: of every type definition that was met; `start`: the way to the first node
+        from the root."""
         self._walk = walk
         self._namespaces = namespaces
         self._supertypes = supertypes
         self._start = start
 
-    def found(self, profiles: Mapping[str, Mapping[str, TagKeys]], addresses: Mapping[Node, str]) -> list[FoundMachine]:
+    def found(
+        self, profiles: Mapping[str, Mapping[str, TagKeys]], addresses: Mapping[Node, str]
+    ) -> list[FoundMachine]:
         """All machines; `addresses`: how each node is written in a configuration."""
         machines = []
         for node in self._walk.nodes:
@@ -85,7 +90,11 @@ class Machines:
         if self._is_a(node.type_definition, MACHINE_TOOL, _MACHINE_TOOL_TYPE):
             return "OPC 40501-1 MachineToolType"
         index = self._namespaces.index(MACHINERY)
-        if index is not None and node.parent is not None and node.parent.id == node_id(_MACHINES, index):
+        if (
+            index is not None
+            and node.parent is not None
+            and node.parent.id == node_id(_MACHINES, index)
+        ):
             return "OPC 40001-1 Machinery"
         return None
 
@@ -101,7 +110,9 @@ class Machines:
             child
             for child in machine.children
             if child.type_definition is not None
-            and any(self._is_a(child.type_definition, uri, number) for uri, number in _IDENTIFICATIONS)
+            and any(
+                self._is_a(child.type_definition, uri, number) for uri, number in _IDENTIFICATIONS
+            )
         ]
         facts = {}
         for holder in holders:
@@ -127,7 +138,8 @@ class Machines:
         return index == 0 or (index < len(table) and table[index].startswith(_FOUNDATION))
 
     def _path(self, node: Node) -> str | None:
-        """The browse path of a node; None when the walk began at a node that was not named by its path."""
+        """The browse path of a node; None when the walk began at a node that was not named by its
+        path."""
         if self._start is None:
             return None
         names: list[str] = []
@@ -144,7 +156,11 @@ class Machines:
         escaped = name.replace("&", "&&").replace("/", "&/")
         if namespace == 0:
             return escaped
-        uri = table[namespace] if isinstance(namespace, int) and 1 < namespace < len(table) else namespace
+        uri = (
+            table[namespace]
+            if isinstance(namespace, int) and 1 < namespace < len(table)
+            else namespace
+        )
         return f"{{{uri}}}{escaped}" if isinstance(uri, str) else f"{uri}:{escaped}"
 
     def _follow(self, node: Node, steps: Sequence[PathSegment]) -> Node | None:
@@ -152,12 +168,15 @@ class Machines:
             return node
         step = steps[0]
         if step.namespace == ANY_NAME:
-            # Such a name stands for any component that the machine's maker has named; one of the very name comes first.
+            # Such a name stands for any component that the machine's maker has named; one of the
+            # very name comes first.
             open_names = [child for child in node.children if not self._is_standard(child.index)]
             candidates = sorted(open_names[:_TRIES], key=lambda child: child.name != step.name)
         else:
             index = self._namespaces.index(step.namespace)
-            candidates = [child for child in node.children if child.index == index and child.name == step.name]
+            candidates = [
+                child for child in node.children if child.index == index and child.name == step.name
+            ]
         for child in candidates:
             reached = self._follow(child, steps[1:])
             if reached is not None:

@@ -1,6 +1,8 @@
-"""The few service messages we encode and decode ourselves (OPC 10000-4 and 10000-6): Read and Publish.
+"""The few service messages we encode and decode ourselves (OPC 10000-4 and 10000-6): Read and
+Publish.
 
-Pure functions of bytes. A request is encoded once per connection; only its time changes from send to send.
+Pure functions of bytes. A request is encoded once per connection; only its time changes from send
+to send.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from connectors.opcua.binary import (
 )
 from connectors.opcua.columns import Columns, joined, walk
 
-# Numbers of the binary encodings (NodeIds.csv, `*_Encoding_DefaultBinary`), as the four-byte node ids on the wire.
+# Numbers of the binary encodings (NodeIds.csv, `*_Encoding_DefaultBinary`), as the four-byte node
+# ids on the wire.
 _SERVICE_FAULT, _READ_RESPONSE, _PUBLISH_RESPONSE = "i=397", "i=634", "i=829"
 _DATA_CHANGE, _STATUS_CHANGE = "i=811", "i=820"
 _READ_REQUEST: Final = bytes((1, 0)) + struct.pack("<H", 631)
@@ -67,8 +70,15 @@ class EncodedRequest:
 
     def __init__(self, type_id: bytes, token: bytes, timeout_ms: int, parameters: bytes) -> None:
         self._time_at = len(type_id) + len(token)
-        # RequestHeader: token, time, handle, diagnostics wanted, audit id, timeout hint, no additional header.
-        header = _TIME.pack(0) + struct.pack("<II", 1, 0) + _NULL_STRING + _U32.pack(timeout_ms) + b"\x00\x00\x00"
+        # RequestHeader: token, time, handle, diagnostics wanted, audit id, timeout hint, no
+        # additional header.
+        header = (
+            _TIME.pack(0)
+            + struct.pack("<II", 1, 0)
+            + _NULL_STRING
+            + _U32.pack(timeout_ms)
+            + b"\x00\x00\x00"
+        )
         self._body = bytearray(type_id + token + header + parameters)
 
     def at(self, now_ns: int) -> bytes:
@@ -79,7 +89,9 @@ class EncodedRequest:
 
 def read_request(token: bytes, nodes: Sequence[bytes], timeout_ms: int) -> EncodedRequest:
     """Read the Value attribute of encoded node ids, no older than now, with both times."""
-    parameters = struct.pack("<diI", 0.0, _BOTH_TIMES, len(nodes)) + _VALUE_ATTRIBUTE.join([*nodes, b""])
+    parameters = struct.pack("<diI", 0.0, _BOTH_TIMES, len(nodes)) + _VALUE_ATTRIBUTE.join(
+        [*nodes, b""]
+    )
     return EncodedRequest(_READ_REQUEST, token, timeout_ms, parameters)
 
 

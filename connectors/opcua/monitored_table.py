@@ -1,4 +1,5 @@
-"""What a subscription brings: its messages turned into batches, and what it has said of each tag so far. No I/O."""
+"""What a subscription brings: its messages turned into batches, and what it has said of each tag so
+far. No I/O."""
 
 from __future__ import annotations
 
@@ -22,9 +23,12 @@ _CODE_BITS: Final = 0xFFFF0000
 
 
 class MonitoredTable:
-    """The monitored items of one table. Positions in the table are the client handles, counted from `first_handle`."""
+    """The monitored items of one table. Positions in the table are the client handles, counted from
+    `first_handle`."""
 
-    def __init__(self, table: TagTable, shape: ValueShape | None = None, first_handle: int = 0) -> None:
+    def __init__(
+        self, table: TagTable, shape: ValueShape | None = None, first_handle: int = 0
+    ) -> None:
         self.table = table
         self.first_handle = first_handle
         self.shape = ValueShape(table) if shape is None else shape
@@ -47,13 +51,15 @@ class MonitoredTable:
         self.codes: dict[int, int] = {}
         """Position -> status of the last notification, where it was not good."""
         self.fresh: set[int] = set()
-        """Positions whose items were made anew and have not reported: their first value may have any age."""
+        """Positions whose items were made anew and have not reported: their first value may have
+        any age."""
         self.reported: set[int] | None = None
         """Positions reported since somebody began to look; None while nobody does."""
         self._whole = list(range(len(table)))
 
     def batches(self, changes: Columns, t: int) -> list[Batch]:
-        """The batches of one message. Queued values of a tag go into successive batches, each 1 ns later.
+        """The batches of one message. Queued values of a tag go into successive batches, each 1 ns
+        later.
 
         Raises DecodeError when a handle is not one of ours.
         """
@@ -75,10 +81,17 @@ class MonitoredTable:
             raise DecodeError(f"client handle {max(handles)} of {len(self.table)}")
         if len(set(handles)) == len(handles):
             return [self._part(handles, changes.values, changes.status, changes.source, t)]
-        return [self._layer(changes, rows, t + depth) for depth, rows in enumerate(_layers(handles))]
+        return [
+            self._layer(changes, rows, t + depth) for depth, rows in enumerate(_layers(handles))
+        ]
 
     def _part(
-        self, handles: list[int], values: list[Any], status: dict[int, int], source: list[int | None], t: int
+        self,
+        handles: list[int],
+        values: list[Any],
+        status: dict[int, int],
+        source: list[int | None],
+        t: int,
     ) -> Batch:
         """The batch of some of the tags, none of them twice."""
         causes = self.shape.coerce(values, status, handles)
@@ -93,8 +106,11 @@ class MonitoredTable:
         return batch
 
     def _without_age(self, positions: list[int], source: list[int | None]) -> list[int | None]:
-        """The source times less those of first values: a device's clock is judged by what has just changed."""
-        kept = [None if at in self.fresh else when for at, when in zip(positions, source, strict=True)]
+        """The source times less those of first values: a device's clock is judged by what has just
+        changed."""
+        kept = [
+            None if at in self.fresh else when for at, when in zip(positions, source, strict=True)
+        ]
         self.fresh.difference_update(positions)
         return kept
 
@@ -125,12 +141,18 @@ class MonitoredTable:
                 if position not in self.overflows:
                     name = self.table.names[position]
                     device = self.table.device
-                    log.warning("opcua-queue-overflow device=%s tag=%s", device, name, extra={"cause": device})
+                    log.warning(
+                        "opcua-queue-overflow device=%s tag=%s",
+                        device,
+                        name,
+                        extra={"cause": device},
+                    )
                 self.overflows[position] = self.overflows.get(position, 0) + 1
 
 
 class GrantedSubscription:
-    """A subscription as the server granted it, with the tables that are in it: one, where it grants enough of them."""
+    """A subscription as the server granted it, with the tables that are in it: one, where it grants
+    enough of them."""
 
     def __init__(self, number: int, interval_s: float, keep_alive_s: float) -> None:
         self.number = number
@@ -144,7 +166,8 @@ class GrantedSubscription:
         self.heard = 0.0
         """Event loop time of the last sign of life."""
         self.order = asyncio.Lock()
-        """Held while a message is handled, so that a repeated one comes before those that followed it."""
+        """Held while a message is handled, so that a repeated one comes before those that followed
+        it."""
         self.feeds: list[MonitoredTable] = []
         self._starts: list[int] = []
         self._end = 0

@@ -1,4 +1,5 @@
-"""The server's namespace table: URIs become indexes, and an index keeps its meaning when the order changes."""
+"""The server's namespace table: URIs become indexes, and an index keeps its meaning when the order
+changes."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ NO: Final = cast("ua.Boolean", False)
 class NamespaceTable:
     """The server's namespace table as read at connect.
 
-    A configured index means the URI that stood there when this connection first read the table: should the server come
-    back with another order, the tag moves along, and never becomes the tag of the same name next door.
+    A configured index means the URI that stood there when this connection first read the table:
+    should the server come back with another order, the tag moves along, and never becomes the tag
+    of the same name next door.
     """
 
     def __init__(self, uris: Sequence[str], before: NamespaceTable | None = None) -> None:

@@ -23,12 +23,18 @@ def _seconds(value: object) -> object:
 
 def _milliseconds(value: object) -> object:
     """As `_seconds`, but plain numbers are milliseconds, and so is the result."""
-    return float(_seconds(value)) * 1000 if isinstance(value, str) and _DURATION.fullmatch(value.strip()) else value  # type: ignore[arg-type]
+    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        return float(_seconds(value)) * 1000  # type: ignore[arg-type]
+    return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0, le=3600)]
+Seconds = Annotated[
+    float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0, le=3600)
+]
 Milliseconds = Annotated[
-    float, BeforeValidator(_milliseconds, json_schema_input_type=float | str), Field(ge=0, le=86_400_000)
+    float,
+    BeforeValidator(_milliseconds, json_schema_input_type=float | str),
+    Field(ge=0, le=86_400_000),
 ]
 
 Policy = Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
@@ -36,8 +42,11 @@ Mode = Literal["None", "Sign", "SignAndEncrypt"]
 
 
 def state_folder() -> Path:
-    """Where the application certificate and the trust list live unless `security.pki` says otherwise."""
-    if state := os.environ.get("STATE_DIRECTORY"):  # a unit with StateDirectory=; several are separated by colons
+    """Where the application certificate and the trust list live unless `security.pki` says
+    otherwise."""
+    if state := os.environ.get(
+        "STATE_DIRECTORY"
+    ):  # a unit with StateDirectory=; several are separated by colons
         return Path(state.split(":")[0]) / "pki"
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "edge-agent" / "pki"
@@ -47,22 +56,26 @@ class Security(Options):
     """How the channel is protected and whom it may end at."""
 
     policy: Policy = "None"
-    """The security policy, one that the server offers at this endpoint; the name as after `#` in its URI."""
+    """The security policy, one that the server offers at this endpoint; the name as after `#` in
+    its URI."""
     mode: Mode | None = None
     """Default: `SignAndEncrypt` with a policy, `None` without."""
     certificate: Path | None = None
-    """Our application certificate (PEM or DER). Default: one of our own, created on first use in `pki`."""
+    """Our application certificate (PEM or DER). Default: one of our own, created on first use in
+    `pki`."""
     key: Path | None = None
     """The private key of `certificate`."""
     trust: Path | None = None
-    """A server (or CA) certificate, or a folder of them, that is accepted. Default: `trusted` in `pki`."""
+    """A server (or CA) certificate, or a folder of them, that is accepted. Default: `trusted` in
+    `pki`."""
     pki: Path | None = None
-    """The folder of our certificate, `trusted` and `rejected`. Default: `pki` in the unit's `StateDirectory=`, else
-    `~/.local/state/edge-agent/pki`."""
+    """The folder of our certificate, `trusted` and `rejected`. Default: `pki` in the unit's
+    `StateDirectory=`, else `~/.local/state/edge-agent/pki`."""
     check_host: bool = True
     """The server's certificate must name the host of `endpoint`."""
     check_uri: bool = True
-    """The server's certificate must name the URI that the server announces. `false` needs the very file in `trust`."""
+    """The server's certificate must name the URI that the server announces. `false` needs the very
+    file in `trust`."""
     check_time: bool = True
     """The server's certificate must be valid today. `false` needs the very file in `trust`."""
 
@@ -91,7 +104,8 @@ class User(Options):
 
 
 class OpcuaDevice(Options):
-    """One OPC UA server as a device. Devices with the same endpoint, security, user and mode share a session."""
+    """One OPC UA server as a device. Devices with the same endpoint, security, user and mode share
+    a session."""
 
     endpoint: str = Field(
         pattern=r"^opc\.tcp://(\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]]+)(:\d{1,5})?(/\S*)?$",
@@ -105,30 +119,42 @@ class OpcuaDevice(Options):
     mode: Literal["subscribe", "read"] = "subscribe"
     """`subscribe`: the server reports changes; `read`: the agent asks once every period."""
     publishing_ms: Milliseconds | None = None
-    """How often the server sends collected changes. Default: the period (`every`) of the tags, at most 1 s."""
+    """How often the server sends collected changes. Default: the period (`every`) of the tags, at
+    most 1 s."""
     sampling_ms: Milliseconds | None = None
-    """How often the server looks at a value. Default: the period (`every`) of the tags; 0 = as fast as it can."""
+    """How often the server looks at a value. Default: the period (`every`) of the tags; 0 = as fast
+    as it can."""
     queue: int | None = Field(default=None, ge=1, le=100_000)
-    """Values the server keeps per tag between two publishings. Default: twice what sampling yields, at least 10."""
+    """Values the server keeps per tag between two publishings. Default: twice what sampling yields,
+    at least 10."""
     timeout: Seconds = 4.0
-    """How long the server may take for an answer, and a keep-alive be late. A dead line is noticed within 1.5 of it."""
+    """How long the server may take for an answer, and a keep-alive be late. A dead line is noticed
+    within 1.5 of it."""
     allow_insecure: bool = False
-    """Agree to a password without channel security, and to any server certificate. A server on this machine (127.0.0.1,
+    """Agree to a password without channel security, and to any server certificate. A server on this
+    machine (127.0.0.1,
     ::1, localhost) needs no channel security for a password."""
 
 
 class OpcuaTag(Options):
     """Where a value lives on the server: exactly one of `node` and `path`."""
 
-    node: str | None = Field(default=None, examples=["ns=2;s=Channel.State", "nsu=http://example.org/cnc;s=Speed"])
-    """A node id: `i=2258`, `ns=2;s=..`, or with the namespace's URI, which outlives a reordering: `nsu=URI;s=..`."""
-    path: str | list[str] | None = Field(default=None, examples=["Objects/2:Machine/{http://example.org/cnc}Speed"])
-    """A browse path: names with `/` between them (`&/` for a slash), each after `2:` or `{URI}`; or a list of names."""
+    node: str | None = Field(
+        default=None, examples=["ns=2;s=Channel.State", "nsu=http://example.org/cnc;s=Speed"]
+    )
+    """A node id: `i=2258`, `ns=2;s=..`, or with the namespace's URI, which outlives a reordering:
+    `nsu=URI;s=..`."""
+    path: str | list[str] | None = Field(
+        default=None, examples=["Objects/2:Machine/{http://example.org/cnc}Speed"]
+    )
+    """A browse path: names with `/` between them (`&/` for a slash), each after `2:` or `{URI}`; or
+    a list of names."""
     type: str | None = Field(default=None, examples=["Double", "Int32", "text", "Float[]"])
-    """bool, int, float, text, array, or the OPC UA type, `[]` after it for an array. Default: the server's type; int
-    with `map`, float with `scale` or `offset`."""
+    """bool, int, float, text, array, or the OPC UA type, `[]` after it for an array. Default: the
+    server's type; int with `map`, float with `scale` or `offset`."""
     field: str | None = Field(default=None, examples=["low", "unitId"])
-    """One field of a structure (Range, EUInformation, Argument), instead of all of it as JSON text."""
+    """One field of a structure (Range, EUInformation, Argument), instead of all of it as JSON
+    text."""
 
 
 _INTEGERS = (
@@ -148,7 +174,8 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of_type(name: str) -> Kind | None:
-    """The kind of values an OPC UA type (or one of our kinds) stands for; None for an unknown name."""
+    """The kind of values an OPC UA type (or one of our kinds) stands for; None for an unknown
+    name."""
     name = name.strip().lower()
     return "array" if name.endswith("[]") and name[:-2] in _KINDS else _KINDS.get(name)
 
@@ -170,15 +197,24 @@ def tag_options(where: object) -> OpcuaTag:
 def tag_address(where: object) -> str:
     """Where a tag is on its server: the node id or the browse path of its entry."""
     tag = tag_options(where)
-    path = tag.path if isinstance(tag.path, str) else "/".join(name.replace("/", "&/") for name in tag.path or ())
+    path = (
+        tag.path
+        if isinstance(tag.path, str)
+        else "/".join(name.replace("/", "&/") for name in tag.path or ())
+    )
     return tag.node or path
 
 
-_BITS = {"sbyte": 8, "byte": 8, **{f"{sign}int{bits}": bits for sign in ("", "u") for bits in (16, 32, 64)}}
+_BITS = {
+    "sbyte": 8,
+    "byte": 8,
+    **{f"{sign}int{bits}": bits for sign in ("", "u") for bits in (16, 32, 64)},
+}
 
 
 def tag_modulus(where: object) -> int | None:
-    """How many numbers an integer has before it begins again at 0; None while only the server knows its type."""
+    """How many numbers an integer has before it begins again at 0; None while only the server knows
+    its type."""
     bits = _BITS.get((tag_options(where).type or "").strip().lower())
     return None if bits is None else 1 << bits
 
@@ -187,7 +223,8 @@ def kind(options: Options) -> Kind:
     """The kind of value a tag's options describe, known before any server is asked."""
     options = tag_options(options)
     if options.type is None:
-        # An enumeration's number is an integer, what is scaled a number; both are among the agent's common keys.
+        # An enumeration's number is an integer, what is scaled a number; both are among the agent's
+        # common keys.
         if getattr(options, "map", None):
             return "int"
         scaled = getattr(options, "scale", 1.0) != 1.0 or getattr(options, "offset", 0.0) != 0.0

@@ -36,7 +36,9 @@ class PolledConnection:
                 for table, shape in self._shapes.items():
                     resolved = await self._session.resolve(table)
                     causes = await self._session.report(table, {}, resolved.missing)
-                    self._readers[table] = OpcuaTableReader(self._session, table, shape, resolved, causes, self._clock)
+                    self._readers[table] = OpcuaTableReader(
+                        self._session, table, shape, resolved, causes, self._clock
+                    )
         except BaseException:
             await self.close()
             raise
@@ -52,10 +54,11 @@ class PolledConnection:
         await self._session.close()
 
     async def read(self, table: TagTable) -> Batch:
-        """Read one table. Raises DeviceError(lost=True) when the server does not answer as it should.
+        """Read one table. Raises DeviceError(lost=True) when the server does not answer as it
+        should.
 
-        A session or connection that turns out to be gone costs no poll: the same table is asked once more on a new
-        one. A server that is silent is not asked twice.
+        A session or connection that turns out to be gone costs no poll: the same table is asked
+        once more on a new one. A server that is silent is not asked twice.
         """
         try:
             return await self._reader(table).read()
@@ -75,7 +78,11 @@ class PolledConnection:
     async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
         """Each value with its type, read now when `ask` is set. Raises DeviceError."""
         reader = self._readers.get(table)
-        return await read_raw(self._session, table, reader.resolved) if ask and reader else [None] * len(table)
+        return (
+            await read_raw(self._session, table, reader.resolved)
+            if ask and reader
+            else [None] * len(table)
+        )
 
     def _reader(self, table: TagTable) -> OpcuaTableReader:
         reader = self._readers.get(table)
@@ -85,7 +92,8 @@ class PolledConnection:
 
 
 class OpcuaTableReader:
-    """Reads one table, each value under its own tag, and looks again for the tags that the server does not have."""
+    """Reads one table, each value under its own tag, and looks again for the tags that the server
+    does not have."""
 
     def __init__(
         self,
@@ -105,7 +113,8 @@ class OpcuaTableReader:
         self._nodes = NodeReader(session, clock)
         self._nodes.prepare(resolved.nodes)
         self._gone: set[int] = set()
-        """Positions of tags whose node id is not known any more: their paths may lead to another one by now."""
+        """Positions of tags whose node id is not known any more: their paths may lead to another
+        one by now."""
         self._pause = session.seek_first_s
         self._sought = asyncio.get_running_loop().time()
 
@@ -127,14 +136,17 @@ class OpcuaTableReader:
         return self._batch(columns, t)
 
     async def _seek(self) -> None:
-        """Look again for what is not there, with a growing pause. (A node id is asked for in every read anyway.)"""
+        """Look again for what is not there, with a growing pause. (A node id is asked for in every
+        read anyway.)"""
         now = asyncio.get_running_loop().time()
         if now - self._sought < self._pause:
             return
         before = self._resolved.missing
         found = await self._session.seek(self._table, sorted(before.keys() | self._gone))
         self._resolved = self._resolved.with_found(found)
-        self._causes = await self._session.report(self._table, before, self._resolved.missing, self._causes)
+        self._causes = await self._session.report(
+            self._table, before, self._resolved.missing, self._causes
+        )
         self._nodes.prepare(self._resolved.nodes)
         self._pause = min(2 * self._pause, self._session.seek_s)
         self._sought = asyncio.get_running_loop().time()
@@ -149,12 +161,16 @@ class OpcuaTableReader:
         batch = Batch(self._table, t, values, status, source)
         batch.causes = causes
         if self._causes:
-            batch.causes = {at: why for at, why in self._causes.items() if at in status} | (causes or {})
+            batch.causes = {at: why for at, why in self._causes.items() if at in status} | (
+                causes or {}
+            )
         return batch
 
     def _note_gone(self, status: dict[int, int]) -> None:
         missing = self._resolved.missing
-        self._gone = {at for at, code in status.items() if code & 0xFFFF0000 in GONE and at not in missing}
+        self._gone = {
+            at for at, code in status.items() if code & 0xFFFF0000 in GONE and at not in missing
+        }
         if not self._gone and not missing:
             self._pause = self._session.seek_first_s
 

@@ -1,7 +1,9 @@
-"""Whether a silent server still answers at all: it is asked for its state, but only after a silence.
+"""Whether a silent server still answers at all: it is asked for its state, but only after a
+silence.
 
-The keep-alives of a subscription say so too, and with the agent's defaults sooner than this. But a server may insist on
-rare ones, and a slow publishing interval makes them rare: then a dead line would go unnoticed for as long.
+The keep-alives of a subscription say so too, and with the agent's defaults sooner than this. But a
+server may insist on rare ones, and a slow publishing interval makes them rare: then a dead line
+would go unnoticed for as long.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ _LEAST_PATIENCE_S: Final = 0.5
 
 
 async def watch(session: OpcuaSession, heard: Callable[[], float]) -> None:
-    """Never returns; DeviceError(lost=True) at the latest one and a half time-outs after the server fell silent.
+    """Never returns; DeviceError(lost=True) at the latest one and a half time-outs after the server
+    fell silent.
 
-    `heard` gives the event loop's time of the last message. An answer may take the whole time-out, as any other.
+    `heard` gives the event loop's time of the last message. An answer may take the whole time-out,
+    as any other.
     """
     loop, timeout = asyncio.get_running_loop(), session.options.timeout
     patience = max(_LEAST_PATIENCE_S, timeout / 2)
@@ -43,8 +47,12 @@ async def watch(session: OpcuaSession, heard: Callable[[], float]) -> None:
         except UaStatusCodeError as error:
             if is_session_lost(error):
                 raise
-            log.debug("opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error)  # a refusal is an answer
+            log.debug(
+                "opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error
+            )  # a refusal is an answer
         except TimeoutError:
             if heard() <= asked:
-                raise DeviceError.of("opcua_silent", lost=True, where=session.options.endpoint) from None
+                raise DeviceError.of(
+                    "opcua_silent", lost=True, where=session.options.endpoint
+                ) from None
         answered = loop.time()

@@ -1,6 +1,8 @@
-"""The values of a table as the server gives them, each with its OPC UA type: for a person who compares.
+"""The values of a table as the server gives them, each with its OPC UA type: for a person who
+compares.
 
-Types are not kept on the way of the values, so this is a Read of its own, in the session that is open anyway.
+Types are not kept on the way of the values, so this is a Read of its own, in the session that is
+open anyway.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ async def read_raw(session: OpcuaSession, table: TagTable, resolved: Resolved) -
 
 
 def typed(item: ua.DataValue) -> str:
-    """`Double 8000.5`, `Int16[3] [1, 2, 3]`; without a value, or beside one that is not good, the status."""
+    """`Double 8000.5`, `Int16[3] [1, 2, 3]`; without a value, or beside one that is not good, the
+    status."""
     code = 0 if item.StatusCode is None else int(item.StatusCode.value)
     variant = item.Value
     if variant is None or variant.VariantType == ua.VariantType.Null:

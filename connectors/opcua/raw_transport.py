@@ -1,7 +1,7 @@
 """The seam to asyncua's transport: our own request bytes out, the response's bytes in.
 
-asyncua has no official hook for this, so the attributes used here are checked once per connection; where one is
-missing (another version), the connectors take the stock path and say so once.
+asyncua has no official hook for this, so the attributes used here are checked once per connection;
+where one is missing (another version), the connectors take the stock path and say so once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from edge_agent.sdk import Deadline
 log = logging.getLogger(__name__)
 
 STOCK_ONLY: Final = "EDGE_AGENT_STOCK"
-"""Environment variable: when set (not empty), the protocol libraries' own codecs are used throughout."""
+"""Environment variable: when set (not empty), the protocol libraries' own codecs are used
+throughout."""
 
 _MAX_CHUNK: Final = 4 << 20
 _MAX_MESSAGE: Final = 64 << 20
@@ -44,12 +45,14 @@ class _Body(asyncio.Future[Any]):
 @functools.cache
 def _answer_to(request: str) -> str:
     """The type id of what answers a request, given the name of its class."""
-    return f"i={getattr(ObjectIds, request.removesuffix('Request') + 'Response_Encoding_DefaultBinary')}"
+    response = request.removesuffix("Request") + "Response"
+    return f"i={getattr(ObjectIds, response + '_Encoding_DefaultBinary')}"
 
 
 class BoundedProtocol(UASocketProtocol):
-    """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it buffer or loop, and
-    with answers of another service than the one asked refused, which asyncua would decode as if they were right."""
+    """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it
+    buffer or loop, and with answers of another service than the one asked refused, which asyncua
+    would decode as if they were right."""
 
     def __init__(self, *args: Any, **keys: Any) -> None:
         super().__init__(*args, **keys)
@@ -81,8 +84,9 @@ class BoundedProtocol(UASocketProtocol):
         kept[:] = buffer[start:]
 
     async def open_secure_channel(self, params: Any) -> Any:
-        """asyncua's own. Raises ServiceFault where the server refuses the channel by an answer that is one, as some do
-        with a certificate that they do not trust; asyncua takes it for a channel without parameters."""
+        """asyncua's own. Raises ServiceFault where the server refuses the channel by an answer that
+        is one, as some do with a certificate that they do not trust; asyncua takes it for a channel
+        without parameters."""
         try:
             return await super().open_secure_channel(params)
         except AssertionError:
@@ -92,18 +96,23 @@ class BoundedProtocol(UASocketProtocol):
 
     def _process_received_message(self, msg: Any) -> None:
         """asyncua's own; a refusal is kept for who opens a channel."""
-        if isinstance(msg, ua.Message) and getattr(self, "_open_secure_channel_exchange", None) is not None:
+        if (
+            isinstance(msg, ua.Message)
+            and getattr(self, "_open_secure_channel_exchange", None) is not None
+        ):
             with contextlib.suppress(DecodeError):
                 self._refused = refusal(bytes(msg.body()))  # type: ignore[no-untyped-call]
         super()._process_received_message(msg)
 
     async def send_request(self, request: Any, *args: Any, **keys: Any) -> Buffer:
-        """asyncua's own, for all that is not sent by a `RawTransport`. Raises DecodeError for another service's answer."""
+        """asyncua's own, for all that is not sent by a `RawTransport`. Raises DecodeError for
+        another service's answer."""
         answer = await super().send_request(request, *args, **keys)
         kind, expected = node_id(bytes(answer), 0)[0], _answer_to(type(request).__name__)
         if kind != expected:
             if self.transport is not None:
-                self.transport.abort()  # asyncua's publishing would go on after an error of one response
+                # asyncua's publishing would go on after an error of one response
+                self.transport.abort()
             raise DecodeError(f"message {kind} in the place of {expected}")
         return answer
 
@@ -135,7 +144,8 @@ def bound(client: Client) -> None:
 
 
 def limit_messages(client: Client) -> None:
-    """Bound what one message may grow to; asyncua takes its own limits from what the *server* announces."""
+    """Bound what one message may grow to; asyncua takes its own limits from what the *server*
+    announces."""
     limits = getattr(getattr(client.uaclient.protocol, "_connection", None), "_limits", None)
     if limits is not None:
         limits.max_message_size = _MAX_MESSAGE
@@ -145,12 +155,21 @@ def limit_messages(client: Client) -> None:
 def has_bounded_seam(client: Client) -> bool:
     """Whether `bound` would find what it needs."""
     low = client.uaclient
-    names = ("_make_protocol", "_timeout", "_pre_request_hook", "_on_transport_lost", "_is_session_closing")
-    return all(hasattr(low, name) for name in names) and hasattr(UASocketProtocol, "_process_received_data")
+    names = (
+        "_make_protocol",
+        "_timeout",
+        "_pre_request_hook",
+        "_on_transport_lost",
+        "_is_session_closing",
+    )
+    return all(hasattr(low, name) for name in names) and hasattr(
+        UASocketProtocol, "_process_received_data"
+    )
 
 
 def _has_state(protocol: object) -> bool:
-    """Whether this version of asyncua keeps where we look for it what is to be known of an answer."""
+    """Whether this version of asyncua keeps where we look for it what is to be known of an
+    answer."""
     return isinstance(getattr(protocol, "_callbackmap", None), dict) and chunk.fits(
         getattr(protocol, "_connection", None)
     )
@@ -180,7 +199,8 @@ def _warn_once() -> None:
 
 
 class RawTransport:
-    """Sends encoded requests over an open secure channel and gives back the bodies of the responses."""
+    """Sends encoded requests over an open secure channel and gives back the bodies of the
+    responses."""
 
     __slots__ = ("_asked", "_deadline", "_loop", "_protocol")
 
@@ -191,7 +211,8 @@ class RawTransport:
         self._deadline = Deadline(self._expired)
 
     def send(self, body: bytes) -> _Body:
-        """Send now; the future ends with the response, or with an error when the connection is lost."""
+        """Send now; the future ends with the response, or with an error when the connection is
+        lost."""
         protocol = self._protocol
         if protocol.transport is None:
             raise ConnectionError("the connection is closed")
@@ -207,8 +228,9 @@ class RawTransport:
         return future
 
     async def ask(self, bodies: Sequence[bytes], timeout: float) -> list[bytes]:
-        """The responses to requests that are sent at once, in their order. Raises TimeoutError when one of them is not
-        here after `timeout` seconds, and what `send` does. Used by one task at a time."""
+        """The responses to requests that are sent at once, in their order. Raises TimeoutError when
+        one of them is not here after `timeout` seconds, and what `send` does. Used by one task at a
+        time."""
         asked = self._asked = [self.send(body) for body in bodies]
         self._deadline.set(timeout)
         try:
@@ -216,7 +238,8 @@ class RawTransport:
         finally:
             self._deadline.clear()
             for future in asked:
-                # One that failed besides the first one: its error is taken note of, or asyncio would log it.
+                # One that failed besides the first one: its error is taken note of, or asyncio
+                # would log it.
                 if not future.cancel() and not future.cancelled():
                     future.exception()
 

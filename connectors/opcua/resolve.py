@@ -1,6 +1,8 @@
-"""Where each tag is on *this* server, now: namespace URIs become indexes, browse paths become node ids.
+"""Where each tag is on *this* server, now: namespace URIs become indexes, browse paths become node
+ids.
 
-Done anew at every connect, because a server may come back with its namespace table in another order.
+Done anew at every connect, because a server may come back with its namespace table in another
+order.
 """
 
 from __future__ import annotations
@@ -69,15 +71,20 @@ class Resolved:
 
     def with_found(self, later: Resolved) -> Resolved:
         """This, and what was missing and is there now."""
-        both = dict(zip(self.positions, self.nodes, strict=True)) | dict(zip(later.positions, later.nodes, strict=True))
+        both = dict(zip(self.positions, self.nodes, strict=True)) | dict(
+            zip(later.positions, later.nodes, strict=True)
+        )
         order = sorted(both)
         return Resolved(order, [both[position] for position in order], later.missing)
 
 
 class Resolver:
-    """Finds tags on a connected server. A server without the translation of paths is browsed step by step."""
+    """Finds tags on a connected server. A server without the translation of paths is browsed step
+    by step."""
 
-    def __init__(self, session: UaSession, namespaces: NamespaceTable, limits: OperationLimits) -> None:
+    def __init__(
+        self, session: UaSession, namespaces: NamespaceTable, limits: OperationLimits
+    ) -> None:
         self._session = session
         self._namespaces = namespaces
         self._limits = limits
@@ -86,8 +93,8 @@ class Resolver:
         self._missing: dict[int, int] = {}
 
     async def resolve(self, table: TagTable, only: Collection[int]) -> Resolved:
-        """Find the tags at these positions of a table. One that is not there, or cannot be looked for, costs nobody
-        else: it gets BadNodeIdUnknown, or the server's own reason."""
+        """Find the tags at these positions of a table. One that is not there, or cannot be looked
+        for, costs nobody else: it gets BadNodeIdUnknown, or the server's own reason."""
         self._found, self._missing = {}, {}
         paths: list[tuple[int, ua.BrowsePath]] = []
         steps_of: dict[int, tuple[PathSegment, ...]] = {}
@@ -112,9 +119,12 @@ class Resolver:
         return Resolved(order, [self._found[position] for position in order], self._missing)
 
     async def _part(
-        self, waiting: list[Sequence[tuple[int, ua.BrowsePath]]], steps_of: Mapping[int, tuple[PathSegment, ...]]
+        self,
+        waiting: list[Sequence[tuple[int, ua.BrowsePath]]],
+        steps_of: Mapping[int, tuple[PathSegment, ...]],
     ) -> None:
-        """Translate the next part. A refusal of the call as a whole is narrowed down to the paths that it is about."""
+        """Translate the next part. A refusal of the call as a whole is narrowed down to the paths
+        that it is about."""
         part = waiting.pop(0)
         try:
             await self._translate(part)
@@ -135,15 +145,24 @@ class Resolver:
         if len(results) != len(part):
             raise DecodeError(f"{len(results)} results for {len(part)} browse paths")
         for (position, _), result in zip(part, results, strict=True):
-            whole = [target for target in result.Targets or () if target.RemainingPathIndex == _WHOLE_PATH]
+            whole = [
+                target
+                for target in result.Targets or ()
+                if target.RemainingPathIndex == _WHOLE_PATH
+            ]
             if result.StatusCode.is_good() and whole:
                 target = whole[0].TargetId
-                self._found[position] = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
+                self._found[position] = ua.NodeId(
+                    target.Identifier, target.NamespaceIndex, target.NodeIdType
+                )
             elif result.StatusCode.is_bad() and result.StatusCode.value != _BAD_NO_MATCH:
                 self._missing[position] = int(result.StatusCode.value)
 
     async def _walk(
-        self, part: Sequence[tuple[int, ua.BrowsePath]], steps_of: Mapping[int, tuple[PathSegment, ...]], code: int
+        self,
+        part: Sequence[tuple[int, ua.BrowsePath]],
+        steps_of: Mapping[int, tuple[PathSegment, ...]],
+        code: int,
     ) -> None:
         """Find these paths by browsing, after the translation was refused with `code`."""
         log.info("opcua-paths-browsed count=%d reason=%s", len(part), status_name(code))
@@ -166,9 +185,11 @@ async def explained(
     now: Mapping[int, int],
     known: Mapping[int, Cause],
 ) -> dict[int, Cause]:
-    """Where the paths of missing tags end on this server and what stands there instead, by position.
+    """Where the paths of missing tags end on this server and what stands there instead, by
+    position.
 
-    A cause that is known stays while nothing was found: a server that is wrong for ever is not browsed for ever.
+    A cause that is known stays while nothing was found: a server that is wrong for ever is not
+    browsed for ever.
     """
     changed = not before.keys() <= now.keys()
     causes: dict[int, Cause] = {}
@@ -189,7 +210,11 @@ async def explained(
 async def _explained(browser: Browser, options: OpcuaTag) -> Cause | None:
     if options.node is not None:
         namespace = parse_node(options.node).namespace
-        return None if browser.knows(namespace) else _without_namespace(str(namespace), browser.nearest_uris(namespace))
+        return (
+            None
+            if browser.knows(namespace)
+            else _without_namespace(str(namespace), browser.nearest_uris(namespace))
+        )
     if options.path is None:
         return None
     try:
@@ -213,14 +238,23 @@ def _without_namespace(uri: str, nearest: Sequence[str]) -> Cause:
 
 
 def report(
-    table: TagTable, before: Mapping[int, int], now: Mapping[int, int], causes: Mapping[int, Cause] | None = None
+    table: TagTable,
+    before: Mapping[int, int],
+    now: Mapping[int, int],
+    causes: Mapping[int, Cause] | None = None,
 ) -> None:
-    """One log line for the tags that the server gives us again, and one a status for those it does not any more; of
-    `causes`, by position, a few have a line of their own. (All are in `edge-agent status`.)"""
+    """One log line for the tags that the server gives us again, and one a status for those it does
+    not any more; of `causes`, by position, a few have a line of their own. (All are in `edge-agent
+    status`.)"""
     causes = causes or {}
     found = sorted(at for at in before.keys() - now.keys() if not table.tags[at].optional)
     if found:
-        log.info("opcua-tags-found device=%s count=%s tags=%s", table.device, len(found), _listed(table, found))
+        log.info(
+            "opcua-tags-found device=%s count=%s tags=%s",
+            table.device,
+            len(found),
+            _listed(table, found),
+        )
     refused: dict[int, list[int]] = {}
     named = 0
     for position, code in now.items():
@@ -230,9 +264,12 @@ def report(
             named += 1
             log.warning(
                 "opcua-tag-refused device=%s tag=%s where=%s status=%s reason=%r",
-                table.device, table.names[position], tag_address(table.tags[position].where), status_name(code),
+                table.device,
+                table.names[position],
+                tag_address(table.tags[position].where),
+                status_name(code),
                 causes[position].en,
-            )  # fmt: skip
+            )
         else:
             refused.setdefault(code, []).append(position)
     for code, positions in refused.items():
@@ -244,6 +281,9 @@ def report(
 
 
 def _listed(table: TagTable, positions: Sequence[int]) -> str:
-    """The first tags and where they should be; all of them are in `edge-agent status` with their status."""
-    listed = [f"{table.names[at]}({tag_address(table.tags[at].where)})" for at in positions[:_LISTED]]
+    """The first tags and where they should be; all of them are in `edge-agent status` with their
+    status."""
+    listed = [
+        f"{table.names[at]}({tag_address(table.tags[at].where)})" for at in positions[:_LISTED]
+    ]
     return ",".join(listed) + (",..." if len(positions) > _LISTED else "")

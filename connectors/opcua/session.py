@@ -34,9 +34,11 @@ DEFAULT_PORT: Final = 4840
 SESSION_S: Final = 60.0
 """How long the server keeps a session of ours that went silent; asyncua's default is an hour."""
 WATCHDOG_S: Final = 86_400.0
-"""asyncua's own probe, as good as off: its interval knows nothing of the life that the server granted the session."""
+"""asyncua's own probe, as good as off: its interval knows nothing of the life that the server
+granted the session."""
 KEEP_ALIVE_S: Final = 20.0
-"""A session is used at least this often, and three times within the life that the server granted it."""
+"""A session is used at least this often, and three times within the life that the server granted
+it."""
 _STEPS: Final = 10
 """Answers that one connect may wait for, each up to the device's timeout."""
 _LEAVE_S: Final = 2.0
@@ -57,7 +59,8 @@ _MODES: Final = {
 
 
 def quiet_asyncua_log() -> None:
-    """Keep asyncua's own log lines out, unless somebody has set a level for it: what matters reaches us as errors."""
+    """Keep asyncua's own log lines out, unless somebody has set a level for it: what matters
+    reaches us as errors."""
     theirs = logging.getLogger("asyncua")
     if theirs.level == logging.NOTSET:
         theirs.setLevel(logging.CRITICAL + 1)
@@ -67,11 +70,13 @@ class OpcuaSession:
     """The session that devices of one connection key share."""
 
     seek_first_s: ClassVar[float] = 1.0
-    """How soon a tag that the server does not have is looked for again: a PLC may be loading its program."""
+    """How soon a tag that the server does not have is looked for again: a PLC may be loading its
+    program."""
     seek_s: ClassVar[float] = 30.0
     """How often at the least; each attempt that finds nothing doubles the pause up to this."""
     audit_s: ClassVar[float] = 60.0
-    """How often every subscribed tag is read besides, and compared with what the subscription brought."""
+    """How often every subscribed tag is read besides, and compared with what the subscription
+    brought."""
 
     def __init__(self, plans: Sequence[DevicePlan]) -> None:
         self.options = device_options(plans[0].options)
@@ -103,7 +108,8 @@ class OpcuaSession:
         return self._client
 
     async def open(self) -> None:
-        """Connect with a fresh client, and learn the server's limits and namespaces. Raises DeviceError(lost=True)."""
+        """Connect with a fresh client, and learn the server's limits and namespaces. Raises
+        DeviceError(lost=True)."""
         quiet_asyncua_log()
         options = self.options
         try:
@@ -126,7 +132,8 @@ class OpcuaSession:
         )
 
     async def close(self) -> None:
-        """Close the session in order where that is possible, the socket in any case. Never raises."""
+        """Close the session in order where that is possible, the socket in any case. Never
+        raises."""
         keeper, client = self._keeper, self._client
         self._keeper = self._client = self.wire = None
         if client is None:
@@ -138,7 +145,8 @@ class OpcuaSession:
         except Exception as error:  # noqa: BLE001 - a client that fails to leave politely is dropped all the same
             log.debug("opcua-close endpoint=%s error=%r", self.options.endpoint, error)
         finally:
-            # Also when cancelled: `close` of a transport waits for unsent bytes, for ever on a dead link.
+            # Also when cancelled: `close` of a transport waits for unsent bytes, for ever on a dead
+            # link.
             with contextlib.suppress(Exception):
                 client.disconnect_socket()
             if protocol is not None and protocol.transport is not None:
@@ -152,15 +160,21 @@ class OpcuaSession:
         return await self._resolver().resolve(table, range(len(table)))
 
     async def seek(self, table: TagTable, missing: Collection[int]) -> Resolved:
-        """Where the tags are by now that were not there before, the server's namespaces read anew."""
+        """Where the tags are by now that were not there before, the server's namespaces read
+        anew."""
         self._namespaces = await NamespaceTable.read(self.service, self._namespaces)
         return await self._resolver().resolve(table, missing)
 
     async def report(
-        self, table: TagTable, before: Mapping[int, int], now: Mapping[int, int], known: Mapping[int, Cause] = _NOTHING
+        self,
+        table: TagTable,
+        before: Mapping[int, int],
+        now: Mapping[int, int],
+        known: Mapping[int, Cause] = _NOTHING,
     ) -> Mapping[int, Cause]:
-        """Why the server does not give us the tags `now`, as far as more is known than their statuses, by position;
-        the log gets what is new against `before`, of which the causes are `known`."""
+        """Why the server does not give us the tags `now`, as far as more is known than their
+        statuses, by position; the log gets what is new against `before`, of which the causes are
+        `known`."""
         causes = await explained(Browser(self.service, self._namespaces), table, before, now, known)
         report(table, before, now, causes)
         return causes
@@ -169,8 +183,8 @@ class OpcuaSession:
         return Resolver(self.service, self._namespaces, self.limits)
 
     async def _probe_port(self) -> None:
-        """See whether anything listens there: a client with our keys costs many times as much as a connection, and of
-        the devices that are away most refuse that."""
+        """See whether anything listens there: a client with our keys costs many times as much as a
+        connection, and of the devices that are away most refuse that."""
         parts = urlsplit(self.options.endpoint)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self.options.timeout):
@@ -202,7 +216,8 @@ class OpcuaSession:
         self._keeper = asyncio.create_task(self._keep_alive(client), name="opcua-keep-alive")
 
     async def _keep_alive(self, client: Client) -> None:
-        """Use the session often enough for the server not to forget it, however seldom anybody polls.
+        """Use the session often enough for the server not to forget it, however seldom anybody
+        polls.
 
         What fails here is found by whoever uses the session next, who knows what to do about it.
         """
@@ -236,16 +251,22 @@ class OpcuaSession:
         return DeviceError.of("opcua_policy_not_offered", lost=True, **facts)
 
     async def _secure(self, client: Client) -> None:
-        """Find the endpoint, check the server's certificate, and set up policy, mode and our own certificate."""
+        """Find the endpoint, check the server's certificate, and set up policy, mode and our own
+        certificate."""
         security = self.options.security
         if security.certificate is not None and security.key is not None:
-            identity = await asyncio.to_thread(pki.load_identity, security.certificate, security.key)
+            identity = await asyncio.to_thread(
+                pki.load_identity, security.certificate, security.key
+            )
         else:
             identity = await asyncio.to_thread(pki.own_identity, security.folder)
         client.application_uri = identity.uri
         policy, mode = _POLICIES[security.policy], _MODES[security.effective_mode]
         offered = await client.connect_and_get_server_endpoints()
-        endpoint = next((e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode), None)
+        endpoint = next(
+            (e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode),
+            None,
+        )
         if endpoint is None:
             raise self._not_offered(_offered_policies(offered))
         certificate = pki.first_of_chain(bytes(endpoint.ServerCertificate or b""))
@@ -295,6 +316,9 @@ class OpcuaSession:
 def _offered_policies(endpoints: Sequence[ua.EndpointDescription]) -> str:
     """The policies and modes that a server has."""
     kinds = sorted(
-        {f"{str(e.SecurityPolicyUri).rpartition('#')[2]}/{e.SecurityMode.name.rstrip('_')}" for e in endpoints}
+        {
+            f"{str(e.SecurityPolicyUri).rpartition('#')[2]}/{e.SecurityMode.name.rstrip('_')}"
+            for e in endpoints
+        }
     )
     return ", ".join(kinds) or "-"

@@ -1,4 +1,5 @@
-"""asyncua's decoded objects as our columns: the path taken where its internals are not the ones we know."""
+"""asyncua's decoded objects as our columns: the path taken where its internals are not the ones we
+know."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def published(result: ua.PublishResult) -> Published:
     """A PublishResponse's parameters, decoded by asyncua."""
     message = result.NotificationMessage
     available = result.AvailableSequenceNumbers or ()
-    out = Published(int(result.SubscriptionId), int(message.SequenceNumber), tuple(map(int, available)))
+    out = Published(
+        int(result.SubscriptionId), int(message.SequenceNumber), tuple(map(int, available))
+    )
     _notifications(out, message.NotificationData or ())
     return out
 
@@ -71,7 +74,8 @@ def _ticks(moment: datetime) -> int:
 
 
 def value_of(variant: ua.Variant | None) -> Any:
-    """A Variant as one of our values, None, or UNSUPPORTED, exactly as `binary.variant` gives it."""
+    """A Variant as one of our values, None, or UNSUPPORTED, exactly as `binary.variant` gives
+    it."""
     if variant is None:
         return None
     if not variant.is_array:
@@ -154,7 +158,9 @@ _CONVERT: dict[type, Any] = {
     uuid.UUID: str,
     ua.XmlElement: lambda v: _text(v.Value or ""),
     ua.LocalizedText: lambda v: _text(v.Text or ""),
-    ua.QualifiedName: lambda v: _text(f"{v.NamespaceIndex}:{v.Name or ''}" if v.NamespaceIndex else v.Name or ""),
+    ua.QualifiedName: lambda v: _text(
+        f"{v.NamespaceIndex}:{v.Name or ''}" if v.NamespaceIndex else v.Name or ""
+    ),
     ua.StatusCode: lambda v: int(v.value),
     ua.DataValue: lambda v: value_of(v.Value),
     ua.Variant: value_of,

@@ -1,4 +1,5 @@
-"""`mode: subscribe`: the server reports changes; we see to it that none is lost and that silence is noticed."""
+"""`mode: subscribe`: the server reports changes; we see to it that none is lost and that silence is
+noticed."""
 
 from __future__ import annotations
 
@@ -39,9 +40,11 @@ class StreamingConnection:
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
         self._session = OpcuaSession(plans)
         tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
-        # The shortest publishing interval first: should the server grant too few subscriptions, the tables that
-        # follow join one that publishes at least as often as they need it.
-        self._tables = sorted(tables, key=lambda pair: subscriptions.publishing_ms(pair[1], pair[0]))
+        # The shortest publishing interval first: should the server grant too few subscriptions, the
+        # tables that follow join one that publishes at least as often as they need it.
+        self._tables = sorted(
+            tables, key=lambda pair: subscriptions.publishing_ms(pair[1], pair[0])
+        )
         self._shapes = {table: ValueShape(table) for _, table in self._tables}
         self._clock = clock
         self._resolved: dict[TagTable, Resolved] = {}
@@ -74,10 +77,15 @@ class StreamingConnection:
     async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
         """Each value with its type, read now when `ask` is set. Raises DeviceError."""
         feed = self._feeds.get(table)
-        return await read_raw(self._session, table, feed.resolved) if ask and feed else [None] * len(table)
+        return (
+            await read_raw(self._session, table, feed.resolved)
+            if ask and feed
+            else [None] * len(table)
+        )
 
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
-        """Push batches until cancelled. Raises DeviceError(lost=True) when the session or a subscription is dead."""
+        """Push batches until cancelled. Raises DeviceError(lost=True) when the session or a
+        subscription is dead."""
         delivery = Delivery(self._session, self._clock, sink, alive)
         with device_errors(self._session.options.endpoint):
             wire = self._session.wire
@@ -85,18 +93,26 @@ class StreamingConnection:
             for options, table in self._tables:
                 options_of[table] = options
                 await self._subscribe(delivery, options, table, stock_path=wire is None)
-            seeker = AbsentTagResolver(self._session, delivery, options_of, self._clock, self._seek_at_once)
+            seeker = AbsentTagResolver(
+                self._session, delivery, options_of, self._clock, self._seek_at_once
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(delivery.watch(), name="opcua-watch")
-                group.create_task(pulse.watch(self._session, delivery.last_message_at), name="opcua-pulse")
+                group.create_task(
+                    pulse.watch(self._session, delivery.last_message_at), name="opcua-pulse"
+                )
                 group.create_task(seeker.run(), name="opcua-seek")
-                group.create_task(Audit(self._session, delivery, seeker, self._clock).run(), name="opcua-audit")
+                group.create_task(
+                    Audit(self._session, delivery, seeker, self._clock).run(), name="opcua-audit"
+                )
                 if wire is None:
                     group.create_task(delivery.stock_failure(), name="opcua-stock-failure")
                 else:
                     _RawPublishing(self._session, wire, delivery, self._clock).start(group)
 
-    async def _subscribe(self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool) -> None:
+    async def _subscribe(
+        self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool
+    ) -> None:
         session, clock = self._session, self._clock
         resolved = self._resolved.get(table)
         if resolved is None:
@@ -112,7 +128,8 @@ class StreamingConnection:
     async def _granted(
         self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool
     ) -> GrantedSubscription:
-        """A subscription for a table: one of its own, or the last one that the server was ready to grant."""
+        """A subscription for a table: one of its own, or the last one that the server was ready to
+        grant."""
         callback = delivery.from_stock if stock_path else None
         try:
             made = await subscriptions.create(self._session, table, options, self._clock, callback)
@@ -133,9 +150,12 @@ class StreamingConnection:
 
 
 class _RawPublishing:
-    """Our own publish requests: several outstanding, so that a slow link does not hold up the server."""
+    """Our own publish requests: several outstanding, so that a slow link does not hold up the
+    server."""
 
-    def __init__(self, session: OpcuaSession, wire: RawTransport, delivery: Delivery, clock: Clock) -> None:
+    def __init__(
+        self, session: OpcuaSession, wire: RawTransport, delivery: Delivery, clock: Clock
+    ) -> None:
         self._wire, self._delivery, self._clock = wire, delivery, clock
         self._token = nodeid_to_binary(session.service.authentication_token)
         self._acknowledge: list[tuple[int, int]] = []
@@ -147,7 +167,8 @@ class _RawPublishing:
             group.create_task(self._publish(), name=f"opcua-publish-{number}")
 
     async def _publish(self) -> None:
-        """Keep one request outstanding. Responses wake these tasks in the order in which they came."""
+        """Keep one request outstanding. Responses wake these tasks in the order in which they
+        came."""
         while True:
             acknowledge, self._acknowledge = self._acknowledge, []
             now = self._clock.time_ns()

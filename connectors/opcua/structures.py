@@ -1,4 +1,5 @@
-"""What becomes of a structure (`binary.Structure`): JSON text, or the one field that a tag names."""
+"""What becomes of a structure (`binary.Structure`): JSON text, or the one field that a tag
+names."""
 
 from __future__ import annotations
 
@@ -21,9 +22,14 @@ def is_structure(value: object) -> bool:
 
 
 def plain_value(value: Structure | tuple[Structure, ...], field: str | None) -> Any:
-    """One of our values: of the field, of a list the list of it; without a field JSON text. None when there is none."""
+    """One of our values: of the field, of a list the list of it; without a field JSON text. None
+    when there is none."""
     if isinstance(value, tuple):
-        found = [plain_value(each, field) for each in value] if field else [each.fields for each in value]
+        found = (
+            [plain_value(each, field) for each in value]
+            if field
+            else [each.fields for each in value]
+        )
         if None in found:
             return None
         return found if field else _json(found)
@@ -33,7 +39,8 @@ def plain_value(value: Structure | tuple[Structure, ...], field: str | None) -> 
 
 
 def type_name(value: Structure | tuple[Structure, ...]) -> str:
-    """The name of a structure's type where the standard has one, else the node id of its encoding."""
+    """The name of a structure's type where the standard has one, else the node id of its
+    encoding."""
     type_id = value[0].type_id if isinstance(value, tuple) else value.type_id
     number = type_id.removeprefix("i=")
     name = ObjectIdNames.get(int(number), "") if number.isdecimal() else ""

@@ -1,4 +1,5 @@
-"""Subscriptions and their monitored items, made on the server: a subscription per table, where it grants so many."""
+"""Subscriptions and their monitored items, made on the server: a subscription per table, where it
+grants so many."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from edge_agent.sdk import Clock, TagTable
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S: Final = 1.0
-"""A quiet subscription says so this often, at least at every publishing: staleness limits are seconds."""
+"""A quiet subscription says so this often, at least at every publishing: staleness limits are
+seconds."""
 _LIFETIME_S: Final = 30.0
 """The server forgets a subscription that nobody fetched from for this long."""
 _MOST_PER_PUBLISH: Final = 10_000
@@ -31,12 +33,20 @@ _LEAST_QUEUE: Final = 10
 
 
 def publishing_ms(table: TagTable, options: OpcuaDevice) -> float:
-    """The tags' period, but at most the keep-alive's: a slow tag must not make a dead server go unnoticed."""
-    return min(table.every, _KEEP_ALIVE_S) * 1000 if options.publishing_ms is None else options.publishing_ms
+    """The tags' period, but at most the keep-alive's: a slow tag must not make a dead server go
+    unnoticed."""
+    return (
+        min(table.every, _KEEP_ALIVE_S) * 1000
+        if options.publishing_ms is None
+        else options.publishing_ms
+    )
 
 
-def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.CreateSubscriptionParameters:
-    """What to ask for: publishing interval, keep-alive about every second, life of half a minute."""
+def parameters(
+    table: TagTable, options: OpcuaDevice, clock: Clock
+) -> ua.CreateSubscriptionParameters:
+    """What to ask for: publishing interval, keep-alive about every second, life of half a
+    minute."""
     publishing_s = publishing_ms(table, options) / 1000
     interval = max(clock.real(publishing_s), 0.001)
     keep_alive = max(1, math.ceil(_KEEP_ALIVE_S / interval))
@@ -50,16 +60,22 @@ def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.Create
 
 
 def sampling(table: TagTable, options: OpcuaDevice, clock: Clock) -> tuple[float, int]:
-    """(sampling interval in ms, queue size): the queue holds twice what sampling yields between two publishings."""
+    """(sampling interval in ms, queue size): the queue holds twice what sampling yields between two
+    publishings."""
     sampling_ms = table.every * 1000 if options.sampling_ms is None else options.sampling_ms
     wanted = math.ceil(2 * publishing_ms(table, options) / sampling_ms) if sampling_ms else 0
     return clock.real(sampling_ms), options.queue or max(_LEAST_QUEUE, wanted)
 
 
 async def create(
-    session: OpcuaSession, table: TagTable, options: OpcuaDevice, clock: Clock, callback: Callable[..., Any] | None
+    session: OpcuaSession,
+    table: TagTable,
+    options: OpcuaDevice,
+    clock: Clock,
+    callback: Callable[..., Any] | None,
 ) -> GrantedSubscription:
-    """Create a subscription for a table. With a `callback` asyncua fetches its notifications, else we do.
+    """Create a subscription for a table. With a `callback` asyncua fetches its notifications, else
+    we do.
 
     Raises UaStatusCodeError when the server grants none."""
     wanted = parameters(table, options, clock)
@@ -68,12 +84,16 @@ async def create(
     else:
         request = ua.CreateSubscriptionRequest()
         request.Parameters = wanted
-        answer = struct_from_binary(ua.CreateSubscriptionResponse, await session.service._send_request(request))
+        answer = struct_from_binary(
+            ua.CreateSubscriptionResponse, await session.service._send_request(request)
+        )
         answer.ResponseHeader.ServiceResult.check()
         made = answer.Parameters
     interval = float(made.RevisedPublishingInterval) / 1000
     if interval != wanted.RequestedPublishingInterval / 1000:
-        log.info("opcua-publishing-revised device=%s every=%s s=%s", table.device, table.every, interval)
+        log.info(
+            "opcua-publishing-revised device=%s every=%s s=%s", table.device, table.every, interval
+        )
     keep_alive = interval * max(1, int(made.RevisedMaxKeepAliveCount))
     return GrantedSubscription(int(made.SubscriptionId), interval, keep_alive)
 
@@ -86,11 +106,13 @@ async def monitor(
     options: OpcuaDevice,
     clock: Clock,
 ) -> dict[int, int]:
-    """Create monitored items for the tags found; position -> status of those missing or refused by the server."""
+    """Create monitored items for the tags found; position -> status of those missing or refused by
+    the server."""
     interval, queue = sampling(feed.table, options, clock)
     first = feed.first_handle
     items = [
-        _item(first + at, node, interval, queue) for at, node in zip(resolved.positions, resolved.nodes, strict=True)
+        _item(first + at, node, interval, queue)
+        for at, node in zip(resolved.positions, resolved.nodes, strict=True)
     ]
     refused = dict(resolved.missing)
     size = session.limits.items
@@ -117,7 +139,10 @@ async def monitor(
 
 
 async def discard(
-    session: OpcuaSession, subscription: GrantedSubscription, feed: MonitoredTable, positions: Sequence[int]
+    session: OpcuaSession,
+    subscription: GrantedSubscription,
+    feed: MonitoredTable,
+    positions: Sequence[int],
 ) -> None:
     """Delete the monitored items of these tags; one that the server has forgotten is no matter."""
     numbers = [feed.items[position] for position in positions if feed.items[position]]
@@ -134,10 +159,14 @@ async def discard(
 
 
 async def _create_items(
-    session: OpcuaSession, subscription: GrantedSubscription, part: list[ua.MonitoredItemCreateRequest]
+    session: OpcuaSession,
+    subscription: GrantedSubscription,
+    part: list[ua.MonitoredItemCreateRequest],
 ) -> list[ua.MonitoredItemCreateResult]:
     request = ua.CreateMonitoredItemsParameters(
-        SubscriptionId=subscription.number, TimestampsToReturn=ua.TimestampsToReturn.Both, ItemsToCreate=part
+        SubscriptionId=subscription.number,
+        TimestampsToReturn=ua.TimestampsToReturn.Both,
+        ItemsToCreate=part,
     )
     results = await session.service.create_monitored_items(request)
     if len(results) != len(part):
@@ -145,7 +174,9 @@ async def _create_items(
     return results
 
 
-def _item(handle: int, node: ua.NodeId, interval: float, queue: int) -> ua.MonitoredItemCreateRequest:
+def _item(
+    handle: int, node: ua.NodeId, interval: float, queue: int
+) -> ua.MonitoredItemCreateRequest:
     return ua.MonitoredItemCreateRequest(
         ItemToMonitor=value_of_node(node),
         MonitoringMode=ua.MonitoringMode.Reporting,

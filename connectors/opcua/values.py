@@ -1,4 +1,5 @@
-"""Decoded columns made to fit their tags: quality applied, kinds converted where nothing is lost."""
+"""Decoded columns made to fit their tags: quality applied, kinds converted where nothing is
+lost."""
 
 from __future__ import annotations
 
@@ -18,9 +19,16 @@ _BAD: Final = 0x80000000
 _SEVERITY: Final = 0xC0000000
 _EXACT: Final = 2**53
 OVERFLOW: Final = 0x00000480
-"""InfoType DataValue with the overflow bit (OPC 10000-4 §7.39): the server's queue dropped older values."""
+"""InfoType DataValue with the overflow bit (OPC 10000-4 §7.39): the server's queue dropped older
+values."""
 
-_TYPES: Final[dict[Kind, type]] = {"bool": bool, "int": int, "float": float, "text": str, "array": list}
+_TYPES: Final[dict[Kind, type]] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "text": str,
+    "array": list,
+}
 
 
 def _to_bool(value: Any) -> Value:
@@ -28,7 +36,11 @@ def _to_bool(value: Any) -> Value:
 
 
 def _to_int(value: Any) -> Value:
-    return int(value) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else None
+    return (
+        int(value)
+        if isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+        else None
+    )
 
 
 def _to_float(value: Any) -> Value:
@@ -59,7 +71,8 @@ def _mismatch(found: str, wanted: str) -> Cause:
 
 
 class ValueShape:
-    """What kinds of values the tags of a table have: by their configuration, or, of kind `any`, as the server has them.
+    """What kinds of values the tags of a table have: by their configuration, or, of kind `any`, as
+    the server has them.
 
     It outlives connections, so that a server that comes back with another type is noticed.
     """
@@ -75,11 +88,13 @@ class ValueShape:
     def coerce(
         self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None
     ) -> dict[int, Cause] | None:
-        """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.
+        """Make `values` and `status` those of a batch, in place: a bad position has no value, a
+        good one no status.
 
-        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch. A tag of kind
-        `any` has the type of its value; should that change, the value travels as it is and the log says so. Returns
-        what more is known of bad positions than their status, if there are any.
+        A value of another type than its tag's becomes one when that loses nothing, else
+        BadTypeMismatch. A tag of kind `any` has the type of its value; should that change, the
+        value travels as it is and the log says so. Returns what more is known of bad positions than
+        their status, if there are any.
         """
         types = self.types if columns is None else [self.types[c] for c in columns]
         if status:
@@ -111,12 +126,16 @@ class ValueShape:
             self._learn(tag, type(value))
         elif type(value) is not self.types[tag]:
             kind = self._table.tags[tag].kind
-            values[at] = _CONVERT[_TYPES[kind]](value) if isinstance(value, bool | int | float) else None
+            values[at] = (
+                _CONVERT[_TYPES[kind]](value) if isinstance(value, bool | int | float) else None
+            )
             if values[at] is None:
                 return self._refuse(values, status, at, tag, _mismatch(_kind_of(type(value)), kind))
         return None
 
-    def _refuse(self, values: list[Any], status: dict[int, int], at: int, tag: int, why: Cause) -> Cause:
+    def _refuse(
+        self, values: list[Any], status: dict[int, int], at: int, tag: int, why: Cause
+    ) -> Cause:
         values[at] = None
         status[at] = STATUS[status_of_cause(why.name)]
         if self._is_first(tag, why.en):
@@ -139,7 +158,10 @@ class ValueShape:
             change = f"was {_kind_of(before)}, is {_kind_of(found)}"
             if self._is_first(tag, change):
                 log.warning(
-                    "opcua-type-changed device=%s tag=%s hint=%r", self._table.device, self._table.names[tag], change
+                    "opcua-type-changed device=%s tag=%s hint=%r",
+                    self._table.device,
+                    self._table.names[tag],
+                    change,
                 )
 
     def _is_first(self, tag: int, what: str) -> bool:

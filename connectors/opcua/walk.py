@@ -1,4 +1,5 @@
-"""The address space below a node, walked level by level with bounded requests: names, types, values and properties.
+"""The address space below a node, walked level by level with bounded requests: names, types, values
+and properties.
 
 Only Browse, BrowseNext and Read are used.
 """
@@ -62,7 +63,9 @@ class Node:
 
     def child(self, name: str) -> Node | None:
         """The child of a name of the standard's own namespace."""
-        return next((child for child in self.children if child.index == 0 and child.name == name), None)
+        return next(
+            (child for child in self.children if child.index == 0 and child.name == name), None
+        )
 
 
 @dataclass(slots=True)
@@ -86,7 +89,8 @@ class Walker:
     async def prepare(self) -> None:
         """Learn how many nodes the server lets be browsed at once."""
         stated = await read_one(
-            self._session.service, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse
+            self._session.service,
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
         )
         if isinstance(stated, int) and stated > 0:
             self._browse_size = min(stated, _MOST_BROWSED)
@@ -137,7 +141,9 @@ class Walker:
                 at[kind] = parent
         return chains
 
-    async def properties(self, owners: Sequence[ua.NodeId]) -> dict[ua.NodeId, dict[str, ua.Variant | None]]:
+    async def properties(
+        self, owners: Sequence[ua.NodeId]
+    ) -> dict[ua.NodeId, dict[str, ua.Variant | None]]:
         """The properties of nodes (enumeration types), by name of the standard's namespace."""
         found: dict[ua.NodeId, dict[str, ua.Variant | None]] = {}
         nodes: list[tuple[ua.NodeId, Node]] = []
@@ -166,19 +172,29 @@ class Walker:
             return
         for part in chunks([node for node in level if node.is_variable], max(1, self._browse_size)):
             added: list[Node] = []
-            for node, refs in zip(part, await self._browse([node.id for node in part]), strict=True):
+            for node, refs in zip(
+                part, await self._browse([node.id for node in part]), strict=True
+            ):
                 added += [child for child in _children(node, refs, {}) if child.is_property]
             await self._read_variables(added)
 
-    # --- requests ------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
-    async def _browse(self, nodes: Sequence[ua.NodeId], *, upwards: bool = False) -> list[list[Any]]:
+    async def _browse(
+        self, nodes: Sequence[ua.NodeId], *, upwards: bool = False
+    ) -> list[list[Any]]:
         """The references of each node, all of them."""
         wanted = [_description(node, upwards) for node in nodes]
         results = await self._sized(self._browse_once, wanted, "_browse_size")
         found: list[list[Any]] = [list(result.References or ()) for result in results]
-        refused = [at for at, result in enumerate(results) if int(result.StatusCode.value) == _NO_CONTINUATION]
-        await self._continue(found, {at: r.ContinuationPoint for at, r in enumerate(results) if r.ContinuationPoint})
+        refused = [
+            at
+            for at, result in enumerate(results)
+            if int(result.StatusCode.value) == _NO_CONTINUATION
+        ]
+        await self._continue(
+            found, {at: r.ContinuationPoint for at, r in enumerate(results) if r.ContinuationPoint}
+        )
         for at in refused:  # the server keeps few continuation points: one node at a time
             (result,) = await self._browse_once([wanted[at]])
             found[at] = list(result.References or ())
@@ -187,15 +203,17 @@ class Walker:
         return found
 
     async def _continue(self, found: list[list[Any]], points: dict[int, bytes]) -> None:
-        """Fetch what did not fit, up to the limit; every continuation point that is left over is released.
+        """Fetch what did not fit, up to the limit; every continuation point that is left over is
+        released.
 
-        A node of which answer after answer brings nothing is left too: a server could go on for ever.
+        A node of which answer after answer brings nothing is left too: a server could go on for
+        ever.
         """
         empty = dict.fromkeys(points, 0)
         try:
-            while places := [at for at in points if len(found[at]) <= self._limit and empty[at] <= MOST_EMPTY][
-                : self._browse_size
-            ]:
+            while places := [
+                at for at in points if len(found[at]) <= self._limit and empty[at] <= MOST_EMPTY
+            ][: self._browse_size]:
                 parameters = ua.BrowseNextParameters(
                     ReleaseContinuationPoints=NO, ContinuationPoints=[points[at] for at in places]
                 )
@@ -214,11 +232,15 @@ class Walker:
                 await self._session.service.browse_next(release)
 
     async def _browse_once(self, wanted: Sequence[ua.BrowseDescription]) -> list[Any]:
-        parameters = ua.BrowseParameters(RequestedMaxReferencesPerNode=_REFERENCES, NodesToBrowse=list(wanted))
+        parameters = ua.BrowseParameters(
+            RequestedMaxReferencesPerNode=_REFERENCES, NodesToBrowse=list(wanted)
+        )
         return list(await self._session.service.browse(parameters))
 
     async def _read_variables(self, nodes: Sequence[Node]) -> None:
-        wanted = [ua.ReadValueId(node.id, attribute) for node in nodes for attribute in _READ_OF_VARIABLES]
+        wanted = [
+            ua.ReadValueId(node.id, attribute) for node in nodes for attribute in _READ_OF_VARIABLES
+        ]
         answers = await self._read(wanted)
         for node, value, description in zip(nodes, answers[::2], answers[1::2], strict=True):
             node.variant = value.Value
@@ -235,9 +257,11 @@ class Walker:
         )
         return list(await self._session.service.read(parameters))
 
-    async def _sized(self, call: Callable[[Sequence[T]], Awaitable[list[R]]], items: Sequence[T], size: str) -> list[R]:
-        """The results of all items, with smaller calls once the server finds one too large. `size`: the attribute that
-        keeps what was learned."""
+    async def _sized(
+        self, call: Callable[[Sequence[T]], Awaitable[list[R]]], items: Sequence[T], size: str
+    ) -> list[R]:
+        """The results of all items, with smaller calls once the server finds one too large. `size`:
+        the attribute that keeps what was learned."""
         found: list[R] = []
         at = 0
         while at < len(items):
@@ -290,7 +314,9 @@ def _children(parent: Node, refs: Sequence[Any], known: dict[ua.NodeId, Node]) -
         node = known.get(target)
         if node is None:
             if parent.id == OBJECTS and not target.NamespaceIndex:
-                continue  # the server's own diagnosis and indexes: hundreds of nodes that say nothing of a machine
+                # the server's own diagnosis and indexes: hundreds of nodes that say nothing of a
+                # machine
+                continue
             node = known[target] = _node(parent, target, ref)
             new.append(node)
         parent.children.append(node)
@@ -303,7 +329,16 @@ def _node(parent: Node, target: ua.NodeId, ref: Any) -> Node:
     is_variable = int(ref.NodeClass) == int(ua.NodeClass.Variable)
     is_property = ref.ReferenceTypeId == node_id(ObjectIds.HasProperty)
     name, display = str(ref.BrowseName.Name or ""), str(ref.DisplayName.Text or "")
-    return Node(target, int(ref.BrowseName.NamespaceIndex), name, display, is_variable, is_property, definition, parent)
+    return Node(
+        target,
+        int(ref.BrowseName.NamespaceIndex),
+        name,
+        display,
+        is_variable,
+        is_property,
+        definition,
+        parent,
+    )
 
 
 def _target(ref: Any) -> ua.NodeId:

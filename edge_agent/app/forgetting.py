@@ -12,15 +12,19 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.words import command
 
 
-def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue, heard: Collection[str] = ()) -> Entry:
-    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. `heard`: agents of which the service knows
-    the state. Raises FindingsError."""
+def forgettable(
+    written: str, devices: SiteDevices, catalogue: Catalogue, heard: Collection[str] = ()
+) -> Entry:
+    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. `heard`: agents of which the
+    service knows the state. Raises FindingsError."""
     agent, separator, rest = written.partition(SEPARATOR)
     device, slash, tag = rest.partition("/")
     keys = catalogue.keys
     key = keys.key(agent, device)
     present = {*catalogue.devices, *catalogue.listed()}
-    known = key in present if separator else agent in {*heard, *(keys.agent(each) for each in present)}
+    known = (
+        key in present if separator else agent in {*heard, *(keys.agent(each) for each in present)}
+    )
     if not agent or not known or (slash and catalogue.find(key, tag) is None):
         raise FindingsError.one(
             "forget-unknown",
@@ -31,7 +35,9 @@ def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue, heard:
             written,
         )
     member = devices.by_key.get(key) if separator else None
-    if (not separator and not devices.is_guest_agent(agent)) or (member is not None and _configured(member, tag)):
+    if (not separator and not devices.is_guest_agent(agent)) or (
+        member is not None and _configured(member, tag)
+    ):
         raise FindingsError.one(
             "forget-configured",
             "它还在配置中：请先从配置里删除，再执行 forget。",

@@ -1,4 +1,5 @@
-"""Past hours of health are rolled up while the service runs: read beside the ingest, kept between two commits."""
+"""Past hours of health are rolled up while the service runs: read beside the ingest, kept between
+two commits."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from edge_agent.stores import Store
 
 log = logging.getLogger(__name__)
 
-#: Between two looks: seconds of the clock, but (with `--speed`) never fewer real ones than LEAST_S, nor fewer than so
-#: many times what the last look took. An old store's years wait their turn behind what comes in.
+#: Between two looks: seconds of the clock, but (with `--speed`) never fewer real ones than LEAST_S,
+#: nor fewer than so many times what the last look took. An old store's years wait their turn behind
+#: what comes in.
 EVERY_S: Final = 20.0
 LEAST_S: Final = 1.0
 SHARE: Final = 10.0
@@ -36,7 +38,7 @@ async def keep_hours(store: Store, ingest: Ingest, clock: Clock) -> None:
                 await ingest.call(store.keep_hours, hours)
         except (StoreError, PoisonError) as error:
             log.warning("health-hours-postponed reason=%s", error)
-        except Exception:  # reason: what a row of health makes of an hour must never stop the data from being stored
+        except Exception:  # reason: a strange health row must never stop the storing
             log.exception("health-hours-failed")
         wait = LEAST_S if read == AT_ONCE else max(LEAST_S, clock.real(EVERY_S))
         pause = max(wait, SHARE * (time.monotonic() - began))

@@ -1,16 +1,21 @@
-"""One log line per cause, then one with a count a minute while it lasts, and one when it is over; a bound in bytes.
+"""One log line per cause, then one with a count a minute while it lasts, and one when it is over; a
+bound in bytes.
 
-What lasts for weeks (no broker, a device switched off, a poisoned message every second) must be visible at once and
-must not fill the disk. It is done here, at the end of all logging, so that whoever logs, connectors included, writes
-plain `log.warning("event key=%s ...", ...)` and needs nothing from us.
+What lasts for weeks (no broker, a device switched off, a poisoned message every second) must be
+visible at once and must not fill the disk. It is done here, at the end of all logging, so that
+whoever logs, connectors included, writes plain `log.warning("event key=%s ...", ...)` and needs
+nothing from us.
 
-The **cause** of a line is its event (the first word) with the words among its fields; numbers are measurements and
-vary within one cause. Four attributes of a record say it otherwise (`extra=` of the logging calls):
+The **cause** of a line is its event (the first word) with the words among its fields; numbers are
+measurements and vary within one cause. Four attributes of a record say it otherwise (`extra=` of
+the logging calls):
 
 - `cause`: what identifies it instead of its fields, a string or a tuple of strings;
 - `always`: this line answers a person and is written, however often;
-- `lasts`: it goes on until a line `ends` it, and is said but once: this module says from time to time that it lasts;
-- `ends`: an event, or (event, first word of its cause), that is over with this line: the next one is news again.
+- `lasts`: it goes on until a line `ends` it, and is said but once: this module says from time to
+  time that it lasts;
+- `ends`: an event, or (event, first word of its cause), that is over with this line: the next one
+  is news again.
 """
 
 from __future__ import annotations
@@ -29,9 +34,11 @@ PERIOD_S: Final = 60.0
 LASTING_S: Final = 600.0
 """Between two lines that something lasts, one for all causes of an event."""
 NOTES_AT_ONCE: Final = 3
-"""Equal lines of a period that are no warnings, and fresh starts of a cause in it: more of them are counted."""
+"""Equal lines of a period that are no warnings, and fresh starts of a cause in it: more of them are
+counted."""
 NEW_CAUSES: Final = 100
-"""Causes of one event that get a line of their own in one period: a thousand devices share a dead switch."""
+"""Causes of one event that get a line of their own in one period: a thousand devices share a dead
+switch."""
 MOST_CAUSES: Final = 2000
 """Causes of one event that are remembered; further ones are counted together."""
 
@@ -76,7 +83,9 @@ def cause_of(record: logging.LogRecord) -> LogLineCause:
 def _words(template: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
     words = []
     for (name, conversion), argument in zip(_fields(template), arguments, strict=False):
-        if name not in _IDENTIFYING and (conversion not in "sra" or isinstance(argument, int | float)):
+        if name not in _IDENTIFYING and (
+            conversion not in "sra" or isinstance(argument, int | float)
+        ):
             continue
         word = str(argument)
         words.append(_NUMBER.sub("#", word) if name in _FREE_TEXT else word)
@@ -136,7 +145,8 @@ class _Event:
 
 
 class CauseCounter:
-    """Decides which lines are written, and makes those with the counts. Pure: the caller has clock and output."""
+    """Decides which lines are written, and makes those with the counts. Pure: the caller has clock
+    and output."""
 
     def __init__(self) -> None:
         self._events: dict[tuple[str, int, str], _Event] = {}
@@ -187,10 +197,16 @@ class CauseCounter:
         for (logger, level, event_name), event in self._events.items():
             if logger != record.name or event_name != name:
                 continue
-            over = [known for words, known in event.causes.items() if word is None or words[:1] == (str(word),)]
+            over = [
+                known
+                for words, known in event.causes.items()
+                if word is None or words[:1] == (str(word),)
+            ]
             for known in over:
                 known.ended = True
-            calm = [known for known in over if known.lines < NOTES_AT_ONCE]  # the others come and go all the time
+            calm = [
+                known for known in over if known.lines < NOTES_AT_ONCE
+            ]  # the others come and go all the time
             notes += _over(logger, level, event_name, [known for known in calm if known.counted])
             for known in calm:
                 known.counted, known.unwritten = False, 0
@@ -202,9 +218,15 @@ class CauseCounter:
             return []
         notes: list[SuppressionNote] = []
         for key, event in list(self._events.items()):
-            notes += _ongoing_line(key, [known for known in event.causes.values() if known.unwritten])
-            notes += _lasting(key, [known for known in event.causes.values() if known.is_ongoing], now)
-            gone = [words for words, known in event.causes.items() if not last and _is_over(known, now)]
+            notes += _ongoing_line(
+                key, [known for known in event.causes.values() if known.unwritten]
+            )
+            notes += _lasting(
+                key, [known for known in event.causes.values() if known.is_ongoing], now
+            )
+            gone = [
+                words for words, known in event.causes.items() if not last and _is_over(known, now)
+            ]
             over = [event.causes.pop(words) for words in gone]
             if key[1] >= logging.WARNING:
                 notes += _over(*key, [known for known in over if known.counted])
@@ -228,12 +250,17 @@ def _ongoing_line(key: tuple[str, int, str], causes: list[_Known]) -> list[Suppr
     newest = max(causes, key=lambda known: known.last)
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
     return [
-        SuppressionNote(key[0], key[1], f"{newest.newest} count={sum(known.unwritten for known in causes)}{others}")
+        SuppressionNote(
+            key[0],
+            key[1],
+            f"{newest.newest} count={sum(known.unwritten for known in causes)}{others}",
+        )
     ]
 
 
 def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> list[SuppressionNote]:
-    """One line for all causes of an event of which nothing was said for a while, and which go on."""
+    """One line for all causes of an event of which nothing was said for a while, and which go
+    on."""
     if not causes or now - max(known.said for known in causes) < LASTING_S:
         return []
     newest, first = max(causes, key=lambda known: known.since), min(known.since for known in causes)
@@ -263,7 +290,8 @@ class ByteBudget:
         self._filled_at = now
 
     def spend(self, size: int, now: float, *, reserve: int = 0) -> bool:
-        """Whether `size` bytes may be written now, with `reserve` bytes left for what is more important."""
+        """Whether `size` bytes may be written now, with `reserve` bytes left for what is more
+        important."""
         gained = (now - self._filled_at) * BYTES_PER_PERIOD / PERIOD_S
         self._left, self._filled_at = min(BURST_BYTES, self._left + max(0.0, gained)), now
         if self._left - size < reserve:
@@ -279,7 +307,8 @@ class OneShotTimer(Protocol):
 
 
 def call_later(seconds: float, callback: Callable[[], None]) -> OneShotTimer:
-    """A daemon thread: it must work for the store's thread and without an event loop too, and delay no exit."""
+    """A daemon thread: it must work for the store's thread and without an event loop too, and delay
+    no exit."""
     timer = threading.Timer(seconds, callback)
     timer.daemon = True
     timer.start()
@@ -356,7 +385,9 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._omitted += 1
             line = ""
         if self._omitted and now - self._omitted_since >= _OMITTED_EVERY_S:
-            note = logging.LogRecord(__name__, logging.WARNING, "", 0, f"log-limited lines={self._omitted}", None, None)
+            note = logging.LogRecord(
+                __name__, logging.WARNING, "", 0, f"log-limited lines={self._omitted}", None, None
+            )
             self._omitted, self._omitted_since = 0, now
             line += self.format(note) + self.terminator
         if line:

@@ -25,7 +25,8 @@ class _LogLine(logging.Formatter):
 def configure(level: str = "INFO") -> None:
     """Send all logs to stderr; one line per cause (`log_limit`).
 
-    With DEBUG every line is written: somebody is looking. The protocol libraries speak only when something is wrong.
+    With DEBUG every line is written: somebody is looking. The protocol libraries speak only when
+    something is wrong.
     """
     unlimited = level == "DEBUG" or bool(os.environ.get(EVERY_LINE))
     handler = logging.StreamHandler(sys.stderr) if unlimited else LimitedHandler(sys.stderr)

@@ -50,9 +50,11 @@ YOUNG_S: Final = 600.0
 #: Real seconds between two computations, however fast a demo's clock runs.
 AT_LEAST_S: Final = 1.0
 
-#: A message that waits so long for a store that is not said to be away: the service has stopped working.
+#: A message that waits so long for a store that is not said to be away: the service has stopped
+#: working.
 STALL_S: Final = 60.0
-#: A message that waits so long for a store whose time-out has not passed yet: devices seem silent, and are not.
+#: A message that waits so long for a store whose time-out has not passed yet: devices seem silent,
+#: and are not.
 SLOW_S: Final = 10.0
 
 _DAY_S: Final = 86_400.0
@@ -62,7 +64,9 @@ class StoreService:
     """Everything behind the broker. `run` works until `stop` is set."""
 
     def __init__(self, site: Site, clock: Clock) -> None:
-        tls_context(site.mqtt)  # certificates that cannot be used are said at once: no retry mends them
+        tls_context(
+            site.mqtt
+        )  # certificates that cannot be used are said at once: no retry mends them
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
@@ -84,7 +88,9 @@ class StoreService:
         self._production: ProductionService | None = None
         if self._figures.register is not None:
             production = ProductionFigures(site, self._figures.register)
-            self._production = ProductionService(production, self._store, self._ingest, self._topics, clock)
+            self._production = ProductionService(
+                production, self._store, self._ingest, self._topics, clock
+            )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What is not committed by then stays with the broker."""
@@ -93,7 +99,9 @@ class StoreService:
                 tasks = [
                     group.create_task(self._ingest.run(), name="ingest"),
                     group.create_task(self._keep_computing(), name="metrics"),
-                    group.create_task(keep_hours(self._store, self._ingest, self._clock), name="health-hours"),
+                    group.create_task(
+                        keep_hours(self._store, self._ingest, self._clock), name="health-hours"
+                    ),
                     group.create_task(self._day.run(), name="recent-health"),
                     group.create_task(watchdog.feed(self._stalled), name="watchdog"),
                 ]
@@ -121,18 +129,29 @@ class StoreService:
             "names": self._names,
         }
         if self._production is not None:
-            own |= {"production": self._production.production, "production_metrics": self._production.newest}
+            own |= {
+                "production": self._production.production,
+                "production_metrics": self._production.newest,
+            }
         async with contextlib.AsyncExitStack() as stack:
             path = client.socket_path(self._site.store.path)
-            questions = store_questions.operations(self._store) | served_facts.operations(self._store)
-            known = {name: self._while_store_lives(operation) for name, operation in questions.items()}
+            questions = store_questions.operations(self._store) | served_facts.operations(
+                self._store
+            )
+            known = {
+                name: self._while_store_lives(operation) for name, operation in questions.items()
+            }
             known |= history_operations(self._store) | own
-            await stack.enter_async_context(server.serve_socket(path, known, group=self._site.agent.group))
+            await stack.enter_async_context(
+                server.serve_socket(path, known, group=self._site.agent.group)
+            )
             if self._site.store.listen is not None:
                 from edge_agent.control.http import pages, serve_pages
 
                 try:
-                    await stack.enter_async_context(serve_pages(self._site.store.listen, pages(self._exposed, "serve")))
+                    await stack.enter_async_context(
+                        serve_pages(self._site.store.listen, pages(self._exposed, "serve"))
+                    )
                 except OSError as error:
                     log.error("listen-failed address=%s reason=%s", self._site.store.listen, error)
             yield
@@ -158,7 +177,9 @@ class StoreService:
                 await self._compute()
             except StoreError as error:
                 log.warning("metrics-postponed reason=%s", error)
-            except Exception:  # reason: what the figures stumble over must never stop the data from being stored
+            except (
+                Exception
+            ):  # reason: what the figures stumble over must never stop the data from being stored
                 log.exception("metrics-failed")
 
     async def _compute(self) -> list[dict[str, Any]]:
@@ -177,7 +198,9 @@ class StoreService:
             await asyncio.to_thread(self._store.ask_for_life)
             return await self._compute()
         results = await asyncio.to_thread(self._store.metrics)  # beside what is being written
-        return [result for result in results if "period" not in result]  # those: `production_metrics`
+        return [
+            result for result in results if "period" not in result
+        ]  # those: `production_metrics`
 
     async def _replay(self, ids: Sequence[str]) -> dict[str, Any]:
         """Entries of the quarantine into the store after all."""
@@ -190,12 +213,16 @@ class StoreService:
         readings = self._store.readings(now)
         return {
             "agents": overview.agents(self._store, plant, self._ingest.agents.states(), readings),
-            "devices": overview.devices(self._store, plant, now, self._day.health.now(now), readings),
+            "devices": overview.devices(
+                self._store, plant, now, self._day.health.now(now), readings
+            ),
         }
 
     async def _status(self) -> dict[str, Any]:
         await self._day.is_known()
-        return await self._status_of(await asyncio.to_thread(SiteDevices.of, self._site, self._store))
+        return await self._status_of(
+            await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        )
 
     async def _status_of(self, plant: SiteDevices) -> dict[str, Any]:
         now = self._clock.time_ns()
@@ -220,7 +247,10 @@ class StoreService:
     async def _forget(self, written: str) -> dict[str, Any]:
         """End a listing."""
         entry = forgettable(
-            written, SiteDevices.of(self._site, self._store), self._store.catalogue, self._ingest.agents.states()
+            written,
+            SiteDevices.of(self._site, self._store),
+            self._store.catalogue,
+            self._ingest.agents.states(),
         )
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
@@ -230,7 +260,8 @@ class StoreService:
         await self._ingest.call(self._store.keep_register, RegisterVersion(**version), document)
 
     async def _record_own_register(self) -> None:
-        """The register this service computes with is valid from the day on which it was first used."""
+        """The register this service computes with is valid from the day on which it was first
+        used."""
         register, zone = self._figures.register, ZoneInfo(self._site.agent.timezone)
         if register is None:
             return
@@ -244,21 +275,28 @@ class StoreService:
             log.info("register-kept version=%s valid_from=%d", kept.version[:16], kept.valid_from)
 
     def _names(self) -> dict[str, Any]:
-        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
-        followed."""
+        """What people are shown of the own agent's devices, where it is more than the id; and `was`
+        that are not followed."""
         plant = SiteDevices.of(self._site, self._store)
         own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
         names = {plant.keys.device(key): plant.shown(key) for key in own}
         other = {device: shown for device, shown in names.items() if shown != device}
-        return {"agent": plant.keys.own, "names": other, "was_aside": plant.unfollowed_names(self._store)}
+        return {
+            "agent": plant.keys.own,
+            "names": other,
+            "was_aside": plant.unfollowed_names(self._store),
+        }
 
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
-        """What is missing of the last `seconds`, and why: of a day at the most, from a full minute on, from memory."""
+        """What is missing of the last `seconds`, and why: of a day at the most, from a full minute
+        on, from memory."""
         recent = self._day.health if seconds <= _DAY_S and await self._day.is_known() else None
         plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         return await asyncio.to_thread(self._missing_of, plant, seconds, recent)
 
-    def _missing_of(self, plant: SiteDevices, seconds: float, recent: RecentHealth | None) -> dict[str, Any]:
+    def _missing_of(
+        self, plant: SiteDevices, seconds: float, recent: RecentHealth | None
+    ) -> dict[str, Any]:
         end = self._clock.time_ns()
         start = end - int(seconds * 1e9)
         if recent is not None:
@@ -269,7 +307,8 @@ class StoreService:
         return missing.of_plant(self._store, plant, start, end, row_s, process_usage, recent)
 
     async def _exposed(self) -> dict[str, Any]:
-        """For `/metrics`: the status, and what is missing of the last day; None until that has been read."""
+        """For `/metrics`: the status, and what is missing of the last day; None until that has been
+        read."""
         await self._day.is_known()
         plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         found = None
@@ -283,7 +322,10 @@ class StoreService:
     def _judgement(self) -> HealthJudgement:
         notices = []
         if self._stalled():
-            zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
+            zh, en = (
+                "入库停住了，看门狗会重启本服务。",
+                "Storing takes no step; the watchdog will restart the service.",
+            )
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
         trouble, lost = self._ingest.trouble, self._store.misplaced()
         if lost is not None:
@@ -294,7 +336,10 @@ class StoreService:
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif self._ingest.lag() > SLOW_S:
             zh = "数据库迟迟没有接受数据，数据留在消息服务器：请查看数据库是否卡住或过载。"
-            en = "The store takes long to accept data, which stay with the broker: see if it hangs or is overloaded."
+            en = (
+                "The store takes long to accept data, which stay with the broker: see if it "
+                "hangs or is overloaded."
+            )
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
@@ -315,7 +360,10 @@ class StoreService:
     def _register_files(self) -> list[object]:
         """The register's files as `register check` takes them."""
         files = self._site.register_
-        return [files.equipment, *(["--processes", files.processes] if files.processes is not None else [])]
+        return [
+            files.equipment,
+            *(["--processes", files.processes] if files.processes is not None else []),
+        ]
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

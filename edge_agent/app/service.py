@@ -13,12 +13,14 @@ from edge_agent.app import logs
 from edge_agent.process import raise_descriptor_limit
 from edge_agent.tasks import cancel_and_wait
 
-#: Objects that may come into being beyond those that go before the collector looks for cycles among the young ones
-#: (Python's own limit is 700, which a read of some hundred devices at once passes several times).
+#: Objects that may come into being beyond those that go before the collector looks for cycles among
+#: the young ones (Python's own limit is 700, which a read of some hundred devices at once passes
+#: several times).
 YOUNG_OBJECTS = 10_000
 
-#: How often all cycles are looked for, in seconds. A lost connection leaves some (an exception, its traceback, a task):
-#: megabytes would gather before Python looks by itself, because so few of the young objects survive.
+#: How often all cycles are looked for, in seconds. A lost connection leaves some (an exception, its
+#: traceback, a task): megabytes would gather before Python looks by itself, because so few of the
+#: young objects survive.
 COLLECT_S = 60.0
 
 
@@ -39,7 +41,8 @@ def run_service(build: Callable[[], Service], level: str) -> int:
     """Build the service, run it until SIGTERM or SIGINT, return the exit status."""
     logs.configure(level)
     raise_descriptor_limit()
-    # What is built lives as long as the process: keep the collector from walking it again and again.
+    # What is built lives as long as the process: keep the collector from walking it again and
+    # again.
     gc.disable()
     service = build()
     gc.collect()

@@ -1,4 +1,5 @@
-"""`edge-agent browse ENDPOINT | CONFIG DEVICE [START]`: the nodes of a server, their values, and tags made of them."""
+"""`edge-agent browse ENDPOINT | CONFIG DEVICE [START]`: the nodes of a server, their values, and
+tags made of them."""
 
 from __future__ import annotations
 
@@ -20,31 +21,49 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "browse",
         help="浏览 OPC UA 服务器的节点 / what a server has: nodes, types, values, units, ranges",
-        description="列出服务器上的节点：类型、当前值、单位、量程；认得出 umati 机床。只读，不写设备。"
-        " Lists the nodes of a server with type, value, unit and range, and recognises umati machines. It reads only."
+        description="列出服务器上的节点：类型、当前值、单位、量程；认得出 umati 机床。"
+        "只读，不写设备。"
+        " Lists the nodes of a server with type, value, unit and range, and recognises umati "
+        "machines. It reads only."
         " 例 examples: browse opc.tcp://10.0.1.31:4840 --match '*Spindle*' --yaml plant.yaml ·"
         " browse plant.yaml vmc-01 Objects/2:Machine",
     )
     command.add_argument(
-        "where", metavar="ENDPOINT|CONFIG", help="opc.tcp://主机:端口，或配置文件 / an address, or a configuration file"
+        "where",
+        metavar="ENDPOINT|CONFIG",
+        help="opc.tcp://主机:端口，或配置文件 / an address, or a configuration file",
     )
     command.add_argument(
         "names",
         nargs="*",
         metavar="[DEVICE] [START]",
-        help="配置文件中的设备；起点（节点号或路径） / the device of a configuration; a node id or path to start from",
+        help="配置文件中的设备；起点（节点号或路径） / the device of a configuration; a node id "
+        "or path to start from",
     )
-    command.add_argument("--depth", type=int, metavar="N", help="最多几层，默认全部 / levels, all by default")
-    command.add_argument("--limit", type=int, default=50_000, metavar="N", help="最多查看的节点数 / nodes at the most")
     command.add_argument(
-        "--match", nargs="+", default=[], metavar="GLOB", help="只要名称或路径相符的，可用 * ? / only what fits"
+        "--depth", type=int, metavar="N", help="最多几层，默认全部 / levels, all by default"
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        default=50_000,
+        metavar="N",
+        help="最多查看的节点数 / nodes at the most",
+    )
+    command.add_argument(
+        "--match",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="只要名称或路径相符的，可用 * ? / only what fits",
     )
     command.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="设备的其他键，如 security.policy=Basic256Sha256、'user.password=!env OPC_PW' / further keys",
+        help="设备的其他键，如 security.policy=Basic256Sha256、'user.password=!env OPC_PW' / "
+        "further keys",
     )
     add_options(command, one_device=True)
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
@@ -60,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
     logging.getLogger().addHandler(logging.NullHandler())
     endpoint, config, start = _where(args)
-    wanted = BrowseWanted(start, _positive(args.depth, "--depth"), _positive(args.limit, "--limit") or 1)
+    wanted = BrowseWanted(
+        start, _positive(args.depth, "--depth"), _positive(args.limit, "--limit") or 1
+    )
     try:
         with progress("浏览中", "browsing") as step:
             result = finish(browse(endpoint, wanted, args.match, step))
@@ -95,7 +116,8 @@ def _where(args: argparse.Namespace) -> tuple[DeviceTarget, Path | None, str]:
     if not 1 <= len(names) <= 2:
         raise FindingsError.one(
             "no-device", "配置文件之后须写设备，例如 browse plant.yaml vmc-01。",
-            "Behind a configuration file there must be a device, as in `browse plant.yaml vmc-01`.", args.where,
+            "Behind a configuration file there must be a device, as in `browse plant.yaml "
+            "vmc-01`.", args.where,
         )  # fmt: skip
     config = Path(args.where)
     return configured(config, names[0]), config, names[1] if len(names) > 1 else ""
@@ -109,7 +131,9 @@ def _positive(number: int | None, name: str) -> int | None:
     return number
 
 
-def _write(args: argparse.Namespace, endpoint: DeviceTarget, config: Path | None, result: BrowseResult) -> None:
+def _write(
+    args: argparse.Namespace, endpoint: DeviceTarget, config: Path | None, result: BrowseResult
+) -> None:
     from edge_agent.commissioning.browse import configured_keys, devices_for_file, file_top
     from edge_agent.commissioning.plant_file import FoundDevice
     from edge_agent.words import command

@@ -1,4 +1,5 @@
-"""`edge-agent check CONFIG`: everything wrong with a configuration at once, or what it amounts to."""
+"""`edge-agent check CONFIG`: everything wrong with a configuration at once, or what it amounts
+to."""
 
 from __future__ import annotations
 
@@ -25,10 +26,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "check",
         help="检查配置文件 / check a configuration file",
         description="检查配置文件，不连接任何设备：一次列出全部问题（文件:行:列），或显示设备汇总。"
-        " Checks a configuration without connecting to anything: all findings at once (file:line:column), or a summary"
+        " Checks a configuration without connecting to anything: all findings at once "
+        "(file:line:column), or a summary"
         " of the devices.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
     command.add_argument(
         "--show",
         action="store_true",
@@ -38,7 +42,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary or the effective configuration. Raises FindingsError with all that stands in the way."""
+    """Print the summary or the effective configuration. Raises FindingsError with all that stands
+    in the way."""
     from edge_agent.config import dump, load
 
     site = load(args.config)
@@ -62,12 +67,14 @@ def site_notes(site: Site) -> Iterator[Finding]:
             "no-devices",
             "devices",
             "文件里没有设备，采集代理不会读任何数据：请在 devices 下写出设备，或用 include 引入。",
-            "There is no device in the file, and the agent reads nothing: write devices, or include a file with some.",
+            "There is no device in the file, and the agent reads nothing: write devices, or "
+            "include a file with some.",
         )
 
 
 def device_notes(site: Site) -> Iterator[Finding]:
-    """What the connectors have to say about this machine: no fault of the file, and no reason not to start."""
+    """What the connectors have to say about this machine: no fault of the file, and no reason not
+    to start."""
     from edge_agent.config.compile import plan
     from edge_agent.config.plugins import InstalledPlugins
 
@@ -100,7 +107,8 @@ def descriptor_notes(site: Site) -> Iterator[Finding]:
             f"{len(connections)} 个连接约需 {needed} 个文件描述符，这里每个进程最多 {limit} 个，"
             "其余设备将无法连接：请提高服务单元的 LimitNOFILE 或 ulimit -n，或分成几个配置文件。",
             f"{len(connections)} connections need about {needed} file descriptors and a process may"
-            f" have {limit} here, so the rest will not be connected: raise LimitNOFILE of the unit or"
+            f" have {limit} here, so the rest will not be connected: raise LimitNOFILE of the "
+            "unit or"
             " `ulimit -n`, or use several configuration files.",
         )
 
@@ -117,18 +125,24 @@ def register_notes(site: Site) -> Sequence[Finding]:
 
 
 def was_notes(site: Site) -> Iterator[Finding]:
-    """`was` of this file that the running store service does not follow; nothing where none runs here."""
+    """`was` of this file that the running store service does not follow; nothing where none runs
+    here."""
     from edge_agent.app.status.ask import serve_socket
     from edge_agent.control.client import ask
     from edge_agent.errors import FindingsError
 
     try:
         found = ask(serve_socket(site), "names", limit=_ASK_S)
-    except (ConnectionError, FindingsError):  # what a service that does not answer would say is no matter of the file
+    except (
+        ConnectionError,
+        FindingsError,
+    ):  # what a service that does not answer would say is no matter of the file
         return
     for claim in found["was_aside"]:
         if not claim["guest"]:
-            yield Finding(claim["reason"], f"{claim['device']}.was: {claim['was']}", claim["zh"], claim["en"])
+            yield Finding(
+                claim["reason"], f"{claim['device']}.was: {claim['was']}", claim["zh"], claim["en"]
+            )
 
 
 def show_notes(screen: SentencePrinter, notes: Sequence[Finding]) -> None:
@@ -152,9 +166,12 @@ def _places(where: Sequence[str]) -> str:
 def effective(site: Site) -> dict[str, Any]:
     """The site as plain data with every default, template and profile applied; secrets are stars.
 
-    Of a tag only what differs from the defaults: thousands of tags with ten defaults each help nobody.
+    Of a tag only what differs from the defaults: thousands of tags with ten defaults each help
+    nobody.
     """
-    data = site.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"devices", "confirm_reason"})
+    data = site.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"devices", "confirm_reason"}
+    )
     data["devices"] = [_device(device) for device in site.devices]
     return data
 
@@ -169,9 +186,15 @@ def _device(device: DeviceCommon) -> dict[str, Any]:
 
 
 _HEAD: Final = (
-    ("设备", "DEVICE"), ("连接器", "CONNECTOR"), ("地址", "AT"), ("模板", "PROFILE"), ("变量", "TAGS"),
-    ("周期", "EVERY"),    ("值/秒", "VALUES/S"), ("请求/轮", "REQUESTS"),
-)  # fmt: skip
+    ("设备", "DEVICE"),
+    ("连接器", "CONNECTOR"),
+    ("地址", "AT"),
+    ("模板", "PROFILE"),
+    ("变量", "TAGS"),
+    ("周期", "EVERY"),
+    ("值/秒", "VALUES/S"),
+    ("请求/轮", "REQUESTS"),
+)
 _NUMBERS: Final = 4
 """The first column of numbers."""
 
@@ -199,7 +222,8 @@ def show_summary(screen: SentencePrinter, site: Site) -> None:
         screen.table([screen.say(zh, en) for zh, en in _HEAD], rows, numbers=_NUMBERS)
         screen.line("")
         screen.pair(
-            f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。",
+            f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 "
+            f"{rate:g} 个值。",
             f"The configuration is fine: {number_of(len(rows), 'device')} on"
             f" {number_of(len(connections), 'connection')}, {number_of(tags, 'tag')}, {rate:g}"
             f" {verb(1 if rate == 1 else 2, 'value', 'values')}/s.",
@@ -219,8 +243,14 @@ def show_summary(screen: SentencePrinter, site: Site) -> None:
 #: Why `mqtt.confirm` is what it is.
 _REASONS: Final[dict[str, tuple[str, str]]] = {
     "mqtt.confirm": ("由 mqtt.confirm 指定", "as mqtt.confirm says"),
-    "store": ("未写 mqtt.confirm，而文件里有 store 一节", "mqtt.confirm is not written and there is a store section"),
-    "no store": ("未写 mqtt.confirm，也没有 store 一节", "neither mqtt.confirm nor a store section is written"),
+    "store": (
+        "未写 mqtt.confirm，而文件里有 store 一节",
+        "mqtt.confirm is not written and there is a store section",
+    ),
+    "no store": (
+        "未写 mqtt.confirm，也没有 store 一节",
+        "neither mqtt.confirm nor a store section is written",
+    ),
 }
 
 
@@ -229,9 +259,15 @@ def freed_when(site: Site) -> tuple[str, str]:
     zh, en = _REASONS[site.confirm_reason]
     what_zh, what_en = {
         "store": ("入库后才从本机释放", "a value is freed here when the store has it"),
-        "broker": ("消息服务器确认后即从本机释放", "a value is freed here when the broker acknowledged it"),
+        "broker": (
+            "消息服务器确认后即从本机释放",
+            "a value is freed here when the broker acknowledged it",
+        ),
     }[site.mqtt.confirm or "broker"]
-    return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。", f"confirm: {site.mqtt.confirm} ({en}): {what_en}."
+    return (
+        f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。",
+        f"confirm: {site.mqtt.confirm} ({en}): {what_en}.",
+    )
 
 
 #: What is written and has no effect any more.

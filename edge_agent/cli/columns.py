@@ -15,7 +15,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Head and rows, each column as wide as its widest cell."""
     lines = [head, *rows]
     widths = [max(width(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  ".join(_padded(*cell) for cell in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(_padded(*cell) for cell in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def _padded(text: str, wide: int) -> str:

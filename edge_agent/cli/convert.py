@@ -23,18 +23,32 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "convert",
         help="把其他软件的配置转成配置文件 / another program's configuration as a plant file",
-        description="没有照搬的内容逐条列出（文件:行和原因），也写在结果文件的末尾；结果可以通过 check。"
-        " What cannot be carried over is listed with its line and reason, also at the end of the file; the result"
+        description="没有照搬的内容逐条列出（文件:行和原因），也写在结果文件的末尾；"
+        "结果可以通过 check。"
+        " What cannot be carried over is listed with its line and reason, also at the end of the "
+        "file; the result"
         " passes check.",
     )
-    command.add_argument("source", choices=("telegraf", "neuron", "kepware", "thingsboard"), help="来自 / from")
-    command.add_argument("file", type=Path, metavar="FILE", help="TOML、JSON、CSV、XLSX")
-    command.add_argument("--out", type=Path, required=True, metavar="F", help="要写的文件 / the YAML file to write")
-    command.add_argument("--device", default="", metavar="D", help="设备 id（点表没有写时）/ id of a table's device")
-    command.add_argument("--url", metavar="URL", help="设备地址（点表没有写时）/ where a table's device is")
-    command.add_argument("--unit", type=int, metavar="N", help="站号（点表没有写时）/ unit of a table's device")
     command.add_argument(
-        "--encoding", choices=ENCODINGS, help="CSV 的编码，默认自动识别 / of a CSV, found out by default"
+        "source", choices=("telegraf", "neuron", "kepware", "thingsboard"), help="来自 / from"
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="TOML、JSON、CSV、XLSX")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="F", help="要写的文件 / the YAML file to write"
+    )
+    command.add_argument(
+        "--device", default="", metavar="D", help="设备 id（点表没有写时）/ id of a table's device"
+    )
+    command.add_argument(
+        "--url", metavar="URL", help="设备地址（点表没有写时）/ where a table's device is"
+    )
+    command.add_argument(
+        "--unit", type=int, metavar="N", help="站号（点表没有写时）/ unit of a table's device"
+    )
+    command.add_argument(
+        "--encoding",
+        choices=ENCODINGS,
+        help="CSV 的编码，默认自动识别 / of a CSV, found out by default",
     )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
@@ -45,7 +59,13 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.commissioning.convert import convert
 
     found = convert(
-        args.source, args.file, args.out, name=args.device, url=args.url, unit=args.unit, encoding=args.encoding
+        args.source,
+        args.file,
+        args.out,
+        name=args.device,
+        url=args.url,
+        unit=args.unit,
+        encoding=args.encoding,
     )
     if args.json:
         document = {
@@ -75,7 +95,8 @@ def _show(found: Conversion, out: Path) -> None:
     tags = sum(found.devices.values())
     screen.pair(
         f"已写入 {out}：{len(found.devices)} 台设备，{tags} 个变量，已通过检查。",
-        f"wrote {out}: {number_of(len(found.devices), 'device')}, {number_of(tags, 'tag')}; it passes the check.",
+        f"wrote {out}: {number_of(len(found.devices), 'device')}, {number_of(tags, 'tag')}; it "
+        "passes the check.",
     )
     screen.line(f"{screen.say('下一步', 'next')}: {typed('check', out)}")
 

@@ -16,19 +16,36 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="运行演示 / run the main job on embedded defaults",
         description="启动消息服务器、两条模拟产线（机加工 ML1、打磨 PL1）、采集代理与入库服务，"
         "显示设备表与两项政策指标；Ctrl-C 结束。"
-        " Starts a broker, two simulated lines, the agent and the store service, and shows the devices and the two"
+        " Starts a broker, two simulated lines, the agent and the store service, and shows the "
+        "devices and the two"
         " policy rates; Ctrl-C ends it and leaves no process.",
     )
     command.add_argument(
-        "--for", dest="seconds", type=positive, metavar="S", help="运行 S 秒后结束 / end after S seconds"
+        "--for",
+        dest="seconds",
+        type=positive,
+        metavar="S",
+        help="运行 S 秒后结束 / end after S seconds",
     )
     command.add_argument(
-        "--json", action="store_true", help="结束时在标准输出打印一个 JSON 文档 / print one JSON document"
+        "--json",
+        action="store_true",
+        help="结束时在标准输出打印一个 JSON 文档 / print one JSON document",
     )
-    command.add_argument("--speed", type=positive, default=1.0, metavar="N", help="时间加速倍数 / run N times as fast")
-    command.add_argument("--data", type=Path, metavar="DIR", help="数据目录 / where the data goes (data/demo/<time>)")
     command.add_argument(
-        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+        "--speed",
+        type=positive,
+        default=1.0,
+        metavar="N",
+        help="时间加速倍数 / run N times as fast",
+    )
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="数据目录 / where the data goes (data/demo/<time>)"
+    )
+    command.add_argument(
+        "--wide",
+        action="store_true",
+        help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal",
     )
     command.set_defaults(func=run)
 
@@ -42,4 +59,6 @@ def run(args: argparse.Namespace) -> int:
 
     logs.configure("WARNING")
     folder = args.data or Path("data") / "demo" / time.strftime("%Y-%m-%dT%H-%M-%S")
-    return asyncio.run(present(folder.absolute(), args.speed, args.seconds, as_json=args.json, whole=args.wide))
+    return asyncio.run(
+        present(folder.absolute(), args.speed, args.seconds, as_json=args.json, whole=args.wide)
+    )

@@ -19,12 +19,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "doctor",
         help="查整条链路，先做哪件事 / the whole way of the values, and what to do first",
-        description="从配置文件到数据库逐段检查，指出先做哪一件事，并列出可疑的值。采集代理在运行时由它回答，不另开设备连接。"
-        " Walks the way from the file to the store, names what to do first, and lists values that look wrong. A running"
-        " agent is asked, and no device is opened beside it. Exit status 1 when something is at fault.",
+        description="从配置文件到数据库逐段检查，指出先做哪一件事，并列出可疑的值。"
+        "采集代理在运行时由它回答，不另开设备连接。"
+        " Walks the way from the file to the store, names what to do first, and lists values "
+        "that look wrong. A running"
+        " agent is asked, and no device is opened beside it. Exit status 1 when something is at "
+        "fault.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
-    command.add_argument("names", nargs="*", metavar="DEVICE", help="设备，默认全部 / devices, all by default")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
+    command.add_argument(
+        "names", nargs="*", metavar="DEVICE", help="设备，默认全部 / devices, all by default"
+    )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -58,7 +65,9 @@ def _show(found: Sequence[Diagnosis]) -> None:
 
     screen = printer()
     for one in found:
-        lead = Text.assemble((f"{_SIGNS[one.level]} ", _STYLES[one.level]), (printable(one.where), "bold"), "  ")
+        lead = Text.assemble(
+            (f"{_SIGNS[one.level]} ", _STYLES[one.level]), (printable(one.where), "bold"), "  "
+        )
         screen.pair(one.what_zh, one.what_en, lead=lead)
         if one.next_zh and one.level != "ok":
             screen.pair(one.next_zh, one.next_en, lead="→ ", indent=4, hang=2, style="dim")
@@ -70,5 +79,9 @@ def _show(found: Sequence[Diagnosis]) -> None:
         title = screen.say("先做这件事", "do this first", " / ")
         screen.line(f"{title}: {printable(first.where)}", hang=2, style="bold")
         screen.pair(
-            f"{first.what_zh}{first.next_zh}", f"{first.what_en} {first.next_en}", indent=2, hang=0, style="bold"
+            f"{first.what_zh}{first.next_zh}",
+            f"{first.what_en} {first.next_en}",
+            indent=2,
+            hang=0,
+            style="bold",
         )

@@ -16,10 +16,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "forget",
         help="不再列出某个采集代理、设备或变量 / list an agent, a device or a tag no more",
         description="不再列出它；数据、证据和已关闭的窗口都保留，它再次发言时会重新列出。"
-        " Ends a listing; data, evidence and closed windows stay, and it is listed again when it speaks.",
+        " Ends a listing; data, evidence and closed windows stay, and it is listed again when it "
+        "speaks.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
-    command.add_argument("name", metavar="AGENT[:DEVICE[/TAG]]", help="名称见 status / as in `status`")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
+    command.add_argument(
+        "name", metavar="AGENT[:DEVICE[/TAG]]", help="名称见 status / as in `status`"
+    )
     command.set_defaults(func=run)
 
 
@@ -37,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     name = "/".join(filter(None, (name, entry["tag"])))
     print(
         f"{name} 不再列出；数据、证据和已关闭的窗口都保留，再次发言时会重新列出。\n"
-        f"    {name} is listed no more; data, evidence and closed windows stay, and it is listed again when it speaks."
+        f"    {name} is listed no more; data, evidence and closed windows stay, and it is listed "
+        "again when it speaks."
     )
     return 0
 

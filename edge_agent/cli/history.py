@@ -37,26 +37,48 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "history",
         help="查看历史值：表格、曲线、CSV、Parquet / values of the past: table, plot, CSV, Parquet",
-        description="从时序库取变量的历史值。入库服务在运行时向它询问，否则直接打开数据库。时间按站点时区；"
+        description="从时序库取变量的历史值。入库服务在运行时向它询问，否则直接打开数据库。"
+        "时间按站点时区；"
         "只写日期表示当天 00:00。默认最近 8 小时。"
-        " Values of the past from whichever store: asked of the store service while it runs, else read from the store"
-        " itself. Times are the site's; a date alone is its first moment. The last 8 hours by default.",
+        " Values of the past from whichever store: asked of the store service while it runs, "
+        "else read from the store"
+        " itself. Times are the site's; a date alone is its first moment. The last 8 hours by "
+        "default.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     command.add_argument(
-        "names", nargs="+", metavar="DEVICE/TAG", help="变量，可用 * ? / tags, * and ? allowed; a device: all its tags"
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
+    command.add_argument(
+        "names",
+        nargs="+",
+        metavar="DEVICE/TAG",
+        help="变量，可用 * ? / tags, * and ? allowed; a device: all its tags",
     )
     span = command.add_argument_group("时间 / window")
     span.add_argument("--since", metavar="8h", help="回看多久 / how far back: 30m, 8h, 7d")
-    span.add_argument("--from", dest="begin", metavar="T", help="从何时 / from when: '2026-11-30 08:00', ISO 8601")
-    span.add_argument("--to", dest="until", metavar="T", help="到何时，默认现在 / until when; now by default")
-    span.add_argument("--every", metavar="1m", help="每步给出最小、最大、平均 / in steps: min, max, mean by time, last")
+    span.add_argument(
+        "--from", dest="begin", metavar="T", help="从何时 / from when: '2026-11-30 08:00', ISO 8601"
+    )
+    span.add_argument(
+        "--to", dest="until", metavar="T", help="到何时，默认现在 / until when; now by default"
+    )
+    span.add_argument(
+        "--every",
+        metavar="1m",
+        help="每步给出最小、最大、平均 / in steps: min, max, mean by time, last",
+    )
     form = command.add_mutually_exclusive_group()
     form.add_argument(
-        "--csv", type=Path, metavar="F", help="全部读数写入 CSV，- 为标准输出 / all readings; - is stdout"
+        "--csv",
+        type=Path,
+        metavar="F",
+        help="全部读数写入 CSV，- 为标准输出 / all readings; - is stdout",
     )
     form.add_argument(
-        "--parquet", type=Path, metavar="F", help="全部读数写入 Parquet，- 为标准输出 / all readings as Parquet"
+        "--parquet",
+        type=Path,
+        metavar="F",
+        help="全部读数写入 Parquet，- 为标准输出 / all readings as Parquet",
     )
     form.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     form.add_argument("--plot", action="store_true", help="在终端画曲线 / draw it in the terminal")
@@ -86,7 +108,9 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     site = _site(args.config)
     zone = ZoneInfo(site.agent.timezone)
-    begin, until = window(args.since, args.begin, args.until, zone, Clock.from_environment().time_ns())
+    begin, until = window(
+        args.since, args.begin, args.until, zone, Clock.from_environment().time_ns()
+    )
     every = None if args.every is None else max(1, int(seconds(args.every) * _SECOND))
     if args.parquet is not None and every is not None:
         raise _parquet_has_readings()
@@ -122,13 +146,15 @@ def _parquet_has_readings() -> FindingsError:
     return FindingsError.one(
         "parquet-and-every",
         "--parquet 写出全部读数，不能与 --every 同用；分步结果请用 --csv 或 --json。",
-        "--parquet writes every reading and does not go with --every; steps are given by --csv and --json.",
+        "--parquet writes every reading and does not go with --every; steps are given by --csv "
+        "and --json.",
     )
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[tuple[Progress, Callable[[], None]]]:
-    """A count on a terminal while it takes long, and how to take it away before something is printed."""
+    """A count on a terminal while it takes long, and how to take it away before something is
+    printed."""
     shown = 0
     total = 0
 
@@ -224,7 +250,9 @@ def _plot(output: _Output) -> int:
             print(f"{tag.shown}/{tag.tag}：没有可画的数字，请不用 --plot 查看。")
             print(f"    {tag.shown}/{tag.tag}: no numbers to draw; look at it without --plot.")
         else:
-            print("\n".join(plot_text(tag, steps, history.begin, history.until, output.zone, height)))
+            print(
+                "\n".join(plot_text(tag, steps, history.begin, history.until, output.zone, height))
+            )
     return 1 if empty else 0
 
 

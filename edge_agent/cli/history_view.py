@@ -33,7 +33,9 @@ def clock(t: int, zone: ZoneInfo, *, exact: bool = False) -> str:
 
 def moment(t: int, zone: ZoneInfo, *, exact: bool) -> str:
     """A time with its year, to the minute or (`exact`) to the second."""
-    return datetime.fromtimestamp(t // _SECOND, zone).strftime("%Y-%m-%d %H:%M:%S" if exact else "%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(t // _SECOND, zone).strftime(
+        "%Y-%m-%d %H:%M:%S" if exact else "%Y-%m-%d %H:%M"
+    )
 
 
 def title(tag: HistoryTag, begin: int, until: int, zone: ZoneInfo) -> str:
@@ -49,14 +51,25 @@ def table_lines(found: TagHistory, zone: ZoneInfo) -> Iterator[str]:
     if found.downsampled and found.step is not None:
         length = age(found.step / _SECOND)
         yield f"共 {found.count} 条读数，按每 {length} 一步显示；全部读数请用 --csv 或 --parquet。"
-        yield f"{found.count} readings, shown in steps of {length}; --csv or --parquet give all of them."
+        yield (
+            f"{found.count} readings, shown in steps of {length}; --csv or --parquet give all of "
+            "them."
+        )
     exact = found.step is None
     if exact:
         head: tuple[str, ...] = ("时间 time", "值 value", "质量 quality")
         rows = [_reading(found.tag, row, zone) for row in found.readings]
         times = [row.t for row in found.readings]
     else:
-        head = ("时间 time", "最小 min", "平均 mean", "最大 max", "最后 last", "数 n", "质量 quality")
+        head = (
+            "时间 time",
+            "最小 min",
+            "平均 mean",
+            "最大 max",
+            "最后 last",
+            "数 n",
+            "质量 quality",
+        )
         rows = [_step(found.tag, step, zone) for step in found.steps]
         times = [step.t for step in found.steps]
     first, *lines = table(head, rows).splitlines()
@@ -73,7 +86,9 @@ def _reading(tag: HistoryTag, row: Any, zone: ZoneInfo) -> tuple[str, ...]:
 
 def _step(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str, ...]:
     mean = step_value(tag, step) if step.mean is not None else None
-    numbers = ["" if one is None else number(one, _STEP_DIGITS) for one in (step.low, step.mean, step.high)]
+    numbers = [
+        "" if one is None else number(one, _STEP_DIGITS) for one in (step.low, step.mean, step.high)
+    ]
     if isinstance(step.last, bool) or tag.labels or mean is None:
         numbers[1] = ""  # a mean of words says nothing
     last = _value(tag, step.last, step.status if step.last is None else 0)
@@ -81,7 +96,9 @@ def _step(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str, ...]
 
 
 def _value(tag: HistoryTag, value: Any, status: int) -> str:
-    label = tag.labels.get(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    label = (
+        tag.labels.get(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    )
     text = for_people(value, label)
     if len(text) > _LONG:
         text = text[: _LONG - 1] + "…"
@@ -97,7 +114,11 @@ def _quality(status: int) -> str:
 def _gap(gap: UnknownSpan, zone: ZoneInfo, *, exact: bool) -> str:
     """A line of its own: from when on nothing was read, and for how long."""
     length = age((gap.end - gap.start) / _SECOND)
-    why = f"  ✗ {status_name(gap.status)}" if gap.status is not None and not is_good(gap.status) else ""
+    why = (
+        f"  ✗ {status_name(gap.status)}"
+        if gap.status is not None and not is_good(gap.status)
+        else ""
+    )
     return f"{clock(gap.start, zone, exact=exact)}  ⋯ 无读数 no reading {length}{why}"
 
 
@@ -105,12 +126,16 @@ def _at(line: tuple[int, str]) -> int:
     return line[0]
 
 
-def plot_text(tag: HistoryTag, steps: HistorySteps, begin: int, until: int, zone: ZoneInfo, height: int) -> list[str]:
+def plot_text(
+    tag: HistoryTag, steps: HistorySteps, begin: int, until: int, zone: ZoneInfo, height: int
+) -> list[str]:
     """The picture with its title and legend."""
     lines = [title(tag, begin, until, zone)]
     lines += plot_lines(steps, height, (clock(begin, zone), clock(until, zone)))
     if tag.labels:
-        lines.append("  ".join(f"{key} = {printable(text)}" for key, text in sorted(tag.labels.items())))
+        lines.append(
+            "  ".join(f"{key} = {printable(text)}" for key, text in sorted(tag.labels.items()))
+        )
     length = age(steps.step / _SECOND)
     lines.append(f"{LEGEND}   每列 a column: {length}, min – max")
     return lines
@@ -120,15 +145,21 @@ def document(found: TagHistory, begin: int, until: int, zone: ZoneInfo) -> dict[
     """One tag in the JSON of `history`."""
     tag = found.tag
     rows: list[dict[str, Any]] = [
-        {"t": iso(row.t, zone), "value": row.value, "quality": status_name(row.status)} for row in found.readings
+        {"t": iso(row.t, zone), "value": row.value, "quality": status_name(row.status)}
+        for row in found.readings
     ]
     rows += [
         {
-            "t": iso(step.t, zone), "min": step.low, "max": step.high, "mean": step.mean, "last": step.last,
-            "count": step.readings, "quality": status_name(step.status),
+            "t": iso(step.t, zone),
+            "min": step.low,
+            "max": step.high,
+            "mean": step.mean,
+            "last": step.last,
+            "count": step.readings,
+            "quality": status_name(step.status),
         }
         for step in found.steps
-    ]  # fmt: skip
+    ]
     gaps = [
         {
             "from": iso(gap.start, zone),
@@ -138,8 +169,16 @@ def document(found: TagHistory, begin: int, until: int, zone: ZoneInfo) -> dict[
         for gap in found.gaps
     ]
     return {
-        "agent": tag.agent, "device": tag.shown, "tag": tag.tag, "unit": tag.unit,
-        "from": iso(begin, zone), "to": iso(until, zone), "readings": found.count,
-        "every_s": None if found.step is None else found.step / _SECOND, "downsampled": found.downsampled,
-        "rows": rows, "gaps": gaps, "more_gaps": found.more_gaps,
-    }  # fmt: skip
+        "agent": tag.agent,
+        "device": tag.shown,
+        "tag": tag.tag,
+        "unit": tag.unit,
+        "from": iso(begin, zone),
+        "to": iso(until, zone),
+        "readings": found.count,
+        "every_s": None if found.step is None else found.step / _SECOND,
+        "downsampled": found.downsampled,
+        "rows": rows,
+        "gaps": gaps,
+        "more_gaps": found.more_gaps,
+    }

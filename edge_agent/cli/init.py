@@ -36,11 +36,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "init",
         help="写出第一份配置文件 / write a first plant file",
-        description="每个键都有中英文说明，结果可以通过 check。在终端上没有给出的选项会逐个提问，回车取默认值。"
-        " Every key has its comment in both languages, and the result passes check. On a terminal what no option says"
+        description="每个键都有中英文说明，结果可以通过 check。在终端上没有给出的选项会逐个提问，"
+        "回车取默认值。"
+        " Every key has its comment in both languages, and the result passes check. On a "
+        "terminal what no option says"
         " is asked for; Enter takes the default.",
     )
-    command.add_argument("file", type=Path, nargs="?", default=Path("plant.yaml"), metavar="FILE", help="plant.yaml")
+    command.add_argument(
+        "file", type=Path, nargs="?", default=Path("plant.yaml"), metavar="FILE", help="plant.yaml"
+    )
     for name, text in _OPTIONS:
         command.add_argument(f"--{name}", metavar=name.upper(), help=text)
     command.add_argument("--yes", action="store_true", help="不提问 / ask nothing")
@@ -48,7 +52,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file. Raises ConfigError for choices that `check` refuses, and then writes nothing."""
+    """Write the file. Raises ConfigError for choices that `check` refuses, and then writes
+    nothing."""
     from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.first_file import check, text_of
     from edge_agent.commissioning.terminal import printer
@@ -61,8 +66,10 @@ def run(args: argparse.Namespace) -> int:
     screen.pair(f"已写入 {args.file}，已通过检查。", f"wrote {args.file}; it passes the check.")
     if not chosen.device:
         screen.pair(
-            f"还没有设备：scan、browse、probe、tags import 加 --into {args.file} 即可写入，或编辑文件。",
-            f"There is no device yet: scan, browse, probe and tags import write them with --into {args.file};"
+            f"还没有设备：scan、browse、probe、tags import 加 --into {args.file} 即可写入，"
+            "或编辑文件。",
+            "There is no device yet: scan, browse, probe and tags import write them with --into "
+            f"{args.file};"
             " or edit the file.",
         )
     screen.line(f"{screen.say('下一步', 'next')}: {typed('check', args.file)}")
@@ -80,17 +87,22 @@ def _chosen(args: argparse.Namespace) -> Choices:
         answers |= _asked(questions(sorted(available())), answers)
     if answers.get("store", "duckdb") not in STORES:
         raise FindingsError.one(
-            "unknown-value", f"store 应为 {'、'.join(STORES)}。", f"store must be one of: {', '.join(STORES)}."
+            "unknown-value",
+            f"store 应为 {'、'.join(STORES)}。",
+            f"store must be one of: {', '.join(STORES)}.",
         )
     unit = str(answers.pop("unit", "") or "1")
     if not unit.isdecimal():
-        raise FindingsError.one("wrong-type", "站号应为整数。", "the unit number must be a whole number.")
+        raise FindingsError.one(
+            "wrong-type", "站号应为整数。", "the unit number must be a whole number."
+        )
     for needed in ("profile", "url") if answers.get("device") else ():
         if not answers.get(needed):
             raise FindingsError.one(
                 "missing-key",
                 f"有了设备还要 --{needed}；没有模板的设备请先不写，用 tags import 或 browse 加入。",
-                f"a device needs --{needed} as well; leave out one without a profile, and add it with tags import or "
+                f"a device needs --{needed} as well; leave out one without a profile, and add it "
+                "with tags import or "
                 "browse.",
             )
     return replace(Choices(), unit=int(unit), **answers)

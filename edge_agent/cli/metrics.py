@@ -1,4 +1,5 @@
-"""`edge-agent metrics show CONFIG` and `edge-agent metrics evaluate`: the two policy rates and their companions."""
+"""`edge-agent metrics show CONFIG` and `edge-agent metrics evaluate`: the two policy rates and
+their companions."""
 
 from __future__ import annotations
 
@@ -25,8 +26,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its two parts."""
     command = commands.add_parser(
         "metrics",
-        help="关键工序数控化率、设备联网率等指标 / the NC rate, the networking rate and their companions",
-        description="查看或计算指标。 Show the metrics of a running plant, or compute them from files.",
+        help="关键工序数控化率、设备联网率等指标 / the NC rate, the networking rate and their "
+        "companions",
+        description="查看或计算指标。"
+        " Show the metrics of a running plant, or compute them from files.",
     )
     parts = command.add_subparsers(metavar="ACTION", required=True)
     _add_show(parts)
@@ -40,10 +43,14 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="询问 CONFIG 的入库服务；服务未运行时读取内置库的文件。"
         " Asks the store service of CONFIG; when none runs, reads the embedded store's file.",
     )
-    show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    show.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
     show.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     show.add_argument(
-        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+        "--wide",
+        action="store_true",
+        help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal",
     )
     show.set_defaults(func=run_show)
 
@@ -53,11 +60,16 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "evaluate",
         help="不需网关，从台账直接计算 / compute from the register, without any gateway",
         description="从设备台账、工序表和（可选）实时数据文件计算全部指标。"
-        " Computes every register-based metric from the equipment register, the process list and, if there are any,"
+        " Computes every register-based metric from the equipment register, the process list "
+        "and, if there are any,"
         ' live facts: {"device": {"last_good_age_h": 0.5, "coverage": 0.98}, ...}.',
     )
-    evaluate.add_argument("--register", type=Path, required=True, metavar="R", help="设备台账 / equipment (CSV, XLSX)")
-    evaluate.add_argument("--processes", type=Path, metavar="P", help="工序表 / process list (CSV, XLSX)")
+    evaluate.add_argument(
+        "--register", type=Path, required=True, metavar="R", help="设备台账 / equipment (CSV, XLSX)"
+    )
+    evaluate.add_argument(
+        "--processes", type=Path, metavar="P", help="工序表 / process list (CSV, XLSX)"
+    )
     evaluate.add_argument("--live", type=Path, metavar="L", help="实时数据 / live facts (JSON)")
     evaluate.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     evaluate.add_argument(
@@ -78,12 +90,17 @@ def run_show(args: argparse.Namespace) -> int:
         metrics = _newest(site.store, site.agent.id)
     except ConnectionError:
         start = command("serve", args.config)
-        print(f"入库服务未运行，请先启动：{start}\n    the store service does not run; start it: {start}")
+        print(
+            f"入库服务未运行，请先启动：{start}\n    the store service does not run; start it: "
+            f"{start}"
+        )
         return 1
     if args.json:
         print(json.dumps(metrics, ensure_ascii=False, indent=1))
     elif metrics:
-        _print_table(metrics, whole=args.wide, more=command("metrics", "show", args.config, "--wide"))
+        _print_table(
+            metrics, whole=args.wide, more=command("metrics", "show", args.config, "--wide")
+        )
     else:
         from edge_agent.app.status.rates_view import no_rates
 
@@ -92,7 +109,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _newest(store: StoreConfig, agent: str) -> list[dict[str, Any]]:
-    """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
+    """From the running service, or from the embedded store when none runs. Raises ConnectionError
+    for neither."""
     from edge_agent.control.client import ask, socket_path
     from edge_agent.control.store_questions import open_or_ask
 
@@ -171,7 +189,8 @@ def _counted(rest: int, more: str, terminal: Terminal) -> list[Text]:
 
 
 def _print_table(metrics: Iterable[Mapping[str, Any]], *, whole: bool, more: str = "") -> None:
-    """The two rates, then the other figures; on a terminal as many as it has lines for, and `more` prints the rest."""
+    """The two rates, then the other figures; on a terminal as many as it has lines for, and `more`
+    prints the rest."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,5 @@
-"""A tag's past as lines of Braille signs: least and greatest in each column, nothing where nothing is known. Pure."""
+"""A tag's past as lines of Braille signs: least and greatest in each column, nothing where nothing
+is known. Pure."""
 
 from __future__ import annotations
 
@@ -30,11 +31,14 @@ def plot_columns(terminal: int) -> int:
 
 
 def plot_lines(steps: HistorySteps, height: int, ends: Sequence[str]) -> list[str]:
-    """The picture of steps that are finished: `height` lines, a line of quality, and the times of both ends."""
+    """The picture of steps that are finished: `height` lines, a line of quality, and the times of
+    both ends."""
     low, high = steps.low, steps.high
     bounds = _bounds(low, high)
     signs = -(-steps.size // ACROSS)
-    lines = [f"{label:>{_LABEL}} │{text}" for label, text in _canvas(low, high, bounds, height, signs)]
+    lines = [
+        f"{label:>{_LABEL}} │{text}" for label, text in _canvas(low, high, bounds, height, signs)
+    ]
     lines.append(f"{'':>{_LABEL}} └{_quality(steps, signs)}")
     first, last = ends
     room = max(1, signs - width(first) - width(last))
@@ -45,14 +49,18 @@ def plot_lines(steps: HistorySteps, height: int, ends: Sequence[str]) -> list[st
 def _bounds(low: Floats, high: Floats) -> tuple[float, float]:
     """The least and the greatest shown; a flat line gets room above and below."""
     known = np.isfinite(low)
-    least, greatest = (float(low[known].min()), float(high[known].max())) if known.any() else (0.0, 1.0)
+    least, greatest = (
+        (float(low[known].min()), float(high[known].max())) if known.any() else (0.0, 1.0)
+    )
     if least == greatest:
         room = abs(least) * 0.1 or 1.0
         return least - room, greatest + room
     return least, greatest
 
 
-def _canvas(low: Floats, high: Floats, bounds: tuple[float, float], height: int, signs: int) -> list[tuple[str, str]]:
+def _canvas(
+    low: Floats, high: Floats, bounds: tuple[float, float], height: int, signs: int
+) -> list[tuple[str, str]]:
     """Lines from the top, each with its label: the value at the top, the middle and the bottom."""
     least, greatest = bounds
     rows = DOWN * height
@@ -62,9 +70,15 @@ def _canvas(low: Floats, high: Floats, bounds: tuple[float, float], height: int,
         top = _dot(float(high[column]), least, greatest, rows)
         for dot in range(rows - 1 - top, rows - bottom):
             cells[dot // DOWN, column // ACROSS] |= _DOTS[dot % DOWN][column % ACROSS]
-    labels = {0: greatest, height // 2: greatest - (greatest - least) * (height // 2) / max(1, height - 1)}
+    labels = {
+        0: greatest,
+        height // 2: greatest - (greatest - least) * (height // 2) / max(1, height - 1),
+    }
     labels[height - 1] = least
-    return [(_label(labels.get(row)), "".join(chr(_BLANK + int(cell)) for cell in cells[row])) for row in range(height)]
+    return [
+        (_label(labels.get(row)), "".join(chr(_BLANK + int(cell)) for cell in cells[row]))
+        for row in range(height)
+    ]
 
 
 def _dot(value: float, least: float, greatest: float, rows: int) -> int:

@@ -22,7 +22,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list, or one profile as it is written. Folder `profiles` of the working directory counts too."""
+    """Print the list, or one profile as it is written. Folder `profiles` of the working directory
+    counts too."""
     from edge_agent.config.findings import advice
     from edge_agent.config.profiles import FOLDER, available
 
@@ -33,7 +34,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"# {known[args.name]}\n{known[args.name].read_text(encoding='utf-8')}", end="")
     else:
         zh, en = advice(args.name, known)
-        raise ConfigError.one("unknown-profile", f"没有设备模板 {args.name!r}；{zh}", f"no profile {args.name!r}; {en}")
+        raise ConfigError.one(
+            "unknown-profile",
+            f"没有设备模板 {args.name!r}；{zh}",
+            f"no profile {args.name!r}; {en}",
+        )
     return 0
 
 

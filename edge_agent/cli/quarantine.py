@@ -31,18 +31,25 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     actions = command.add_subparsers(metavar="ACTION", required=True)
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+        action.add_argument(
+            "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+        )
         if name == "list":
             action.add_argument("--json", action="store_true", help="JSON 输出 / as JSON lines")
         else:
-            action.add_argument("ids", nargs="*", metavar="ID", help="条目编号，缺省为全部 / entries, default all")
+            action.add_argument(
+                "ids", nargs="*", metavar="ID", help="条目编号，缺省为全部 / entries, default all"
+            )
         if name == "drop":
-            action.add_argument("--all", action="store_true", help="删除全部时必须写明 / needed to drop all")
+            action.add_argument(
+                "--all", action="store_true", help="删除全部时必须写明 / needed to drop all"
+            )
         action.set_defaults(func=run, action=name)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: nothing is in quarantine, or all that was asked was done; 1: something is (still) there."""
+    """0: nothing is in quarantine, or all that was asked was done; 1: something is (still)
+    there."""
     from edge_agent.config import load
     from edge_agent.ingest.quarantine import MessageQuarantine
 
@@ -82,7 +89,11 @@ def _chosen(quarantine: MessageQuarantine, ids: list[str]) -> list[RefusedMessag
 def _when(entry: RefusedMessage) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(entry.t / 1e9, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+    return (
+        datetime.fromtimestamp(entry.t / 1e9, UTC)
+        .astimezone()
+        .isoformat(sep=" ", timespec="seconds")
+    )
 
 
 def _list(entries: list[RefusedMessage], as_json: bool) -> int:
@@ -92,7 +103,9 @@ def _list(entries: list[RefusedMessage], as_json: bool) -> int:
             print(entry.to_json().decode(), end="")
         else:
             tags = f" {', '.join(entry.tags)}" if entry.tags else ""
-            print(f"{entry.id}  {_when(entry)}  {entry.topic}{tags}  {entry.values}  {entry.reason}")
+            print(
+                f"{entry.id}  {_when(entry)}  {entry.topic}{tags}  {entry.values}  {entry.reason}"
+            )
             _print_reason(entry.reason, reasons)
     if not as_json:
         total = sum(entry.values for entry in entries)
@@ -102,7 +115,8 @@ def _list(entries: list[RefusedMessage], as_json: bool) -> int:
 
 
 def _print_reason(reason: str, said: set[str]) -> None:
-    """What a reason means and what to do, below the first line that has it; `said`: those that were explained."""
+    """What a reason means and what to do, below the first line that has it; `said`: those that were
+    explained."""
     from edge_agent.reasons.refusals import refusal_sentence
 
     if reason not in said:
@@ -129,7 +143,10 @@ def _replay(site: Site, quarantine: MessageQuarantine, entries: list[RefusedMess
         result = ask(socket_path(site.store.path), "replay", ids=ids)
     except ConnectionError:
         result = _replay_here(site, quarantine, entries)
-    print(f"已写入 {result['stored']} 个值，{len(result['taken'])} 条离开隔离区 / values stored, entries taken")
+    print(
+        f"已写入 {result['stored']} 个值，{len(result['taken'])} 条离开隔离区 / values stored, "
+        "entries taken"
+    )
     reasons: set[str] = set()
     for name, reason in result["refused"].items():
         print(f"{name}  仍被拒收 / still refused: {reason}")
@@ -137,7 +154,9 @@ def _replay(site: Site, quarantine: MessageQuarantine, entries: list[RefusedMess
     return 1 if result["refused"] else 0
 
 
-def _replay_here(site: Site, quarantine: MessageQuarantine, entries: list[RefusedMessage]) -> dict[str, Any]:
+def _replay_here(
+    site: Site, quarantine: MessageQuarantine, entries: list[RefusedMessage]
+) -> dict[str, Any]:
     """No service runs: open the store ourselves."""
     from dataclasses import asdict
 

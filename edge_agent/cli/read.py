@@ -25,19 +25,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="查看当前值 / the values now: unit, quality, age, raw registers",
         description="显示变量的当前值。采集代理在运行时向它询问，不会对设备另开连接；否则直接读一次设备，"
         "不需要 MQTT 代理、入库服务及其密码。有值读不到时退出码为 1。"
-        " Shows the values of tags now. While the agent runs it is asked, and no second connection to a device is"
+        " Shows the values of tags now. While the agent runs it is asked, and no second "
+        "connection to a device is"
         " opened; otherwise the devices are read once, without broker, store or their secrets."
         " Exit status 1 when a value cannot be read.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
     command.add_argument(
         "names",
         nargs="*",
         metavar="DEVICE[/TAG]",
         help="设备或变量，可用 * ?，默认全部 / devices or tags, * and ? allowed; all by default",
     )
-    command.add_argument("--watch", action="store_true", help="每秒刷新，Ctrl-C 结束 / again each second, until Ctrl-C")
-    command.add_argument("--raw", action="store_true", help="显示原始值和地址 / also the raw values and the addresses")
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="每秒刷新，Ctrl-C 结束 / again each second, until Ctrl-C",
+    )
+    command.add_argument(
+        "--raw",
+        action="store_true",
+        help="显示原始值和地址 / also the raw values and the addresses",
+    )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -47,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.app.values.current import well
     from edge_agent.app.values.reading import Reading
 
-    logging.getLogger().addHandler(logging.NullHandler())  # what connectors log is in the reasons below the table
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # what connectors log is in the reasons below the table
     reading = Reading(args.config, args.names, raw=args.raw)
     if args.watch:
         return _watch(reading, raw=args.raw, as_json=args.json)
@@ -121,7 +134,10 @@ async def _screen(reading: Reading, *, raw: bool) -> None:
         async with contextlib.aclosing(reading.looks()) as looks:
             async for document in looks:
                 now = iso(reading.now_ns() // 1_000_000_000 * 1_000_000_000, zone)[11:19]
-                head = Text(cut(f"{document['agent']}  {now}  Ctrl-C 结束 / ends", terminal.width), style="dim")
+                head = Text(
+                    cut(f"{document['agent']}  {now}  Ctrl-C 结束 / ends", terminal.width),
+                    style="dim",
+                )
                 height = terminal.height - 1 if terminal.is_terminal else None
                 shown = view(document, raw=raw, width=terminal.width, height=height)
                 live.update(Group(head, shown), refresh=True)

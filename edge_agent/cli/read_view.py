@@ -1,4 +1,5 @@
-"""What `edge-agent read` prints for people: a row for each tag, and the reasons of what is not good below it."""
+"""What `edge-agent read` prints for people: a row for each tag, and the reasons of what is not good
+below it."""
 
 from __future__ import annotations
 
@@ -38,11 +39,16 @@ Document = Mapping[str, Any]
 def console() -> Console:
     """Standard output; wide enough for a pipe, where nobody cuts lines."""
     made = Console(highlight=False, markup=False, emoji=False)
-    return made if made.is_terminal else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    return (
+        made
+        if made.is_terminal
+        else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    )
 
 
 def view(document: Document, *, raw: bool, width: int, height: int | None = None) -> RenderableType:
-    """The table and the reasons, for so many columns. `height`: lines there are; what does not fit is counted."""
+    """The table and the reasons, for so many columns. `height`: lines there are; what does not fit
+    is counted."""
     rows: Sequence[Document] = document["values"]
     reasons = list(_reasons(document))
     if height is not None:
@@ -51,22 +57,29 @@ def view(document: Document, *, raw: bool, width: int, height: int | None = None
         shown = _fitting(rows, room)
         if shown < len(rows):
             hidden, rows = len(rows) - shown, rows[:shown]
-            more = f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag"
+            more = (
+                f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag"
+            )
             reasons.insert(0, Text(cut(more, width)))
     layout = _TableLayout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
     return Group(_table(rows, layout), *reasons)
 
 
 def _on_screen(reasons: Sequence[Text], width: int, room: int) -> list[Text]:
-    """Reasons as lines that the terminal has not to break, so that its rows are as many as were counted; what has no
-    room is counted."""
+    """Reasons as lines that the terminal has not to break, so that its rows are as many as were
+    counted; what has no room is counted."""
     found: list[Text] = []
     for number, reason in enumerate(reasons):
         lines = []
         for text in reason.plain.split("\n"):
             indent = " " * (len(text) - len(text.lstrip()))
-            lines += [Text(cut(indent + line, width)) for line in wrapped(text.strip(), width - len(indent))]
-        if len(found) + len(lines) > room - 1 and (len(found) + len(lines) > room or number < len(reasons) - 1):
+            lines += [
+                Text(cut(indent + line, width))
+                for line in wrapped(text.strip(), width - len(indent))
+            ]
+        if len(found) + len(lines) > room - 1 and (
+            len(found) + len(lines) > room or number < len(reasons) - 1
+        ):
             rest = len(reasons) - number
             found.append(Text(cut(f"… 另有 {rest} 种原因 / {rest} more reasons", width)))
             break
@@ -75,7 +88,8 @@ def _on_screen(reasons: Sequence[Text], width: int, room: int) -> list[Text]:
 
 
 def show(screen: Console, document: Document, *, raw: bool) -> None:
-    """The same, once. The lines of the reasons are not broken: a command in one can be copied as it stands."""
+    """The same, once. The lines of the reasons are not broken: a command in one can be copied as it
+    stands."""
     width = screen.width
     layout = _TableLayout(raw=raw, narrow=width < _NARROW, one_line=False, width=width)
     screen.print(_table(document["values"], layout))
@@ -108,7 +122,9 @@ class _TableLayout(NamedTuple):
 def _table(rows: Sequence[Document], layout: _TableLayout) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     names = [cell_len(row["tag"]) for row in rows]
-    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
+    cut: dict[str, Any] = (
+        {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
+    )
     table.add_column("变量 tag", min_width=min(_NAME, 2 + max(names, default=0)), **cut)
     table.add_column("值 value", justify="right", min_width=_VALUE, **cut)
     if not layout.narrow:
@@ -145,7 +161,10 @@ def _cells(row: Document, layout: _TableLayout) -> list[Text]:
     cells += [] if layout.narrow else [Text(unit)]
     cells += [quality, Text(age(row["age_s"]))]
     if layout.raw:
-        cells += [Text(_short(printable(row["raw"] or "—"))), Text(printable(row["address"] or "—"))]
+        cells += [
+            Text(_short(printable(row["raw"] or "—"))),
+            Text(printable(row["address"] or "—")),
+        ]
     return cells
 
 
@@ -158,7 +177,9 @@ def _reasons(document: Document) -> Iterator[Text]:
     for state in document["devices"]:
         rows = [row for row in document["values"] if row["device"] == state["id"]]
         if state["state"] == "offline":
-            yield _reason(state["id"], state["reason"], printable(state["zh"]), printable(state["en"]))
+            yield _reason(
+                state["id"], state["reason"], printable(state["zh"]), printable(state["en"])
+            )
             continue
         by_reason: dict[tuple[str, str, str], list[str]] = {}
         for row in rows:

@@ -1,4 +1,5 @@
-"""`edge-agent register template|check|diff|convert`: the equipment register (设备台账) before it is used."""
+"""`edge-agent register template|check|diff|convert`: the equipment register (设备台账) before it is
+used."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its parts."""
     command = commands.add_parser(
         "register",
-        help="设备台账：模板、检查、比较、转换 / the equipment register: template, check, diff, convert",
+        help="设备台账：模板、检查、比较、转换 / the equipment register: template, check, diff, "
+        "convert",
         description="设备台账（CSV：UTF-8/GBK，或 XLSX；中文或英文表头）。"
         " The equipment register as CSV (UTF-8, GBK) or XLSX, with Chinese or English headers.",
     )
@@ -38,7 +40,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _add_template(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    template = parts.add_parser("template", help="生成带下拉选项的 XLSX 模板 / write an XLSX template with drop-downs")
+    template = parts.add_parser(
+        "template", help="生成带下拉选项的 XLSX 模板 / write an XLSX template with drop-downs"
+    )
     template.add_argument(
         "path",
         type=Path,
@@ -54,11 +58,17 @@ def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     check = parts.add_parser(
         "check",
         help="按行列出所有问题 / list every problem by row and column",
-        description="有错误时退出码为 1；仅有提示时为 0。 Exit status 1 when there are errors, 0 with notes only.",
+        description="有错误时退出码为 1；仅有提示时为 0。"
+        " Exit status 1 when there are errors, 0 with notes only.",
     )
     _equipment(check, "equipment")
     check.add_argument("--processes", type=Path, metavar="P", help="工序表 / process list")
-    check.add_argument("--config", type=Path, metavar="CONFIG", help="核对采集设备是否已配置 / check the device links")
+    check.add_argument(
+        "--config",
+        type=Path,
+        metavar="CONFIG",
+        help="核对采集设备是否已配置 / check the device links",
+    )
     check.set_defaults(func=run_check)
 
 
@@ -71,19 +81,33 @@ def _add_diff(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _equipment(diff, "before")
     _equipment(diff, "after")
     for side in ("before", "after"):
-        diff.add_argument(f"--processes-{side}", type=Path, metavar="P", help="工序表 / process list")
+        diff.add_argument(
+            f"--processes-{side}", type=Path, metavar="P", help="工序表 / process list"
+        )
     diff.set_defaults(func=run_diff)
 
 
 def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    convert = parts.add_parser("convert", help="转换格式与编码 / write it in another format or encoding")
+    convert = parts.add_parser(
+        "convert", help="转换格式与编码 / write it in another format or encoding"
+    )
     _equipment(convert, "source")
     convert.add_argument("target", type=Path, metavar="TARGET", help=".csv 或 / or .xlsx")
-    convert.add_argument("--processes", type=Path, metavar="P", help="工序表（写入 XLSX）/ process list (into an XLSX)")
     convert.add_argument(
-        "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers and words"
+        "--processes",
+        type=Path,
+        metavar="P",
+        help="工序表（写入 XLSX）/ process list (into an XLSX)",
     )
-    convert.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    convert.add_argument(
+        "--headers",
+        choices=("zh", "en"),
+        default="zh",
+        help="表头语言 / language of headers and words",
+    )
+    convert.add_argument(
+        "--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig"
+    )
     convert.add_argument(
         "--from-encoding",
         choices=ENCODINGS,
@@ -95,23 +119,34 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_stored(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     versions = parts.add_parser(
         "versions",
-        help="存储中留存的台账版本及其生效日期 / the versions kept in the store, and from when each is valid",
+        help="存储中留存的台账版本及其生效日期 / the versions kept in the store, and from when "
+        "each is valid",
         description="已结束的窗口按其结束时有效的版本计算。"
         " A window that is over is computed with the version valid at its end.",
     )
     keep = parts.add_parser(
         "keep",
-        help="留存当前台账，可注明自何日起有效 / keep the configured register, from a date on if one is given",
-        description="更正以前的台账时，用 --valid-from 注明更正自何日起有效；已出的报表再出时会成为修订版。"
-        " To correct a former register say from which day the correction is valid; reports issued again become"
+        help="留存当前台账，可注明自何日起有效 / keep the configured register, from a date on if "
+        "one is given",
+        description="更正以前的台账时，用 --valid-from 注明更正自何日起有效；"
+        "已出的报表再出时会成为修订"
+        "版。"
+        " To correct a former register say from which day the correction is valid; reports "
+        "issued again become"
         " revisions.",
     )
     export = parts.add_parser("export", help="导出留存的版本 / write a kept version into a file")
     for part in (versions, keep, export):
-        part.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+        part.add_argument(
+            "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+        )
     versions.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
-    keep.add_argument("--valid-from", metavar="DATE", help="例如 2026-10-01，默认今天 / default: today")
-    export.add_argument("version", metavar="VERSION", help="sha256 的前几位 / the first digits of its sha256")
+    keep.add_argument(
+        "--valid-from", metavar="DATE", help="例如 2026-10-01，默认今天 / default: today"
+    )
+    export.add_argument(
+        "version", metavar="VERSION", help="sha256 的前几位 / the first digits of its sha256"
+    )
     export.add_argument("target", type=Path, metavar="TARGET", help=".csv 或 / or .xlsx")
     versions.set_defaults(func=run_versions)
     keep.set_defaults(func=run_keep)
@@ -123,18 +158,31 @@ def _add_from(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "from",
         help="由配置中的设备生成台账初稿 / a first register from the configured devices",
         description="填好配置里已有的（编号、名称、产线、接口、采集设备）；关键工序等由人认定的留空。"
-        " Fills in what the configuration knows; key processes and whatever else a person states stay empty.",
+        " Fills in what the configuration knows; key processes and whatever else a person states "
+        "stay empty.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
-    command.add_argument("--out", type=Path, default=Path("设备台账.csv"), metavar="F", help="CSV, XLSX")
-    command.add_argument("--processes", type=Path, metavar="P", help="工序表（CSV）/ process list, a CSV")
-    command.add_argument("--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers")
-    command.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("设备台账.csv"), metavar="F", help="CSV, XLSX"
+    )
+    command.add_argument(
+        "--processes", type=Path, metavar="P", help="工序表（CSV）/ process list, a CSV"
+    )
+    command.add_argument(
+        "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers"
+    )
+    command.add_argument(
+        "--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig"
+    )
     command.set_defaults(func=run_from)
 
 
 def _equipment(command: argparse.ArgumentParser, name: str) -> None:
-    command.add_argument(name, type=Path, metavar=name.upper(), help="设备台账 / equipment register (CSV, XLSX)")
+    command.add_argument(
+        name, type=Path, metavar=name.upper(), help="设备台账 / equipment register (CSV, XLSX)"
+    )
 
 
 def run_template(args: argparse.Namespace) -> int:
@@ -197,18 +245,25 @@ def run_check(args: argparse.Namespace) -> int:
     errors, register = len(inspection.errors), inspection.register
     if register is None:
         screen.line(
-            screen.say(f"不能使用：{errors} 个错误", f"cannot be used: {number_of(errors, 'error')}", " / "),
+            screen.say(
+                f"不能使用：{errors} 个错误", f"cannot be used: {number_of(errors, 'error')}", " / "
+            ),
         )
         return 1
     if not register.equipment:
-        screen.line(screen.say("不能使用：台账没有任何设备", "cannot be used: the register has no machine", " / "))
+        screen.line(
+            screen.say(
+                "不能使用：台账没有任何设备", "cannot be used: the register has no machine", " / "
+            )
+        )
         return 1
     counted = sum(machine.counted for machine in register.equipment)
     screen.pair(
         f"可以使用：{len(register.equipment)} 行，其中纳入统计且在用 {counted} 台；"
         f"{len(register.processes)} 道工序；{len(notes)} 条提示",
         f"usable: {number_of(len(register.equipment), 'row')}, {counted} in scope and in use; "
-        f"{number_of(len(register.processes), 'process', 'processes')}; {number_of(len(notes), 'note')}",
+        f"{number_of(len(register.processes), 'process', 'processes')}; "
+        f"{number_of(len(notes), 'note')}",
     )
     screen.line(f"sha256 {register.version}")
     return 0
@@ -237,7 +292,10 @@ def run_diff(args: argparse.Namespace) -> int:
     changes = diff(before, after)
     for change in changes:
         print(change)
-    print(f"sha256 {before.version[:16]} -> {after.version[:16]}: {len(changes)} 处变化 / changes", file=sys.stderr)
+    print(
+        f"sha256 {before.version[:16]} -> {after.version[:16]}: {len(changes)} 处变化 / changes",
+        file=sys.stderr,
+    )
     return 1 if changes else 0
 
 
@@ -273,8 +331,13 @@ def run_keep(args: argparse.Namespace) -> int:
     from edge_agent.app.reports.kept import keep_configured
 
     version, valid_from, new = keep_configured(args.config, args.valid_from)
-    zh, en = ("已留存", "kept") if new else ("该日已是此版本", "it is the version of that day already")
-    print(f"{zh}：{version[:16]}，自 {valid_from} 起有效\n    {en}: {version[:16]}, valid from {valid_from}")
+    zh, en = (
+        ("已留存", "kept") if new else ("该日已是此版本", "it is the version of that day already")
+    )
+    print(
+        f"{zh}：{version[:16]}，自 {valid_from} 起有效\n    {en}: {version[:16]}, valid from "
+        f"{valid_from}"
+    )
     return 0
 
 
@@ -302,12 +365,18 @@ def run_from(args: argparse.Namespace) -> int:
     else:
         _write(args.out, register_from.to_csv(equipment, EQUIPMENT, args.headers, args.encoding))
     if args.processes is not None:
-        _write(args.processes, register_from.to_csv(processes, PROCESSES, args.headers, args.encoding))
+        _write(
+            args.processes, register_from.to_csv(processes, PROCESSES, args.headers, args.encoding)
+        )
     empty = "、".join(register_from.to_fill_in())
-    counts = f"{number_of(len(equipment), 'machine')}, {number_of(len(processes), 'process', 'processes')}"
+    counts = (
+        f"{number_of(len(equipment), 'machine')}, "
+        f"{number_of(len(processes), 'process', 'processes')}"
+    )
     screen = printer()
     screen.pair(
-        f"已写入 {args.out}：{len(equipment)} 台设备，{len(processes)} 道工序。请人工填写：{empty}。",
+        f"已写入 {args.out}：{len(equipment)} 台设备，{len(processes)} 道工序。请人工填写："
+        f"{empty}。",
         f"wrote {args.out}: {counts}; a person fills in: {empty}.",
     )
     screen.line(f"{screen.say('下一步', 'next')}: {command('register', 'check', args.out)}")

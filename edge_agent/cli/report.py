@@ -1,4 +1,5 @@
-"""`edge-agent report health-check|monthly|evidence|snapshot|compare`: what the data say, for people and assessors."""
+"""`edge-agent report health-check|monthly|evidence|snapshot|compare`: what the data say, for people
+and assessors."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its parts."""
     command = commands.add_parser(
         "report",
-        help="数字体检、月报、证据包、前后对比 / health check, monthly report, evidence pack, before and after",
+        help="数字体检、月报、证据包、前后对比 / health check, monthly report, evidence pack, "
+        "before and after",
         description="由台账与入库数据生成报告（HTML、XLSX、JSON、CSV）。"
         " Makes reports from the register and the store: HTML, XLSX, JSON, CSV.",
     )
@@ -33,15 +35,22 @@ def _part(
 ) -> argparse.ArgumentParser:
     """A part that reads a configuration and writes into a folder."""
     part = parts.add_parser(name, help=text, description=text)
-    part.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
-    part.add_argument("--out", type=Path, default=_OUT, metavar="DIR", help=f"输出目录 / folder (default {_OUT})")
+    part.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
+    part.add_argument(
+        "--out", type=Path, default=_OUT, metavar="DIR", help=f"输出目录 / folder (default {_OUT})"
+    )
     part.set_defaults(func=func)
     return part
 
 
 def _language(part: argparse.ArgumentParser) -> None:
     part.add_argument(
-        "--lang", choices=("zh", "en", "both"), default="zh", help="语言，both 为双语 / language; both: side by side"
+        "--lang",
+        choices=("zh", "en", "both"),
+        default="zh",
+        help="语言，both 为双语 / language; both: side by side",
     )
 
 
@@ -55,34 +64,56 @@ def _window(part: argparse.ArgumentParser) -> None:
 
 
 def _add_health_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    part = _part(parts, "health-check", "数字体检报告，12 部分 / digital health check, 12 parts", run_health_check)
+    part = _part(
+        parts,
+        "health-check",
+        "数字体检报告，12 部分 / digital health check, 12 parts",
+        run_health_check,
+    )
     _language(part)
     _window(part)
 
 
 def _add_monthly(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    part = _part(parts, "monthly", "月报；已结束的月份只会另出修订版 / a month; closed ones get revisions", run_monthly)
-    part.add_argument("--month", required=True, metavar="YYYY-MM", help="月份 / the month, e.g. 2026-11")
+    part = _part(
+        parts,
+        "monthly",
+        "月报；已结束的月份只会另出修订版 / a month; closed ones get revisions",
+        run_monthly,
+    )
+    part.add_argument(
+        "--month", required=True, metavar="YYYY-MM", help="月份 / the month, e.g. 2026-11"
+    )
     _language(part)
 
 
 def _add_evidence(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     part = _part(parts, "evidence", "智能化改造证据包 / evidence pack of a project", run_evidence)
-    part.add_argument("--project", required=True, metavar="ID", help="台账中的项目编号 / project id of the register")
+    part.add_argument(
+        "--project",
+        required=True,
+        metavar="ID",
+        help="台账中的项目编号 / project id of the register",
+    )
     part.add_argument(
         "--snapshot",
         action="append",
         default=[],
         metavar="DATE",
-        help="附上该日的已存结果（可多次），用于前后对比 / add the results stored on a date, for before and after",
+        help="附上该日的已存结果（可多次），用于前后对比 / add the results stored on a date, for "
+        "before and after",
     )
     _language(part)
     _window(part)
 
 
 def _add_snapshot(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    part = _part(parts, "snapshot", "某日的已存指标 / the metrics stored as of a date", run_snapshot)
-    part.add_argument("--at", required=True, metavar="DATE", help="日期 / the date, e.g. 2026-11-30")
+    part = _part(
+        parts, "snapshot", "某日的已存指标 / the metrics stored as of a date", run_snapshot
+    )
+    part.add_argument(
+        "--at", required=True, metavar="DATE", help="日期 / the date, e.g. 2026-11-30"
+    )
 
 
 def _add_compare(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -98,14 +129,18 @@ def run_health_check(args: argparse.Namespace) -> int:
     """Write the health check."""
     from edge_agent.app.reports import command as report
 
-    return _print_issue(report.health_check(report.subject(args.config), args.out, args.window, [args.lang]), args)
+    return _print_issue(
+        report.health_check(report.subject(args.config), args.out, args.window, [args.lang]), args
+    )
 
 
 def run_monthly(args: argparse.Namespace) -> int:
     """Write the monthly report, or its next revision."""
     from edge_agent.app.reports import command as report
 
-    return _print_issue(report.monthly(report.subject(args.config), args.out, args.month, [args.lang]), args)
+    return _print_issue(
+        report.monthly(report.subject(args.config), args.out, args.month, [args.lang]), args
+    )
 
 
 def _print_issue(issue: Any, args: argparse.Namespace) -> int:
@@ -116,7 +151,10 @@ def _print_issue(issue: Any, args: argparse.Namespace) -> int:
     if issue.new and revision > 1:
         state = f"修订 / revised: {len(issue.document['changes'])} 处变化 / changes"
     print(f"{args.out / issue.stem}.{args.lang}.html (.xlsx, .csv.zip)")
-    print(f"第 {revision} 版 / revision {revision}: {state}; sha256 {issue.document['content_sha256']}")
+    print(
+        f"第 {revision} 版 / revision {revision}: {state}; sha256 "
+        f"{issue.document['content_sha256']}"
+    )
     return 0
 
 
@@ -125,7 +163,9 @@ def run_evidence(args: argparse.Namespace) -> int:
     from edge_agent.app.reports import command as report
 
     about = report.subject(args.config)
-    path, digest = report.evidence(about, args.out, args.project, args.window, args.snapshot, args.lang)
+    path, digest = report.evidence(
+        about, args.out, args.project, args.window, args.snapshot, args.lang
+    )
     print(f"{path}\nmanifest.json sha256 {digest}\n核验 / verify: {command('verify', path)}")
     return 0
 
@@ -168,7 +208,14 @@ def _print_table(rows: list[Any]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for head in ("数值 figure", "指标 metric", "前 before", "后 after", "变化 change", "分子名单 numerator"):
+    for head in (
+        "数值 figure",
+        "指标 metric",
+        "前 before",
+        "后 after",
+        "变化 change",
+        "分子名单 numerator",
+    ):
         table.add_column(head, overflow="fold")
     for row in rows:
         change = None if row.change is None else _shown(row.change, row.unit, sign="+")

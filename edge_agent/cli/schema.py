@@ -11,11 +11,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "schema",
         help="打印配置的 JSON Schema / print the JSON Schema of the configuration",
-        description="打印配置文件的 JSON Schema，供编辑器补全和检查；--reference 打印全部键的说明（Markdown）。"
-        " Prints the JSON Schema of the configuration file, for editors; --reference prints every key with its type,"
+        description="打印配置文件的 JSON Schema，供编辑器补全和检查；--reference "
+        "打印全部键的说明（Markdown）。"
+        " Prints the JSON Schema of the configuration file, for editors; --reference prints "
+        "every key with its type,"
         " default and meaning as Markdown.",
     )
-    command.add_argument("--reference", action="store_true", help="打印配置参考 / print the configuration reference")
+    command.add_argument(
+        "--reference", action="store_true", help="打印配置参考 / print the configuration reference"
+    )
     command.set_defaults(func=run)
 
 

@@ -16,10 +16,13 @@ from edge_agent.words import command, number_of
 T = TypeVar("T")
 
 _DESCRIPTION = (
-    "为 CONFIG 里的每台设备在本机启动一个模拟器，并写出指向它们的配置；不给 CONFIG 时运行自带的两条产线。"
+    "为 CONFIG 里的每台设备在本机启动一个模拟器，并写出指向它们的配置；不给 CONFIG "
+    "时运行自带的两条产线。"
     "写出的配置使用自己的主题前缀、缓存和存储文件，演练数据不会混进正式数据。"
-    " Starts a simulator on this machine for every device of CONFIG and writes the configuration that points there;"
-    " without CONFIG the two bundled lines. The file written has a topic prefix, an outbox and a store of its own, so"
+    " Starts a simulator on this machine for every device of CONFIG and writes the configuration "
+    "that points there;"
+    " without CONFIG the two bundled lines. The file written has a topic prefix, an outbox and a "
+    "store of its own, so"
     " rehearsal data never mixes with the real."
 )
 
@@ -27,17 +30,32 @@ _DESCRIPTION = (
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "simulate", help="为配置里的每台设备启动模拟器 / stand in for every device", description=_DESCRIPTION
+        "simulate",
+        help="为配置里的每台设备启动模拟器 / stand in for every device",
+        description=_DESCRIPTION,
     )
     command.add_argument(
-        "config", type=Path, nargs="?", metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+        "config",
+        type=Path,
+        nargs="?",
+        metavar="CONFIG",
+        help="YAML 配置文件 / the configuration file",
     )
-    command.add_argument("--speed", type=positive, default=1.0, metavar="N", help="加速倍数 / N times as fast")
     command.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="随机种子，同种子同过程 / same seed, same history"
+        "--speed", type=positive, default=1.0, metavar="N", help="加速倍数 / N times as fast"
     )
     command.add_argument(
-        "--out", type=Path, metavar="FILE", help="写到哪里，默认 NAME.simulated.yaml / where to write the file"
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="随机种子，同种子同过程 / same seed, same history",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="写到哪里，默认 NAME.simulated.yaml / where to write the file",
     )
     command.add_argument(
         "--fault",
@@ -45,9 +63,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="DEVICE:KIND[:SECONDS]",
-        help="从一开始注入故障，可多次给出 / a fault from the start, for SECONDS or to the end; may be repeated;"
-        " KIND: offline, timeout, half_open, frozen, nan, server_restart, counter_reset, rollover, gbk_names;"
-        " Modbus: slave_timeout, illegal_address, word_swap, sentinel; OPC UA: bad_status, uncertain_status,"
+        help="从一开始注入故障，可多次给出 / a fault from the start, for SECONDS or to the end; "
+        "may be repeated;"
+        " KIND: offline, timeout, half_open, frozen, nan, server_restart, counter_reset, "
+        "rollover, gbk_names;"
+        " Modbus: slave_timeout, illegal_address, word_swap, sentinel; OPC UA: bad_status, "
+        "uncertain_status,"
         " clock_jump, session_drop",
     )
     command.set_defaults(func=run)
@@ -63,7 +84,9 @@ def _fault(text: str) -> tuple[str, dict[str, Any]]:
     device, _, rest = text.partition(":")
     kind, _, seconds = rest.partition(":")
     if not device or not kind:
-        raise argparse.ArgumentTypeError(f"{text}: 应写作 DEVICE:KIND[:SECONDS] / write DEVICE:KIND[:SECONDS]")
+        raise argparse.ArgumentTypeError(
+            f"{text}: 应写作 DEVICE:KIND[:SECONDS] / write DEVICE:KIND[:SECONDS]"
+        )
     return device, {"kind": kind} | ({"for": positive(seconds)} if seconds else {})
 
 
@@ -83,12 +106,17 @@ async def _rehearse(args: argparse.Namespace) -> int:
     simulation = rehearse.SimulatorProcess()
     stop = _stop_signal()
     try:
-        starting = simulation.start(rehearse.spec(site, plans(site), clock, args.seed, faults=faults))
+        starting = simulation.start(
+            rehearse.spec(site, plans(site), clock, args.seed, faults=faults)
+        )
         endpoints = await _unless(stop, starting)
         if endpoints is None:
             return 0
         text = rehearse.redirect(
-            config, endpoints, rehearse.apart(site, config, out), certificates=simulation.certificates
+            config,
+            endpoints,
+            rehearse.apart(site, config, out),
+            certificates=simulation.certificates,
         )
         await asyncio.to_thread(rehearse.save, out, text)
         _announce(endpoints, out, clock.to_environment() if args.speed != 1 else {})
@@ -97,7 +125,8 @@ async def _rehearse(args: argparse.Namespace) -> int:
     finally:
         await simulation.stop()
     print(
-        "模拟器自行结束了，原因见上面的输出。\n    the simulators ended by themselves; see their output above.",
+        "模拟器自行结束了，原因见上面的输出。\n    the simulators ended by themselves; see their "
+        "output above.",
         file=sys.stderr,
     )
     return 1

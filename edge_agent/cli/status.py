@@ -1,4 +1,5 @@
-"""`edge-agent status CONFIG`: is every device connected, what is it doing, what is missing and why."""
+"""`edge-agent status CONFIG`: is every device connected, what is it doing, what is missing and
+why."""
 
 from __future__ import annotations
 
@@ -13,13 +14,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "status",
-        help="查看设备与数据流状态、缺了什么 / how devices and data flow are doing, and what is missing",
+        help="查看设备与数据流状态、缺了什么 / how devices and data flow are doing, and what is "
+        "missing",
         description="询问正在运行的入库服务与采集代理，并列出这段时间缺了什么、从何时到何时、为什么；"
         "有设备不在线或代理自身故障时退出码为 1。"
-        " Asks the running store service and agent of CONFIG, and lists what is missing, from when to when, and why;"
+        " Asks the running store service and agent of CONFIG, and lists what is missing, from "
+        "when to when, and why;"
         " exit status 1 when a device is not online or the agent itself has failed.",
     )
-    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file"
+    )
     command.add_argument(
         "--since",
         type=_seconds,
@@ -29,14 +34,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.add_argument(
-        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+        "--wide",
+        action="store_true",
+        help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal",
     )
     command.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status.ask import ask_agent, ask_metrics, ask_missing, ask_serve, final_status, waiting
+    from edge_agent.app.status.ask import (
+        ask_agent,
+        ask_metrics,
+        ask_missing,
+        ask_serve,
+        final_status,
+        waiting,
+    )
     from edge_agent.config import load
 
     site = load(args.config, secrets=False)
@@ -59,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _asked(question: Callable[[], Any]) -> Any:
-    """The answer; None when nobody is there; `{"problem": [...], "zh", "en"}` from one that does not, or cannot,
-    answer."""
+    """The answer; None when nobody is there; `{"problem": [...], "zh", "en"}` from one that does
+    not, or cannot, answer."""
     from edge_agent.errors import Finding, FindingsError, StoreError
 
     try:
@@ -85,7 +99,9 @@ def _seconds(text: str) -> float:
     try:
         return float(TypeAdapter(Duration).validate_python(_number(text)))
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"应为时长 / a duration such as 30m, 24h, 7d, or seconds: {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"应为时长 / a duration such as 30m, 24h, 7d, or seconds: {text!r}"
+        ) from None
 
 
 def _number(text: str) -> str | float:
@@ -97,8 +113,8 @@ def _number(text: str) -> str | float:
 
 
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
-    """Whether all devices of the plant are online (`devices`: those of the configuration, also when the store has never
-    heard of them); the store may know others: guests, and former ones."""
+    """Whether all devices of the plant are online (`devices`: those of the configuration, also when
+    the store has never heard of them); the store may know others: guests, and former ones."""
     from edge_agent.app.status.status_faults import never_reported, own_rows
 
     if (agent is None and store is None) or _silent(agent) or _silent(store):

@@ -1,4 +1,5 @@
-"""`edge-agent verify PACK`: hashes and chain of an evidence pack, and every figure computed again from it alone."""
+"""`edge-agent verify PACK`: hashes and chain of an evidence pack, and every figure computed again
+from it alone."""
 
 from __future__ import annotations
 
@@ -15,14 +16,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "verify",
         help="核验证据包：哈希与每个数值 / verify an evidence pack: hashes and every figure",
         description="只凭证据包重新计算每个数值；有差异或哈希不符时退出码为 1。"
-        " Computes every figure again from the pack alone; exit status 1 when one differs or a hash is wrong.",
+        " Computes every figure again from the pack alone; exit status 1 when one differs or a "
+        "hash is wrong.",
     )
     command.add_argument("pack", type=Path, metavar="PACK", help="文件夹或 zip / folder or zip")
     command.add_argument(
         "--previous",
         type=Path,
         metavar="PACK",
-        help="上一个证据包，核对链；默认在同一目录中寻找 / the pack before (default: looked for beside PACK)",
+        help="上一个证据包，核对链；默认在同一目录中寻找 / the pack before (default: looked for "
+        "beside PACK)",
     )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
@@ -39,7 +42,13 @@ def run(args: argparse.Namespace) -> int:
         checks = [*verify(read_pack(args.pack)), *links]
     result = {**summary(checks), "chain_not_checked": missing}
     if args.json:
-        print(json.dumps({**result, "checks": [asdict(check) for check in checks]}, ensure_ascii=False, indent=1))
+        print(
+            json.dumps(
+                {**result, "checks": [asdict(check) for check in checks]},
+                ensure_ascii=False,
+                indent=1,
+            )
+        )
     else:
         for check in checks:
             _print_item(check)
@@ -51,7 +60,10 @@ def _print_item(check: Any) -> None:
     if check.equal:
         print(f"= {check.kind} {check.name} {_short(check.found)}")
     else:
-        print(f"≠ {check.kind} {check.name}: 所称 claimed {_short(check.claimed)}，实得 found {_short(check.found)}")
+        print(
+            f"≠ {check.kind} {check.name}: 所称 claimed {_short(check.claimed)}，实得 found "
+            f"{_short(check.found)}"
+        )
 
 
 def _short(value: Any) -> str:
@@ -63,5 +75,12 @@ def _conclude(result: dict[str, Any]) -> None:
     for kind, count in result["counts"].items():
         print(f"{kind}: {count['checked']} 项 checked, {count['different']} 项不符 different")
     if missing := result["chain_not_checked"]:
-        print(f"链未核对到底：缺少 {missing} / the chain was not followed to its end: {missing} is not beside the pack")
-    print("全部一致 / all equal" if result["equal"] else "有差异：不要据此结论 / something differs: do not rely on it")
+        print(
+            f"链未核对到底：缺少 {missing} / the chain was not followed to its end: {missing} is "
+            "not beside the pack"
+        )
+    print(
+        "全部一致 / all equal"
+        if result["equal"]
+        else "有差异：不要据此结论 / something differs: do not rely on it"
+    )

@@ -43,7 +43,9 @@ class BrowseResult:
 
     def tags(self, covered: Collection[str] = ()) -> dict[str, TagKeys]:
         """A tag for each variable that can be one, without those at the addresses `covered`."""
-        readable = [node for node in self.nodes if node.keys is not None and node.address not in covered]
+        readable = [
+            node for node in self.nodes if node.keys is not None and node.address not in covered
+        ]
         names = tag_names([segments(node.path) for node in readable])
         return {name: node.keys or {} for name, node in zip(names, readable, strict=True)}
 
@@ -51,7 +53,8 @@ class BrowseResult:
 async def browse(
     endpoint: DeviceTarget, wanted: BrowseWanted, match: Sequence[str], progress: Progress
 ) -> BrowseResult:
-    """Ask the device. Raises DeviceError when it does not answer, FindingsError for a start that is not there."""
+    """Ask the device. Raises DeviceError when it does not answer, FindingsError for a start that is
+    not there."""
     if endpoint.discovery.browse is None:
         raise cannot_browse(endpoint.plugin, str(endpoint.keys[endpoint.plugin.endpoint_key]))
     wanted = replace(wanted, profiles=profile_tags(endpoint.plugin.name))
@@ -75,7 +78,10 @@ def profile_tags(connector: str) -> dict[str, dict[str, TagKeys]]:
 
 
 def _profile(name: str) -> dict[str, Any]:
-    profile: dict[str, Any] = yaml.load(available()[name].read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506
+    profile: dict[str, Any] = yaml.load(
+        available()[name].read_text(encoding="utf-8"),
+        Loader=_LOADER,  # noqa: S506
+    )
     return profile
 
 
@@ -85,7 +91,8 @@ def segments(path: str) -> list[str]:
 
 
 def selected(nodes: Iterable[FoundNode], patterns: Sequence[str]) -> list[FoundNode]:
-    """The nodes whose name, path or address fits one of the patterns; capital letters do not matter."""
+    """The nodes whose name, path or address fits one of the patterns; capital letters do not
+    matter."""
     wanted = [pattern.casefold() for pattern in patterns]
     if not wanted:
         return list(nodes)
@@ -97,8 +104,11 @@ def _fits(node: FoundNode, pattern: str) -> bool:
     return any(fnmatchcase(text.casefold(), pattern) for text in texts)
 
 
-def devices_for_file(endpoint: DeviceTarget, result: BrowseResult, patterns: Sequence[str]) -> list[dict[str, Any]]:
-    """The devices that a file gets: one for each machine that a profile fits, and one with the tags found.
+def devices_for_file(
+    endpoint: DeviceTarget, result: BrowseResult, patterns: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The devices that a file gets: one for each machine that a profile fits, and one with the tags
+    found.
 
     With patterns somebody has chosen tags, and those alone are written.
     """
@@ -125,7 +135,8 @@ def _machine_device(machine: FoundMachine, where: Mapping[str, Any], number: int
 
 
 def _state_without(state: Mapping[str, Any], absent: Collection[str]) -> dict[str, Any]:
-    """The lists of rules of a profile's state that ask tags which are not there, without those rules."""
+    """The lists of rules of a profile's state that ask tags which are not there, without those
+    rules."""
     changed = {}
     for part, rules in state.items():
         if isinstance(rules, list):
@@ -136,13 +147,16 @@ def _state_without(state: Mapping[str, Any], absent: Collection[str]) -> dict[st
 
 
 def file_top(config: Path | None) -> dict[str, Any] | None:
-    """The sections beside `devices` of a configuration, as they may stand in another file; None without one."""
+    """The sections beside `devices` of a configuration, as they may stand in another file; None
+    without one."""
     if config is None:
         return None
     from edge_agent.config.loader import expand
 
     whole = expand(config)
-    return {key: value for key, value in whole.items() if key not in ("devices", "include", "templates")}
+    return {
+        key: value for key, value in whole.items() if key not in ("devices", "include", "templates")
+    }
 
 
 def configured_keys(config: Path, device: str) -> dict[str, Any]:
@@ -151,5 +165,7 @@ def configured_keys(config: Path, device: str) -> dict[str, Any]:
 
     for one in expand(config)["devices"]:
         if one.get("id") == device:
-            return {key: value for key, value in one.items() if key not in ("tags", "profile", "state")}
+            return {
+                key: value for key, value in one.items() if key not in ("tags", "profile", "state")
+            }
     return {}

@@ -49,9 +49,13 @@ def _show_machine(out: SentencePrinter, machine: FoundMachine) -> None:
 
 def _table(result: BrowseResult, width: int, out: SentencePrinter) -> Table:
     narrow = width < _NARROW
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), expand=narrow)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), expand=narrow
+    )
     path, address = out.say("路径", "path"), out.say("地址", "address")
-    table.add_column(f"{path} / {address}" if narrow else path, overflow="fold", ratio=1 if narrow else None)
+    table.add_column(
+        f"{path} / {address}" if narrow else path, overflow="fold", ratio=1 if narrow else None
+    )
     table.add_column(out.say("类型", "type"), overflow="fold")
     table.add_column(out.say("值", "value"), justify="right", overflow="fold")
     table.add_column(out.say("量程", "range"), overflow="fold")
@@ -69,15 +73,24 @@ def _table(result: BrowseResult, width: int, out: SentencePrinter) -> Table:
 def _name(text: str) -> str:
     """A path or an address; of one that would fill the screen its beginning and its end."""
     shown = printable(text)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]}…{shown[-_LONGEST // 2 :]}"
+    return (
+        shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]}…{shown[-_LONGEST // 2 :]}"
+    )
 
 
 def _value(node: FoundNode) -> Text:
     if not node.is_variable:
         return Text("")
     if node.value is None:
-        return Text("-" if node.status == "Good" else node.status, style="dim" if node.status == "Good" else "red")
-    value = node.value if isinstance(node.value, str) else json.dumps(node.value, ensure_ascii=False, default=str)
+        return Text(
+            "-" if node.status == "Good" else node.status,
+            style="dim" if node.status == "Good" else "red",
+        )
+    value = (
+        node.value
+        if isinstance(node.value, str)
+        else json.dumps(node.value, ensure_ascii=False, default=str)
+    )
     text = printable(value)
     shown = text if len(text) <= _LONG else text[: _LONG - 1] + "…"
     return Text(f"{shown} {printable(node.unit)}".rstrip())
@@ -91,10 +104,14 @@ def _show_summary(out: SentencePrinter, result: BrowseResult) -> None:
     variables = sum(node.is_variable for node in result.nodes)
     out.line(
         out.say(
-            f"{len(result.nodes)} 个节点，其中 {variables} 个变量（共查看 {result.browsed.seen} 个）。",
+            f"{len(result.nodes)} 个节点，其中 {variables} 个变量（共查看 {result.browsed.seen} "
+            "个）。",
             f"{number_of(len(result.nodes), 'node')}, {number_of(variables, 'variable')} among them"
             f" ({result.browsed.seen} looked at).",
         )
     )
     if result.browsed.cut:
-        out.pair("还有更多：请给出起点 START，或加大 --limit。", "There are more: name a START, or raise --limit.")
+        out.pair(
+            "还有更多：请给出起点 START，或加大 --limit。",
+            "There are more: name a START, or raise --limit.",
+        )

@@ -1,4 +1,5 @@
-"""Which connector speaks at an address, and the options of a device there that nobody has configured."""
+"""Which connector speaks at an address, and the options of a device there that nobody has
+configured."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def discovery_of(plugin: Plugin) -> Discovery:
         raise FindingsError.one(
             "no-discovery",
             f"连接器 {plugin.name} 不能探查设备；请按手册配置。",
-            f"The connector {plugin.name} cannot look at devices that are not configured; configure it by its manual.",
+            f"The connector {plugin.name} cannot look at devices that are not configured; "
+            "configure it by its manual.",
         )
     return plugin.discovery()
 
@@ -82,15 +84,23 @@ def _value_of(text: str) -> tuple[Any, Any]:
         plain = yaml.safe_load(text)
         return plain, plain
     try:
-        found = os.environ[argument] if tag == "!env" else Path(argument).read_text(encoding="utf-8").strip()
+        found = (
+            os.environ[argument]
+            if tag == "!env"
+            else Path(argument).read_text(encoding="utf-8").strip()
+        )
     except KeyError:
         raise FindingsError.one(
-            "missing-secret", f"没有环境变量 {argument}。", f"There is no environment variable {argument}."
+            "missing-secret",
+            f"没有环境变量 {argument}。",
+            f"There is no environment variable {argument}.",
         ) from None
     return found, SecretReference("!env" if tag == "!env" else "!file", argument)
 
 
-def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any) -> DeviceTarget:
+def at_address(
+    url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any
+) -> DeviceTarget:
     """The device at an address. Raises FindingsError for one that no connector knows."""
     scheme = url.partition("://")[0] if "://" in url else ""
     schemes: list[str] = []
@@ -133,7 +143,8 @@ def options_of(plugin: Plugin, keys: Mapping[str, Any]) -> Options:
 
 
 def sentences(error: ValueError) -> tuple[str, str]:
-    """The Chinese and the English sentence of a refusal; one that has only one text has it twice."""
+    """The Chinese and the English sentence of a refusal; one that has only one text has it
+    twice."""
     zh, _, en = str(error).partition("\n")
     return zh, en.strip() or zh
 
@@ -147,7 +158,9 @@ def configured(config: Path, device: str, plugins: Plugins | None = None) -> Dev
         from edge_agent.config.findings import advice
 
         zh, en = advice(device, [one.id for one in site.devices])
-        raise FindingsError.one("unknown-device", f"没有设备 {device!r}；{zh}", f"no device {device!r}; {en}")
+        raise FindingsError.one(
+            "unknown-device", f"没有设备 {device!r}；{zh}", f"no device {device!r}; {en}"
+        )
     plugin = known[found.connector]
     where = {plugin.endpoint_key: getattr(found, plugin.endpoint_key)}
     return DeviceTarget(plugin, discovery_of(plugin), cast("Options", found), where, found)
@@ -155,11 +168,15 @@ def configured(config: Path, device: str, plugins: Plugins | None = None) -> Dev
 
 def cannot_browse(plugin: Plugin, where: str) -> FindingsError:
     """The refusal of a protocol that has no names to list."""
-    probe, scan = command("probe", where, "--from", 0), command("scan", plugin.name, where, "--units", "1-32")
+    probe, scan = (
+        command("probe", where, "--from", 0),
+        command("scan", plugin.name, where, "--units", "1-32"),
+    )
     return FindingsError.one(
         "cannot-browse",
         f"{plugin.name} 没有可浏览的名称，只有编号的寄存器：用 {probe} 查看寄存器，"
         f"用 {scan} 查看哪些站号应答、哪个设备模板相符。",
-        f"{plugin.name} has no names to browse, only numbered registers: use `{probe}` to look at registers, or"
+        f"{plugin.name} has no names to browse, only numbered registers: use `{probe}` to look "
+        "at registers, or"
         f" `{scan}` to see which units answer and which profile fits.",
     )

@@ -1,7 +1,9 @@
-"""What the values read with a device profile say about whether the device is of that profile. Pure: no I/O.
+"""What the values read with a device profile say about whether the device is of that profile. Pure:
+no I/O.
 
-Every value that lies where such a quantity can lie is worth as many bits as chance would make it rarely; what cannot
-be, and what the device refuses, speaks against the profile. Zeros say nothing: an unused register is zero everywhere.
+Every value that lies where such a quantity can lie is worth as many bits as chance would make it
+rarely; what cannot be, and what the device refuses, speaks against the profile. Zeros say nothing:
+an unused register is zero everywhere.
 """
 
 from __future__ import annotations
@@ -18,18 +20,45 @@ from edge_agent.model import STATUS, Tag, is_not_there, status_code
 Chance = Callable[[object, float, float], float]
 """See `discovery.Discovery.chance`."""
 
-#: Unit -> where the magnitude of a quantity lies in a plant. Mains frequency is what almost every `Hz` is.
+#: Unit -> where the magnitude of a quantity lies in a plant. Mains frequency is what almost every
+#: `Hz` is.
 _USUAL: Final[Mapping[str, tuple[float, float]]] = {
-    "V": (20, 1200), "kV": (0.1, 50), "A": (0.001, 6500), "mA": (0.1, 1e5), "Hz": (45, 65),
-    "W": (0.1, 1e6), "kW": (1e-4, 5e4), "VA": (0.1, 5e6), "kVA": (1e-4, 5e4), "var": (0.1, 5e6), "kvar": (1e-4, 5e4),
-    "kWh": (0.001, 1e8), "kvarh": (0.001, 1e8), "kVAh": (0.001, 1e8), "%": (0.01, 400), "deg": (0.01, 360),
-    "rpm": (1, 60_000), "mm/min": (1, 200_000), "mm": (0.001, 50_000), "Cel": (0.1, 2000),
-}  # fmt: skip
-#: Unit -> magnitudes beyond which it cannot be that quantity. Elsewhere ten thousand times the usual.
+    "V": (20, 1200),
+    "kV": (0.1, 50),
+    "A": (0.001, 6500),
+    "mA": (0.1, 1e5),
+    "Hz": (45, 65),
+    "W": (0.1, 1e6),
+    "kW": (1e-4, 5e4),
+    "VA": (0.1, 5e6),
+    "kVA": (1e-4, 5e4),
+    "var": (0.1, 5e6),
+    "kvar": (1e-4, 5e4),
+    "kWh": (0.001, 1e8),
+    "kvarh": (0.001, 1e8),
+    "kVAh": (0.001, 1e8),
+    "%": (0.01, 400),
+    "deg": (0.01, 360),
+    "rpm": (1, 60_000),
+    "mm/min": (1, 200_000),
+    "mm": (0.001, 50_000),
+    "Cel": (0.1, 2000),
+}
+#: Unit -> magnitudes beyond which it cannot be that quantity. Elsewhere ten thousand times the
+#: usual.
 _IMPOSSIBLE: Final[Mapping[str, float]] = {
-    "Hz": 1000, "V": 50_000, "%": 5000, "deg": 720, "A": 100_000, "W": 2e7, "VA": 2e7, "var": 2e7, "kW": 1e5,
-    "kVA": 1e5, "kvar": 1e5,
-}  # fmt: skip
+    "Hz": 1000,
+    "V": 50_000,
+    "%": 5000,
+    "deg": 720,
+    "A": 100_000,
+    "W": 2e7,
+    "VA": 2e7,
+    "var": 2e7,
+    "kW": 1e5,
+    "kVA": 1e5,
+    "kvar": 1e5,
+}
 _BEYOND: Final = 1e4
 #: Units whose values are seldom outside the usual: mains voltage.
 _SELDOM_ELSEWHERE: Final = frozenset({"V"})
@@ -38,7 +67,8 @@ _NOTHING: Final = 1e-9
 #: Where a number without a unit and without a range lies.
 _ANY: Final = (1e-3, 1e9)
 
-#: Voltages of one device are nearly equal: so much they may differ, and what each beyond the first is worth.
+#: Voltages of one device are nearly equal: so much they may differ, and what each beyond the first
+#: is worth.
 _NEARLY: Final = 0.1
 _AGREES: Final = 3.0
 _MOST_AGREEING: Final = 3
@@ -60,8 +90,8 @@ _UNUSUAL: Final = 6.0
 _MOST_OF_PLACES: Final = 20.0
 """Bits that places are worth together."""
 
-#: Bits from which on a device is of a profile: chance would do it once in four million looks. Fewer where the device
-#: has little more than the rare addresses of that profile, and all of them.
+#: Bits from which on a device is of a profile: chance would do it once in four million looks. Fewer
+#: where the device has little more than the rare addresses of that profile, and all of them.
 ENOUGH: Final = 22.0
 _ENOUGH_IN_RARE_PLACES: Final = 12.0
 _RARE: Final = 8.0
@@ -121,9 +151,16 @@ class ProfileEvidence:
         against = len(self.impossible) > _MOST_AGAINST * judged
         against = against or len(self.impossible) + self.unusual > _MOST_ODD * judged
         missing = self.refused > _MOST_AGAINST * self.tags
-        rare = self.places >= _RARE and not self.refused and not self.impossible and not self.unusual
+        rare = (
+            self.places >= _RARE and not self.refused and not self.impossible and not self.unusual
+        )
         enough = self.bits >= (_ENOUGH_IN_RARE_PLACES if rare else ENOUGH)
-        return enough and len(self.supported) >= min(_LEAST_SUPPORT, self.tags) and not against and not missing
+        return (
+            enough
+            and len(self.supported) >= min(_LEAST_SUPPORT, self.tags)
+            and not against
+            and not missing
+        )
 
 
 def judge(
@@ -133,8 +170,8 @@ def judge(
     discovery: Discovery,
     known: Mapping[str, Collection[object]],
 ) -> None:
-    """Add what the values of one look say. `rows`: tag -> its row of a document of values; `known`: tag -> the values
-    that the profile translates into a machine state."""
+    """Add what the values of one look say. `rows`: tag -> its row of a document of values; `known`:
+    tag -> the values that the profile translates into a machine state."""
     numbers: list[float] = []
     voltages: list[float] = []
     for tag in tags:
@@ -163,7 +200,9 @@ def judge(
         _compare(evidence, numbers, voltages)
 
 
-def _compare(evidence: ProfileEvidence, numbers: Sequence[float], voltages: Sequence[float]) -> None:
+def _compare(
+    evidence: ProfileEvidence, numbers: Sequence[float], voltages: Sequence[float]
+) -> None:
     """What the values say beside one another. `numbers`: raw, without zeros."""
     if len(numbers) > _LEAST_SUPPORT and Counter(numbers).most_common(1)[0][1] > len(numbers) / 2:
         evidence.bits -= _ONE_NUMBER
@@ -173,11 +212,16 @@ def _compare(evidence: ProfileEvidence, numbers: Sequence[float], voltages: Sequ
 
 
 def _agree(one: float, other: float) -> bool:
-    """Whether two voltages are those of one supply: of phases, or one of a phase and one between phases."""
-    return any(abs(one - other * ratio) <= _NEARLY * one for ratio in (1.0, math.sqrt(3), 1 / math.sqrt(3)))
+    """Whether two voltages are those of one supply: of phases, or one of a phase and one between
+    phases."""
+    return any(
+        abs(one - other * ratio) <= _NEARLY * one for ratio in (1.0, math.sqrt(3), 1 / math.sqrt(3))
+    )
 
 
-def _weigh(evidence: ProfileEvidence, tag: Tag, row: Mapping[str, Any], chance: Chance | None) -> None:
+def _weigh(
+    evidence: ProfileEvidence, tag: Tag, row: Mapping[str, Any], chance: Chance | None
+) -> None:
     value = row["value"]
     shown = f"{tag.name} {_short(value)} {tag.unit}".rstrip()
     if chance is None:
@@ -234,18 +278,28 @@ def _short(value: object) -> str:
 
 
 def add_places(evidence: ProfileEvidence, answered_share: float) -> None:
-    """Addresses that are there, of a device that refuses most others. `answered_share`: of all that was asked of it."""
-    if 0 < answered_share <= _FEW and evidence.tags and evidence.refused <= _MOST_AGAINST * evidence.tags:
+    """Addresses that are there, of a device that refuses most others. `answered_share`: of all that
+    was asked of it."""
+    if (
+        0 < answered_share <= _FEW
+        and evidence.tags
+        and evidence.refused <= _MOST_AGAINST * evidence.tags
+    ):
         evidence.places = min(sum(evidence.runs.values()), _MOST_OF_PLACES)
         evidence.bits += evidence.places
 
 
-def add_identification(evidence: ProfileEvidence, facts: Mapping[str, str], maker: str, models: Sequence[str]) -> None:
+def add_identification(
+    evidence: ProfileEvidence, facts: Mapping[str, str], maker: str, models: Sequence[str]
+) -> None:
     """What the device says of itself, beside the maker and the models of the profile."""
     text = " ".join(facts.values()).casefold()
     if not text:
         return
-    model = next((name for name in models if _words(name) and all(word in text for word in _words(name))), None)
+    model = next(
+        (name for name in models if _words(name) and all(word in text for word in _words(name))),
+        None,
+    )
     by_maker = any(word in text for word in _words(maker))
     said = " ".join(value for value in facts.values() if value)
     if model is not None:
@@ -266,7 +320,9 @@ def _words(text: str) -> list[str]:
 
 def ranked(found: Sequence[ProfileEvidence]) -> list[ProfileEvidence]:
     """Those that match, the best first."""
-    return sorted((one for one in found if one.is_match), key=lambda one: (-one.bits, -one.score, one.profile))
+    return sorted(
+        (one for one in found if one.is_match), key=lambda one: (-one.bits, -one.score, one.profile)
+    )
 
 
 def is_clearly_best(matches: Sequence[ProfileEvidence]) -> bool:

@@ -1,4 +1,5 @@
-"""The one way in which commissioning commands write files: a new one, or a changed one with its former text kept."""
+"""The one way in which commissioning commands write files: a new one, or a changed one with its
+former text kept."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ BOM: Final = b"\xef\xbb\xbf"
 _UNSEEN: Final = ".tmp"
 """The ending of temporary files that an `include: lines/*.yaml` must not take in."""
 _WITHOUT_TAGS: Final = frozenset({"no-tags", "wrong-type"})
-"""What is said of a device without tags: of `tags:` with nothing behind it, that it is no mapping."""
+"""What is said of a device without tags: of `tags:` with nothing behind it, that it is no
+mapping."""
 _PLACEHOLDER: Final = "placeholder"
 _PLACEHOLDERS: Final = {
     "modbus": {_PLACEHOLDER: {"address": "holding/0"}},
@@ -29,7 +31,8 @@ _PLACEHOLDERS: Final = {
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a new file. Raises FindingsError for one that is there already: it may hold somebody's work."""
+    """Write a new file. Raises FindingsError for one that is there already: it may hold somebody's
+    work."""
     try:
         with path.open("xb") as file:
             file.write(data)
@@ -50,18 +53,24 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def backup_of(file: Path, day: date | None = None) -> Path:
-    """Where the former text of a changed file is kept: `plant.yaml.bak` as it was before the last change,
-    `plant.yaml.2026-12-01.bak` before the first one of a day."""
-    return file.with_name(f"{file.name}.bak" if day is None else f"{file.name}.{day.isoformat()}.bak")
+    """Where the former text of a changed file is kept: `plant.yaml.bak` as it was before the last
+    change, `plant.yaml.2026-12-01.bak` before the first one of a day."""
+    return file.with_name(
+        f"{file.name}.bak" if day is None else f"{file.name}.{day.isoformat()}.bak"
+    )
 
 
 @contextlib.contextmanager
-def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: bool = True) -> Iterator[Path]:
-    """The file with new content, which stays unless the block ends with an exception, or `keep` is false.
+def changed_file(
+    file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: bool = True
+) -> Iterator[Path]:
+    """The file with new content, which stays unless the block ends with an exception, or `keep` is
+    false.
 
-    With `trial` the block gets another file beside it; one that is included is read by its own name, and gets its
-    former content back. A change that stays leaves the former content in the backups, with the same permissions: in
-    that of the day only where there is none yet. A link stays a link: the file that it names is changed.
+    With `trial` the block gets another file beside it; one that is included is read by its own
+    name, and gets its former content back. A change that stays leaves the former content in the
+    backups, with the same permissions: in that of the day only where there is none yet. A link
+    stays a link: the file that it names is changed.
     """
     real = file.resolve()
     path = _beside(file, fresh, file.suffix) if trial else _beside(real, fresh, _UNSEEN)
@@ -90,19 +99,23 @@ def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: 
 
 
 def _beside(file: Path, data: bytes, suffix: str) -> Path:
-    """A temporary file in the same folder, with the permissions and, for root, the owner of the file."""
+    """A temporary file in the same folder, with the permissions and, for root, the owner of the
+    file."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}.", suffix=suffix)
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
         former = file.stat()
-        if os.geteuid() == 0:  # a file of root's with mode 0600 could not be read by the service any more
+        if (
+            os.geteuid() == 0
+        ):  # a file of root's with mode 0600 could not be read by the service any more
             os.fchown(stream.fileno(), former.st_uid, former.st_gid)
         os.fchmod(stream.fileno(), former.st_mode & 0o7777)
     return Path(name)
 
 
 def load_draft(config: Path, plugins: Plugins, *, device_secrets: bool | None = None) -> Site:
-    """The site of a file in which devices may still be without tags. Raises ConfigError for other faults."""
+    """The site of a file in which devices may still be without tags. Raises ConfigError for other
+    faults."""
     try:
         return load(config, plugins, secrets=False, device_secrets=device_secrets)
     except ConfigError as error:

@@ -44,23 +44,43 @@ def text_of(chosen: Choices) -> str:
         "# 全部可用的键 / every key: edge-agent schema --reference",
         "",
         "agent:",
-        *_key("id", chosen.agent, "本采集器的名称，出现在主题和报表里", "the name of this agent in topics and reports"),
-        *_key("enterprise", chosen.enterprise, "企业，主题的一级", "the enterprise, a level of every topic"),
+        *_key(
+            "id",
+            chosen.agent,
+            "本采集器的名称，出现在主题和报表里",
+            "the name of this agent in topics and reports",
+        ),
+        *_key(
+            "enterprise",
+            chosen.enterprise,
+            "企业，主题的一级",
+            "the enterprise, a level of every topic",
+        ),
         *_key("site", chosen.site, "厂区", "the site"),
         *_key("area", chosen.area, "车间", "the area, a workshop"),
-        *_key("timezone", chosen.timezone, "时区，班次和月份按它计算", "shifts and months follow it"),
+        *_key(
+            "timezone", chosen.timezone, "时区，班次和月份按它计算", "shifts and months follow it"
+        ),
         "",
         "mqtt:",
         *_key("url", chosen.mqtt, "消息服务器；mqtts:// 为加密", "the broker; mqtts:// with TLS"),
         "  # username: edge            # 账号 / the account",
-        "  # password: !env MQTT_PASSWORD   # 密码写在环境变量里，不写在这里 / in the environment, not here",
+        "  # password: !env MQTT_PASSWORD   # 密码写在环境变量里，不写在这里 / in the "
+        "environment, not here",
         "",
         *_store(chosen),
         "outbox:",
-        *_key("path", "data/outbox", "断网、断电时数据存在这里", "what is read waits here through an outage"),
+        *_key(
+            "path",
+            "data/outbox",
+            "断网、断电时数据存在这里",
+            "what is read waits here through an outage",
+        ),
         "",
-        "# register:                    # 设备台账，算数控化率和联网率用 / the equipment register, for the rates",
-        "#   equipment: 设备台账.csv    # 生成初稿 a first one: edge-agent register from 本文件 this file",
+        "# register:                    # 设备台账，算数控化率和联网率用 / the equipment "
+        "register, for the rates",
+        "#   equipment: 设备台账.csv    # 生成初稿 a first one: edge-agent register from 本文件 "
+        "this file",
         "#   processes: 工序.csv",
         "#   calendar: calendar.yaml",
         "",
@@ -76,26 +96,42 @@ def _key(key: str, value: str, zh: str, en: str) -> list[str]:
 def _store(chosen: Choices) -> list[str]:
     """The store section; without a store of ours the broker's acknowledgement frees an entry."""
     if chosen.store == "none":
-        return ["# 本文件不管入库 / no store of ours: what the broker acknowledged is freed here", ""]
-    lines = ["store:", *_key("kind", chosen.store, "时序库，edge-agent serve 写入", "where `edge-agent serve` writes")]
+        return [
+            "# 本文件不管入库 / no store of ours: what the broker acknowledged is freed here",
+            "",
+        ]
+    lines = [
+        "store:",
+        *_key(
+            "kind", chosen.store, "时序库，edge-agent serve 写入", "where `edge-agent serve` writes"
+        ),
+    ]
     if chosen.store == "duckdb":
         lines += _key("path", "data/store.duckdb", "数据库文件", "the database file")
     else:
-        lines += _key("url", chosen.store_url or "http://127.0.0.1:8086", "时序库地址", "where the store listens")
+        lines += _key(
+            "url",
+            chosen.store_url or "http://127.0.0.1:8086",
+            "时序库地址",
+            "where the store listens",
+        )
     return [*lines, ""]
 
 
 def _devices(chosen: Choices) -> list[str]:
     if not chosen.device:
         return [
-            "# 设备：去掉 # 并改成自己的；模板一览 edge-agent profiles，点表导入 edge-agent tags import",
-            "# devices: remove the # and make them yours; see `edge-agent profiles` and `edge-agent tags import`",
+            "# 设备：去掉 # 并改成自己的；模板一览 edge-agent profiles，点表导入 edge-agent tags "
+            "import",
+            "# devices: remove the # and make them yours; see `edge-agent profiles` and "
+            "`edge-agent tags import`",
             "devices: []",
             "# devices:",
             "#   - id: meter-01",
             "#     name: 一线总表",
             "#     line: L1",
-            "#     url: tcp://10.0.1.50:502     # 串口 serial: rtu:///dev/ttyUSB0?baudrate=9600&parity=N",
+            "#     url: tcp://10.0.1.50:502     # 串口 serial: "
+            "rtu:///dev/ttyUSB0?baudrate=9600&parity=N",
             "#     unit: 1",
             "#     profile: eastron-sdm630",
             "#     every: 1s",
@@ -104,7 +140,11 @@ def _devices(chosen: Choices) -> list[str]:
     lines = [
         "devices:",
         f"  - id: {inline(chosen.device)}",
-        *(["    # 现场的叫法 / what people call it", f"    name: {inline(chosen.name)}"] if chosen.name else []),
+        *(
+            ["    # 现场的叫法 / what people call it", f"    name: {inline(chosen.name)}"]
+            if chosen.name
+            else []
+        ),
         f"    line: {inline(chosen.line)}",
         f"    profile: {inline(chosen.profile)}",
         f"    {'endpoint' if opcua else 'url'}: {inline(chosen.url)}",
@@ -122,12 +162,16 @@ def check(text: str, file: Path) -> None:
         try:
             load(path)
         except ConfigError as error:
-            found = [replace(each, where=each.where.replace(str(path), str(file))) for each in error.findings]
+            found = [
+                replace(each, where=each.where.replace(str(path), str(file)))
+                for each in error.findings
+            ]
             raise ConfigError(found) from None
 
 
 def questions(profiles: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(name of the choice, the question in Chinese, in English), in the order in which they are asked."""
+    """(name of the choice, the question in Chinese, in English), in the order in which they are
+    asked."""
     listed = ", ".join(profiles)
     return [
         ("agent", "采集器名称", "name of this agent"),

@@ -1,7 +1,8 @@
 """Who on this machine uses a line already: a running agent, or any other program.
 
-A serial bus takes one master, and many a device one connection. Found by what the kernel says of open files and
-sockets; a program of another user is seen only by root, a connection of any user always.
+A serial bus takes one master, and many a device one connection. Found by what the kernel says of
+open files and sockets; a program of another user is seen only by root, a connection of any user
+always.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ _LONGEST: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class LineUser:
-    """A process that has the line open; its number is None when another user's is not to be seen."""
+    """A process that has the line open; its number is None when another user's is not to be
+    seen."""
 
     pid: int | None
     program: str
 
 
 def line_users(target: DiscoveryTarget) -> list[LineUser]:
-    """The processes beside this one that have the serial port open, or a connection to the address."""
+    """The processes beside this one that have the serial port open, or a connection to the
+    address."""
     if target.serial:
         return [LineUser(pid, _program(pid)) for pid in _with_open(os.path.realpath(target.serial))]
     users = []
@@ -56,9 +59,12 @@ def in_use(target: DiscoveryTarget, where: str) -> Finding | None:
         "line-in-use",
         where,
         f"{zh_who}正在使用这条线路；两个程序同时询问会互相打乱，只接受一个连接的设备会断开前一个。"
-        f"请先停下它，或用 {command('read')} CONFIG 让运行中的采集代理来读；确要继续请加 --anyway。",
-        f"{en_who} uses this line: two that ask at the same time disturb one another, and a device with room for one"
-        f" connection drops the first. Stop it, or let the running agent read with `{command('read')} CONFIG`; add"
+        f"请先停下它，或用 {command('read')} CONFIG 让运行中的采集代理来读；确要继续请加 "
+        "--anyway。",
+        f"{en_who} uses this line: two that ask at the same time disturb one another, and a "
+        "device with room for one"
+        " connection drops the first. Stop it, or let the running agent read with "
+        f"`{command('read')} CONFIG`; add"
         " --anyway to go on all the same.",
     )
 
@@ -82,7 +88,9 @@ def _all_with_open(link: str) -> list[int]:
 def _connections(host: str, port: int) -> list[str]:
     """The sockets of this machine that are connected to an address."""
     try:
-        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        addresses = {
+            str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        }
     except OSError:
         return []
     found = []
@@ -93,7 +101,9 @@ def _connections(host: str, port: int) -> list[str]:
             continue
         for line in lines:
             columns = line.split()
-            if columns[3] == _ESTABLISHED and _decoded(columns[2], family) in {(one, port) for one in addresses}:
+            if columns[3] == _ESTABLISHED and _decoded(columns[2], family) in {
+                (one, port) for one in addresses
+            }:
                 found.append(columns[9])
     return found
 

@@ -1,4 +1,5 @@
-"""What was found, as a plant file of its own or within one that is there; `check` accepts both, a line for each tag."""
+"""What was found, as a plant file of its own or within one that is there; `check` accepts both, a
+line for each tag."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ _HEAD: Final = (
 )
 
 #: Stands in a file that nobody has given an agent and a broker yet.
-_TOP: Final[Mapping[str, Any]] = {"agent": {"id": "ipc-01"}, "mqtt": {"url": "mqtt://127.0.0.1:1883"}}
+_TOP: Final[Mapping[str, Any]] = {
+    "agent": {"id": "ipc-01"},
+    "mqtt": {"url": "mqtt://127.0.0.1:1883"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class FoundDevice:
 
 @dataclass(slots=True)
 class JoinedDevices:
-    """What became of the devices: ids of new ones, of those that got tags or keys, of those left as they are."""
+    """What became of the devices: ids of new ones, of those that got tags or keys, of those left as
+    they are."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -64,8 +69,8 @@ def write(
     top: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """A new file with these devices. `top`: the other sections; default: an agent and a broker on this machine.
-    `notes`: comments behind the devices.
+    """A new file with these devices. `top`: the other sections; default: an agent and a broker on
+    this machine. `notes`: comments behind the devices.
 
     Raises FindingsError for a file that is there already: it may hold somebody's work.
     """
@@ -108,12 +113,15 @@ def join(
     notes: Sequence[str] = (),
     plugins: Plugins | None = None,
 ) -> JoinedDevices:
-    """Write devices into a plant file, which is made where there is none. Everything else stays byte for byte.
+    """Write devices into a plant file, which is made where there is none. Everything else stays
+    byte for byte.
 
-    A device that is configured at the same address gets what it lacks: tags, and a profile where it has neither tags
-    nor profile. `device_id`: of the one device that is meant. `replace`: tags that differ become as found.
+    A device that is configured at the same address gets what it lacks: tags, and a profile where it
+    has neither tags nor profile. `device_id`: of the one device that is meant. `replace`: tags that
+    differ become as found.
 
-    Raises FindingsError with everything that `check` would find wrong, and then nothing was written.
+    Raises FindingsError with everything that `check` would find wrong, and then nothing was
+    written.
     """
     known = plugins_or_installed(plugins)
     if not config.exists():
@@ -130,7 +138,12 @@ def join(
 
 
 def _first(
-    config: Path, devices: Sequence[FoundDevice], made: str, device_id: str | None, notes: Sequence[str], known: Plugins
+    config: Path,
+    devices: Sequence[FoundDevice],
+    made: str,
+    device_id: str | None,
+    notes: Sequence[str],
+    known: Plugins,
 ) -> JoinedDevices:
     taken: set[str] = set()
     named = [_named(device, device_id, taken) for device in devices]
@@ -156,7 +169,9 @@ def _named(device: FoundDevice, device_id: str | None, taken: set[str]) -> Found
     taken.add(name)
     former = f"--device {device.keys['id']} "
     notes = [note.replace(former, f"--device {name} ") for note in device.notes]
-    return FoundDevice({"id": name} | {key: value for key, value in device.keys.items() if key != "id"}, notes)
+    return FoundDevice(
+        {"id": name} | {key: value for key, value in device.keys.items() if key != "id"}, notes
+    )
 
 
 class _JoinPlan:
@@ -185,8 +200,13 @@ class _JoinPlan:
             self.result.added.append(str(named.keys["id"]))
             return
         if not self._is_at(present, device.keys):
-            zh = f"设备 {present.id!r} 在另一个地址或站号上；请核对 --device，或换一个 id 新建一台。"
-            en = f"the device {present.id!r} is at another address or unit; compare --device, or name a new one."
+            zh = (
+                f"设备 {present.id!r} 在另一个地址或站号上；请核对 --device，或换一个 id 新建一台。"
+            )
+            en = (
+                f"the device {present.id!r} is at another address or unit; compare --device, or "
+                "name a new one."
+            )
             self.problems.append(Finding("other-address", present.id, zh, en))
             return
         self._used.add(present.id)
@@ -204,7 +224,9 @@ class _JoinPlan:
         changed = bool(tags or self.keys.get(present.id) or self.parts.get(present.id))
         (self.result.changed if changed else self.result.unchanged).append(present.id)
 
-    def _wanted(self, present: DeviceCommon, tags: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    def _wanted(
+        self, present: DeviceCommon, tags: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Mapping[str, Any]]:
         """The tags that the device lacks, or has in another form."""
         model = tag_model(self._plugins[present.connector])
         wanted: dict[str, Mapping[str, Any]] = {}
@@ -212,14 +234,19 @@ class _JoinPlan:
             former = present.tags.get(name)
             try:
                 same = former is not None and model.model_validate(dict(keys)) == former
-            except ValidationError:  # `optional` alone, over the tag of a profile; `check` judges the rest
+            except (
+                ValidationError
+            ):  # `optional` alone, over the tag of a profile; `check` judges the rest
                 same = former is not None
             if same:
                 continue
             wanted[name] = keys
             if former is not None and not self._replace:
                 zh = f"设备上已有变量 {name!r}，内容不同；要改成现在找到的请加 --replace。"
-                en = f"the device has a tag {name!r} that differs; use --replace to make it as found."
+                en = (
+                    f"the device has a tag {name!r} that differs; use --replace to make it as "
+                    "found."
+                )
                 self.problems.append(Finding("differs", f"{present.id}/{name}", zh, en))
         return wanted
 
@@ -227,19 +254,27 @@ class _JoinPlan:
         """The configured device that this one is; None for one that the file does not have."""
         if device_id is not None:
             return next((one for one in self._devices if one.id == device_id), None)
-        here = [one for one in self._devices if one.id not in self._used and self._is_at(one, device.keys)]
+        here = [
+            one
+            for one in self._devices
+            if one.id not in self._used and self._is_at(one, device.keys)
+        ]
         by_id = [one for one in here if one.id == device.keys["id"]]
         profile, tags = device.keys.get("profile"), device.keys.get("tags")
         if profile:
             fitting = [one for one in here if one.profile == profile]
-            return next(iter(by_id or fitting or [one for one in here if not one.tags and not one.profile]), None)
+            return next(
+                iter(by_id or fitting or [one for one in here if not one.tags and not one.profile]),
+                None,
+            )
         if not tags:  # somebody is there already
             return next(iter(here), None)
         plain = [one for one in here if not one.profile]
         return next(iter(by_id or plain), None)
 
     def _is_at(self, present: DeviceCommon, keys: Mapping[str, Any]) -> bool:
-        """Whether a configured device is at the same address and, where there are units, of the same number."""
+        """Whether a configured device is at the same address and, where there are units, of the
+        same number."""
         plugin = next((one for one in self._plugins.values() if one.endpoint_key in keys), None)
         if plugin is None or plugin.name != present.connector or plugin.discovery is None:
             return False
@@ -251,14 +286,20 @@ class _JoinPlan:
         return same and getattr(present, "unit", None) == getattr(options, "unit", None)
 
 
-def _missing_parts(present: DeviceCommon, keys: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _missing_parts(
+    present: DeviceCommon, keys: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Of the mappings that a device has, the entries which it lacks."""
     for key, entries in keys.items():
         former = getattr(present, key, None)
         if key == "tags" or key not in present.model_fields_set or not isinstance(entries, Mapping):
             continue
         if isinstance(former, BaseModel):
-            missing = {name: value for name, value in entries.items() if name not in former.model_fields_set}
+            missing = {
+                name: value
+                for name, value in entries.items()
+                if name not in former.model_fields_set
+            }
             if missing:
                 yield key, missing
 
@@ -287,7 +328,9 @@ def _apply(config: Path, plan: _JoinPlan, known: Plugins, notes: Sequence[str]) 
         if plan.fresh:
             place = config
             blocks = [device_lines(device) for device in plan.fresh]
-            texts[config] = append_devices(text_of(config), [*blocks, [f"# {note}" for note in notes]])
+            texts[config] = append_devices(
+                text_of(config), [*blocks, [f"# {note}" for note in notes]]
+            )
     except NotEditableError as error:
         raise refuse(error, str(place)) from None
     with contextlib.ExitStack() as stack:
@@ -300,11 +343,14 @@ def _apply(config: Path, plan: _JoinPlan, known: Plugins, notes: Sequence[str]) 
 
 
 def _judge(config: Path, known: Plugins, trials: Mapping[Path, Path]) -> None:
-    """Raise FindingsError with what `check` finds wrong, except that a device may wait for its tags."""
+    """Raise FindingsError with what `check` finds wrong, except that a device may wait for its
+    tags."""
     try:
         load(config, known, secrets=False)
     except ConfigError as error:
-        found = [_in_file(finding, trials) for finding in error.findings if finding.code != "no-tags"]
+        found = [
+            _in_file(finding, trials) for finding in error.findings if finding.code != "no-tags"
+        ]
         if found:
             raise FindingsError(found) from None
 

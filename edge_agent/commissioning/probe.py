@@ -1,4 +1,5 @@
-"""`probe`: registers in every type and order, again and again, with what changes between two looks."""
+"""`probe`: registers in every type and order, again and again, with what changes between two
+looks."""
 
 from __future__ import annotations
 
@@ -28,14 +29,17 @@ class ChangedRegisters:
     def note(self, look: ProbeLook) -> None:
         """Compare a look with the one before."""
         current = {place.address: place.raw for place in look.places}
-        self.now = {at for at, raw in current.items() if at in self._before and self._before[at] != raw}
+        self.now = {
+            at for at, raw in current.items() if at in self._before and self._before[at] != raw
+        }
         self.ever |= self.now
         self._before = current
         self.looks += 1
 
 
 def device_at(url: str, unit: int, timeout: float) -> DeviceTarget:
-    """The device at an address. Raises FindingsError for an address that is none, or has no registers."""
+    """The device at an address. Raises FindingsError for an address that is none, or has no
+    registers."""
     endpoint = at_address(url)
     if endpoint.discovery.probe is None:
         raise _no_registers(endpoint)
@@ -46,12 +50,14 @@ def _no_registers(endpoint: DeviceTarget) -> FindingsError:
     return FindingsError.one(
         "cannot-probe",
         f"{endpoint.plugin.name} 的变量有名称和类型，不必试读寄存器：请用 browse。",
-        f"Tags of {endpoint.plugin.name} have names and types: use `browse`, there are no registers to try.",
+        f"Tags of {endpoint.plugin.name} have names and types: use `browse`, there are no "
+        "registers to try.",
     )
 
 
 async def opened(endpoint: DeviceTarget, wanted: ProbeWanted) -> Prober:
-    """Raises FindingsError for what cannot be asked, DeviceError when the device cannot be reached."""
+    """Raises FindingsError for what cannot be asked, DeviceError when the device cannot be
+    reached."""
     if endpoint.discovery.probe is None:
         raise _no_registers(endpoint)
     try:
@@ -98,13 +104,29 @@ def well(look: ProbeLook, wanted: ProbeWanted) -> bool:
 
 
 def chosen(wanted: ProbeWanted, look: ProbeLook) -> Sequence[Plausible]:
-    """The readings that a file may have as tags: those that are certain, or the best where one was expected."""
-    return look.plausible[:1] if wanted.expect is not None else [one for one in look.plausible if one.certain]
+    """The readings that a file may have as tags: those that are certain, or the best where one was
+    expected."""
+    return (
+        look.plausible[:1]
+        if wanted.expect is not None
+        else [one for one in look.plausible if one.certain]
+    )
 
 
-def device_for_file(endpoint: DeviceTarget, readings: Sequence[Plausible], name: str | None = None) -> dict[str, Any]:
+def device_for_file(
+    endpoint: DeviceTarget, readings: Sequence[Plausible], name: str | None = None
+) -> dict[str, Any]:
     """A device with readings as tags. `name`: of the one tag."""
     tags = {name or clean(one.address.replace("/", "_")): dict(one.keys) for one in readings}
     usual = type(endpoint.options).model_fields
-    keys = {key: value for key, value in endpoint.keys.items() if key == "unit" or usual[key].default != value}
-    return {"id": f"{endpoint.plugin.name}-01", "connector": endpoint.plugin.name, **keys, "tags": tags}
+    keys = {
+        key: value
+        for key, value in endpoint.keys.items()
+        if key == "unit" or usual[key].default != value
+    }
+    return {
+        "id": f"{endpoint.plugin.name}-01",
+        "connector": endpoint.plugin.name,
+        **keys,
+        "tags": tags,
+    }

@@ -1,4 +1,5 @@
-"""What `probe` prints for people: a row for each register, its readings in the four byte orders side by side."""
+"""What `probe` prints for people: a row for each register, its readings in the four byte orders
+side by side."""
 
 from __future__ import annotations
 
@@ -48,8 +49,9 @@ def view(
     terminal: Terminal = _ANYWHERE,
     reasons: bool = True,
 ) -> RenderableType:
-    """The table and the plausible readings, for so many columns. `height`: lines there are; the rest is counted.
-    `terminal`: whose language and width the readings follow; `reasons`: whether they are there at all."""
+    """The table and the plausible readings, for so many columns. `height`: lines there are; the
+    rest is counted. `terminal`: whose language and width the readings follow; `reasons`: whether
+    they are there at all."""
     below = list(_reasons(look, terminal)) if reasons else []
     wide = width >= _WIDE
     table = _new_table(any(place.decodings for place in look.places), wide)
@@ -66,7 +68,9 @@ def view(
         table.add_row(*cells)
         shown += len(places)
     hidden = len(look.places) - shown
-    rest = terminal.say(f"另有 {hidden} 个，请减小 --count", f"{hidden} more: a smaller --count", " / ")
+    rest = terminal.say(
+        f"另有 {hidden} 个，请减小 --count", f"{hidden} more: a smaller --count", " / "
+    )
     more = [Text(cut(f"… {rest}", width))] if hidden else []
     return Group(table, *more, *below, *_legend(changes, terminal))
 
@@ -116,11 +120,18 @@ def _cells(place: ProbedPlace, changes: ChangedRegisters, wide: bool) -> list[Te
         sixteen.append(f"bcd {bcd}")
     text = _text([known["text", "ABCD"], known["text", "BADC"]])
     words = [Text("\n".join(_wide_values(known, order, wide))) for order in _ORDERS]
-    return [address, Text(f"{place.raw:04X}", style=style), Text("\n".join(sixteen)), Text(text), *words]
+    return [
+        address,
+        Text(f"{place.raw:04X}", style=style),
+        Text("\n".join(sixteen)),
+        Text(text),
+        *words,
+    ]
 
 
 def _wide_values(known: Mapping[tuple[str, str], object], order: str, wide: bool) -> Iterator[str]:
-    """The lines of one order: the single float, the integer, and with room what else makes sense."""
+    """The lines of one order: the single float, the integer, and with room what else makes
+    sense."""
     if ("int32", order) not in known:
         return
     single, signed = known["float32", order], known["int32", order]
@@ -128,7 +139,13 @@ def _wide_values(known: Mapping[tuple[str, str], object], order: str, wide: bool
     yield _number(signed)
     if not wide:
         return
-    for letter, type_ in (("u", "uint32"), ("b", "bcd32"), ("d", "float64"), ("l", "int64"), ("ul", "uint64")):
+    for letter, type_ in (
+        ("u", "uint32"),
+        ("b", "bcd32"),
+        ("d", "float64"),
+        ("l", "int64"),
+        ("ul", "uint64"),
+    ):
         value = known.get((type_, order))
         if isinstance(value, int | float) and value != signed and _SMALL <= abs(value) <= _LARGE:
             yield f"{letter} {_number(value)}"
@@ -150,8 +167,14 @@ def _reasons(look: ProbeLook, terminal: Terminal) -> Iterator[Text]:
     for one in look.plausible[:4]:
         read = f"{one.type} {one.order}".rstrip()
         head = cut(f"→ {one.address} {read} = {printable(str(one.value))}", terminal.width)
-        yield Text("\n").join([Text(head), *sentence_lines(terminal, one.zh, one.en, indent=4, hang=0)])
-    refused = {re.sub(r"\d+", "", place.refused): place.refused for place in reversed(look.places) if place.refused}
+        yield Text("\n").join(
+            [Text(head), *sentence_lines(terminal, one.zh, one.en, indent=4, hang=0)]
+        )
+    refused = {
+        re.sub(r"\d+", "", place.refused): place.refused
+        for place in reversed(look.places)
+        if place.refused
+    }
     for text in list(refused.values())[:2]:
         zh, _, en = text.partition("\n")
         yield Text("\n").join(sentence_lines(terminal, zh, en, lead="✗ "))

@@ -1,4 +1,5 @@
-"""Which device profile fits a device: each is read once, and the values are weighed (`evidence`)."""
+"""Which device profile fits a device: each is read once, and the values are weighed
+(`evidence`)."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class ProfileFit:
     async def fits(
         self, keys: Mapping[str, Any], facts: Mapping[str, str], clock: Clock, progress: Progress
     ) -> list[ProfileEvidence]:
-        """Evidence for each profile on the device that these keys reach. `facts`: what it says of itself."""
+        """Evidence for each profile on the device that these keys reach. `facts`: what it says of
+        itself."""
         found = []
         for done, device in enumerate(self._site.devices):
             progress(done, len(self._site.devices), device.id)
@@ -55,11 +57,15 @@ class ProfileFit:
         named = {one.profile: one for one in found}
         for name, head in self._heads.items():
             evidence = named.get(name) or ProfileEvidence(name, _title(head))
-            add_identification(evidence, facts, head.get("manufacturer") or "", head.get("models") or [])
+            add_identification(
+                evidence, facts, head.get("manufacturer") or "", head.get("models") or []
+            )
             named[name] = evidence
         return list(named.values())
 
-    async def _read(self, device: DeviceCommon, keys: Mapping[str, Any], clock: Clock) -> ProfileEvidence:
+    async def _read(
+        self, device: DeviceCommon, keys: Mapping[str, Any], clock: Clock
+    ) -> ProfileEvidence:
         """One profile, read once."""
         evidence = ProfileEvidence(device.id, _title(self._heads[device.id]))
         here = device.model_copy(update=dict(keys))
@@ -102,7 +108,9 @@ def _title(head: Mapping[str, Any]) -> tuple[str, str]:
     return str(title.get("zh", "")), str(title.get("en", ""))
 
 
-def _site(heads: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], plugins: Plugins) -> Site:
+def _site(
+    heads: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], plugins: Plugins
+) -> Site:
     """A site with a device for each profile that has tags, made the way every configuration is."""
     lines = ["agent: {id: scan}", "mqtt: {url: mqtt://127.0.0.1}", "devices:"]
     for name, head in heads.items():
@@ -113,7 +121,7 @@ def _site(heads: Mapping[str, Mapping[str, Any]], where: Mapping[str, Any], plug
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         try:
             return load(file, plugins)
-        except ConfigError as error:  # reason: a bundled profile that cannot be compiled is our fault, not the user's
+        except ConfigError as error:  # reason: a faulty bundled profile is not the user's fault
             raise RuntimeError(f"a bundled profile cannot be loaded: {error}") from error
 
 

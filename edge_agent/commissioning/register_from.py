@@ -1,6 +1,8 @@
-"""A first equipment register from the configured devices: what the configuration knows, and empty cells for the rest.
+"""A first equipment register from the configured devices: what the configuration knows, and empty
+cells for the rest.
 
-What a count rests on (关键工序, 数控类型, 纳入统计, 联网申报 ...) is a person's statement, and is never inferred.
+What a count rests on (关键工序, 数控类型, 纳入统计, 联网申报 ...) is a person's statement, and is
+never inferred.
 """
 
 from __future__ import annotations
@@ -28,13 +30,22 @@ def rows_from(devices: Iterable[DeviceCommon]) -> tuple[Rows, Rows]:
     equipment: Rows = []
     processes: dict[tuple[str, str], str] = {}
     for device in devices:
-        row = {"equipment_id": device.id, "name_zh": device.name, "line": device.line, "gateway_device": device.id}
+        row = {
+            "equipment_id": device.id,
+            "name_zh": device.name,
+            "line": device.line,
+            "gateway_device": device.id,
+        }
         if not device.derives_state:  # else the interface is that of a module beside the machine
             row["interface"] = _interface(device)
         if device.cell:
-            row["process_id"] = processes.setdefault((device.line, device.cell), f"P{len(processes) + 1:02}")
+            row["process_id"] = processes.setdefault(
+                (device.line, device.cell), f"P{len(processes) + 1:02}"
+            )
         equipment.append({key: value for key, value in row.items() if value})
-    return equipment, [{"process_id": number, "name_zh": cell} for (_, cell), number in processes.items()]
+    return equipment, [
+        {"process_id": number, "name_zh": cell} for (_, cell), number in processes.items()
+    ]
 
 
 def _interface(device: DeviceCommon) -> str:
@@ -47,7 +58,13 @@ def _interface(device: DeviceCommon) -> str:
 def table(rows: Rows, columns: Sequence[RegisterColumn], language: Language) -> list[list[Cell]]:
     """Head and rows."""
     head: list[Cell] = [column.zh if language == "zh" else column.name for column in columns]
-    return [head, *([harmless(_word(row.get(column.name), column, language)) for column in columns] for row in rows)]
+    return [
+        head,
+        *(
+            [harmless(_word(row.get(column.name), column, language)) for column in columns]
+            for row in rows
+        ),
+    ]
 
 
 def _word(text: str | None, column: RegisterColumn, language: Language) -> str | None:
@@ -55,7 +72,9 @@ def _word(text: str | None, column: RegisterColumn, language: Language) -> str |
     return also[text][0] if text is not None and language == "zh" and text in also else text
 
 
-def to_csv(rows: Rows, columns: Sequence[RegisterColumn], language: Language, encoding: str) -> bytes:
+def to_csv(
+    rows: Rows, columns: Sequence[RegisterColumn], language: Language, encoding: str
+) -> bytes:
     """CSV bytes. Raises FindingsError for a character that the encoding does not have."""
     return csv_bytes(table(rows, columns, language), encoding)
 
@@ -66,7 +85,10 @@ def to_xlsx(equipment: Rows, processes: Rows, language: Language) -> bytes:
 
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
-    for which, rows, columns in (("equipment", equipment, EQUIPMENT), ("processes", processes, PROCESSES)):
+    for which, rows, columns in (
+        ("equipment", equipment, EQUIPMENT),
+        ("processes", processes, PROCESSES),
+    ):
         fill(book.create_sheet(SHEET_NAMES[which][0]), table(rows, columns, language))
     buffer = io.BytesIO()
     book.save(buffer)
@@ -74,6 +96,11 @@ def to_xlsx(equipment: Rows, processes: Rows, language: Language) -> bytes:
 
 
 def to_fill_in(columns: Sequence[RegisterColumn] = (*EQUIPMENT, *PROCESSES)) -> list[str]:
-    """The columns that a person must fill in, in Chinese: those needed that no configuration knows."""
+    """The columns that a person must fill in, in Chinese: those needed that no configuration
+    knows."""
     known = {"equipment_id", "interface", "process_id"}
-    return list(dict.fromkeys(column.zh for column in columns if column.required and column.name not in known))
+    return list(
+        dict.fromkeys(
+            column.zh for column in columns if column.required and column.name not in known
+        )
+    )

@@ -54,7 +54,12 @@ class Scanned:
             "certain": bool(matches) and is_clearly_best(matches),
             "matches": [_match(one) for one in matches],
             "machines": [
-                {"name": one.name, "standard": one.standard, "profile": one.profile, "tags": len(one.fitted)}
+                {
+                    "name": one.name,
+                    "standard": one.standard,
+                    "profile": one.profile,
+                    "tags": len(one.fitted),
+                }
                 for one in self.machines
             ],
             "note_zh": answer.zh,
@@ -76,9 +81,15 @@ def _match(one: ProfileEvidence) -> dict[str, Any]:
 
 
 async def scan(
-    connector: str, wanted: ScanWanted, progress: Progress, *, compare: bool = True, plugins: Plugins | None = None
+    connector: str,
+    wanted: ScanWanted,
+    progress: Progress,
+    *,
+    compare: bool = True,
+    plugins: Plugins | None = None,
 ) -> list[Scanned]:
-    """Everybody who answers. `compare`: also find the profiles that fit, which reads some hundred registers of each.
+    """Everybody who answers. `compare`: also find the profiles that fit, which reads some hundred
+    registers of each.
 
     Raises DeviceError when the line cannot be opened, FindingsError for addresses that are none.
     """
@@ -94,11 +105,15 @@ async def scan(
     return found
 
 
-async def _compare(connector: str, found: Sequence[Scanned], progress: Progress, plugins: Plugins) -> None:
+async def _compare(
+    connector: str, found: Sequence[Scanned], progress: Progress, plugins: Plugins
+) -> None:
     """Read every profile on everybody who answered."""
     plugin, clock = plugins[connector], Clock()
     discovery = discovery_of(plugin)
-    fit = ProfileFit(connector, {key: found[0].answer.device[key] for key in (plugin.endpoint_key,)}, plugins)
+    fit = ProfileFit(
+        connector, {key: found[0].answer.device[key] for key in (plugin.endpoint_key,)}, plugins
+    )
     for one in found:
         keys = {key: value for key, value in one.answer.device.items() if key != "connector"}
         keys |= one.answer.reading
@@ -113,7 +128,9 @@ async def _compare(connector: str, found: Sequence[Scanned], progress: Progress,
             )
 
 
-async def _machines(connector: str, options: Any, browse: Any, progress: Progress) -> Sequence[FoundMachine]:
+async def _machines(
+    connector: str, options: Any, browse: Any, progress: Progress
+) -> Sequence[FoundMachine]:
     """The machines that a server shows by their types."""
     from edge_agent.commissioning.browse import profile_tags
 
@@ -127,7 +144,8 @@ async def _machines(connector: str, options: Any, browse: Any, progress: Progres
 
 
 def all_answers_equal(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
-    """Whether every unit asked has answered, in the same way: then it may be one device that ignores the unit."""
+    """Whether every unit asked has answered, in the same way: then it may be one device that
+    ignores the unit."""
     if len(asked) < _MANY or len(found) != len(asked):
         return False
     first = found[0]
@@ -139,23 +157,33 @@ def all_answers_equal(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
 
 
 def absent(found: Sequence[Scanned]) -> list[Scanned]:
-    """The units that are probably nobody: many that refuse in the same unusual way beside units that do not.
+    """The units that are probably nobody: many that refuse in the same unusual way beside units
+    that do not.
 
-    Some servers answer in the name of every unit. A device that only lacks the register that was asked for says so with
-    an exception of its own, and is not among them.
+    Some servers answer in the name of every unit. A device that only lacks the register that was
+    asked for says so with an exception of its own, and is not among them.
     """
-    refusing = [one for one in found if one.answer.said in _NOBODY and not one.answer.facts and not one.matches]
+    refusing = [
+        one
+        for one in found
+        if one.answer.said in _NOBODY and not one.answer.facts and not one.matches
+    ]
     one_way = len({one.answer.said for one in refusing}) == 1
     return refusing if one_way and _MANY <= len(refusing) < len(found) else []
 
 
 def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:
-    """The device that a file gets: with the profile that fits best, else one that waits for its tags."""
+    """The device that a file gets: with the profile that fits best, else one that waits for its
+    tags."""
     keys = dict(one.answer.device)
     connector = keys.pop("connector")
     if one.matches:
         profile = one.matches[0].profile
-        doubt = [] if is_clearly_best(one.matches) else ["几个模板同样相符，请按铭牌核对 / compare the name plate"]
+        doubt = (
+            []
+            if is_clearly_best(one.matches)
+            else ["几个模板同样相符，请按铭牌核对 / compare the name plate"]
+        )
         return FoundDevice({"id": f"{profile}-{number:02}", "profile": profile, **keys}, doubt)
     name = f"unit-{keys['unit']:02}" if "unit" in keys else f"{connector}-{number:02}"
     facts = " ".join(one.answer.facts.values())
@@ -163,7 +191,8 @@ def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:
     commands.append(command("tags", "import", "点表.xlsx", "--device", name, "--into", config))
     notes = [f"{one.answer.where} {facts}".rstrip(), *stub_note(commands)]
     return FoundDevice(
-        {"id": name, "connector": connector, **keys}, [clean for note in notes if (clean := printable(note))]
+        {"id": name, "connector": connector, **keys},
+        [clean for note in notes if (clean := printable(note))],
     )
 
 

@@ -1,4 +1,5 @@
-"""Names for tags that a device has under names of its own: short, unique, and allowed everywhere a tag goes."""
+"""Names for tags that a device has under names of its own: short, unique, and allowed everywhere a
+tag goes."""
 
 from __future__ import annotations
 
@@ -12,14 +13,19 @@ _LONGEST: Final = 120
 
 
 def tag_names(paths: Sequence[Sequence[str]]) -> list[str]:
-    """A name for each path (names from the root): its last segment, with as many before it as make it unique."""
+    """A name for each path (names from the root): its last segment, with as many before it as make
+    it unique."""
     cleaned = [[clean(name) for name in path] for path in paths]
     width = [1] * len(cleaned)
     longest = max(map(len, cleaned), default=1)
     for _ in range(longest):
         names = _joined(cleaned, width)
         often = Counter(name.casefold() for name in names)
-        doubled = [at for at, name in enumerate(names) if often[name.casefold()] > 1 and width[at] < len(cleaned[at])]
+        doubled = [
+            at
+            for at, name in enumerate(names)
+            if often[name.casefold()] > 1 and width[at] < len(cleaned[at])
+        ]
         if not doubled:
             break
         for at in doubled:
@@ -33,7 +39,10 @@ def clean(name: str) -> str:
 
 
 def _joined(paths: Sequence[Sequence[str]], width: Sequence[int]) -> list[str]:
-    return ["_".join(path[-count:])[-_LONGEST:].strip("_.-") for path, count in zip(paths, width, strict=True)]
+    return [
+        "_".join(path[-count:])[-_LONGEST:].strip("_.-")
+        for path, count in zip(paths, width, strict=True)
+    ]
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

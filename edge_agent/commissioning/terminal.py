@@ -1,4 +1,5 @@
-"""What all commissioning commands need of a terminal: its width and language, a sign of life, and an orderly end."""
+"""What all commissioning commands need of a terminal: its width and language, a sign of life, and
+an orderly end."""
 
 from __future__ import annotations
 
@@ -30,14 +31,26 @@ _GAP: Final = 2
 def console() -> Console:
     """Standard output; wide enough for a pipe, where nobody cuts lines."""
     made = Console(highlight=False, markup=False, emoji=False)
-    return made if made.is_terminal else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    return (
+        made
+        if made.is_terminal
+        else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    )
 
 
 def sentence_lines(
-    terminal: Terminal, zh: str, en: str, *, lead: Text | str = "", indent: int = 0, hang: int = 4, style: str = ""
+    terminal: Terminal,
+    zh: str,
+    en: str,
+    *,
+    lead: Text | str = "",
+    indent: int = 0,
+    hang: int = 4,
+    style: str = "",
 ) -> list[Text]:
-    """A sentence as lines: in the terminal's language, broken at its width; where there is no terminal, in both
-    languages, each on one line. All lines but the first are `hang` columns further in than `indent`.
+    """A sentence as lines: in the terminal's language, broken at its width; where there is no
+    terminal, in both languages, each on one line. All lines but the first are `hang` columns
+    further in than `indent`.
 
     `lead`: what stands before it, whatever the language.
     """
@@ -48,9 +61,13 @@ def sentence_lines(
         first = indent if number == 0 else indent + hang
         parts = [text]
         if not terminal.whole:
-            parts = _broken(text, max(1, terminal.width - indent - hang), max(1, terminal.width - first))
+            parts = _broken(
+                text, max(1, terminal.width - indent - hang), max(1, terminal.width - first)
+            )
         blanks = [first] + [indent + hang] * (len(parts) - 1)
-        lines += [Text(" " * blank + part, style) for blank, part in zip(blanks, parts, strict=True)]
+        lines += [
+            Text(" " * blank + part, style) for blank, part in zip(blanks, parts, strict=True)
+        ]
     if isinstance(lead, Text) and lines[0].plain[indent:].startswith(lead.plain):
         for span in lead.spans:
             lines[0].stylize(span.style, span.start + indent, span.end + indent)
@@ -73,9 +90,20 @@ class SentencePrinter:
         self.terminal = Terminal.of(screen)
         self.say = self.terminal.say
 
-    def pair(self, zh: str, en: str, *, lead: Text | str = "", indent: int = 0, hang: int = 4, style: str = "") -> None:
+    def pair(
+        self,
+        zh: str,
+        en: str,
+        *,
+        lead: Text | str = "",
+        indent: int = 0,
+        hang: int = 4,
+        style: str = "",
+    ) -> None:
         """A sentence in Chinese and in English."""
-        for line in sentence_lines(self.terminal, zh, en, lead=lead, indent=indent, hang=hang, style=style):
+        for line in sentence_lines(
+            self.terminal, zh, en, lead=lead, indent=indent, hang=hang, style=style
+        ):
             self._put(line)
 
     def line(self, text: str, *, indent: int = 0, hang: int = 4, style: str = "") -> None:
@@ -89,17 +117,24 @@ class SentencePrinter:
             self._put(Text(" " * blank + part, style))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int) -> None:
-        """A table; on a terminal cells that have no room go on in the next line, those of the columns from `numbers` on
-        last."""
+        """A table; on a terminal cells that have no room go on in the next line, those of the
+        columns from `numbers` on last."""
         widths = [max(cell_len(row[at]) for row in (head, *rows)) for at in range(len(head))]
         if self.terminal.whole or sum(widths) + _GAP * (len(widths) - 1) <= self.terminal.width:
             for row in (head, *rows):
                 cells = [padded(text, width) for text, width in zip(row, widths, strict=True)]
                 self._put(Text((" " * _GAP).join(cells).rstrip()))
             return
-        made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="")
+        made = Table(
+            box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style=""
+        )
         for at, title in enumerate(head):
-            made.add_column(title, overflow="fold", no_wrap=False, min_width=widths[at] if at >= numbers else None)
+            made.add_column(
+                title,
+                overflow="fold",
+                no_wrap=False,
+                min_width=widths[at] if at >= numbers else None,
+            )
         for row in rows:
             made.add_row(*map(Text, row))
         self._screen.print(made)
@@ -110,7 +145,8 @@ class SentencePrinter:
         self.pair(finding.zh, finding.en, lead=lead + place, indent=indent, hang=hang)
 
     def _put(self, line: Text) -> None:
-        """One line, which is not broken any more. Into a pipe as it stands: its reader may hang up, as `head` does."""
+        """One line, which is not broken any more. Into a pipe as it stands: its reader may hang up,
+        as `head` does."""
         if self.terminal.whole:
             print(line.plain, file=self._screen.file)
         else:
@@ -142,7 +178,9 @@ def progress(zh: str, en: str) -> Iterator[Progress]:
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; SIGTERM ends it like Ctrl-C, with every connection closed."""
-    if threading.current_thread() is not threading.main_thread():  # whoever runs it in a thread minds the signals
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # whoever runs it in a thread minds the signals
         return asyncio.run(work)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,4 +1,5 @@
-"""What the models cannot see by themselves: files that must exist, names that must be known, keys that contradict."""
+"""What the models cannot see by themselves: files that must exist, names that must be known, keys
+that contradict."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ from edge_agent.identity import SEPARATOR
 from edge_agent.sdk import DevicePlan, Plugin, Problem
 
 
-def check_site(sections: Mapping[str, ValidatedInstance], written: YamlMapping, found: Findings) -> None:
-    """Files that must be readable, and keys that need one another. A faulty key of a section is not judged again, and a
-    section that is faulty as a whole is absent."""
+def check_site(
+    sections: Mapping[str, ValidatedInstance], written: YamlMapping, found: Findings
+) -> None:
+    """Files that must be readable, and keys that need one another. A faulty key of a section is not
+    judged again, and a section that is faulty as a whole is absent."""
     _alike_agents(written, found)
     values = {key: section.value for key, section in sections.items()}
     faulty = {f"{key}.{part[0]}" for key, section in sections.items() for part in section.faulty}
@@ -33,22 +36,35 @@ def check_site(sections: Mapping[str, ValidatedInstance], written: YamlMapping, 
     if "agent" in values and "agent.workers" not in faulty:
         _one_process(values["agent"].workers, written, found)
     store, register = values.get("store"), values.get("register")
-    if isinstance(store, StoreConfig) and store.kind != "duckdb" and store.url is None and "store.url" not in faulty:
+    if (
+        isinstance(store, StoreConfig)
+        and store.kind != "duckdb"
+        and store.url is None
+        and "store.url" not in faulty
+    ):
         zh = f'store.kind 为 {store.kind} 时缺少键 "store.url"，请补上，如 http://127.0.0.1:8086。'
-        en = f'store.kind {store.kind} needs the key "store.url"; add it, for example http://127.0.0.1:8086.'
+        en = (
+            f'store.kind {store.kind} needs the key "store.url"; add it, for example '
+            "http://127.0.0.1:8086."
+        )
         found.add("missing-key", locate(written, "store", "kind"), zh, en)
     if isinstance(register, RegisterConfig):
         for key in ("equipment", "processes", "calendar", "meters", "events"):
             _readable(getattr(register, key), f"register.{key}", written, found)
 
 
-def check_device(sound: ValidatedInstance, written: YamlMapping, found: Findings, *, whole: bool = True) -> None:
-    """What holds for a device of any connector. `sound` may lack what is faulty in `written`; when a part of it could
-    not be found (`whole` is false), nothing is missed."""
+def check_device(
+    sound: ValidatedInstance, written: YamlMapping, found: Findings, *, whole: bool = True
+) -> None:
+    """What holds for a device of any connector. `sound` may lack what is faulty in `written`; when
+    a part of it could not be found (`whole` is false), nothing is missed."""
     tags = written.get("tags", {})
     judged = SoundFindings(sound, written, found)
     if whole and isinstance(tags, dict) and not tags:
-        zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
+        zh, en = (
+            '设备没有变量，请写 "tags" 或 "profile"。',
+            'the device has no tags; write "tags" or a "profile".',
+        )
         found.add("no-tags", written.place, zh, en)
     if isinstance(tags, YamlMapping):
         _alike_tags(tags, found)
@@ -57,15 +73,20 @@ def check_device(sound: ValidatedInstance, written: YamlMapping, found: Findings
     _former_tags(judged)
 
 
-def problems(plan: DevicePlan, plugin: Plugin, sound: ValidatedInstance, *, whole: bool) -> Iterator[Problem]:
-    """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks.
-    When a part of the device could not be found (`whole` is false), nothing is concluded from several keys."""
+def problems(
+    plan: DevicePlan, plugin: Plugin, sound: ValidatedInstance, *, whole: bool
+) -> Iterator[Problem]:
+    """The connector's own judgement of a device, of what does not only follow from the keys that
+    `sound` lacks. When a part of the device could not be found (`whole` is false), nothing is
+    concluded from several keys."""
     only_certain = not whole or sound.misleads(plugin.endpoint_key)
     for problem in plugin.check(plan):
         if not sound.judges(*_problem_path(problem)):
             continue
         if problem.rests_on is not None and whole:
-            if all(sound.judges(*_problem_path(replace(problem, key=key))) for key in problem.rests_on):
+            if all(
+                sound.judges(*_problem_path(replace(problem, key=key))) for key in problem.rests_on
+            ):
                 yield problem
         elif problem.certain or not (only_certain or sound.lacks_connector_keys(problem.tag)):
             yield problem
@@ -98,7 +119,10 @@ def check_ids(devices: Iterable[YamlMapping], found: Findings) -> None:
                 _look_alike(name, other, at, first[other], found)
         elif first[name] == at:
             zh = f'for 生成的设备 id 相同（{name!r}），请在 id 里写变量，如 "plc-{{i}}"。'
-            en = f'for gives several devices the same id {name!r}; put a variable into it, such as "plc-{{i}}".'
+            en = (
+                f"for gives several devices the same id {name!r}; put a variable into it, such "
+                f'as "plc-{{i}}".'
+            )
             found.add("duplicate-id", at, zh, en, "id")
         else:
             zh = f"设备 id {name!r} 重复了（{first[name]} 已有），请改名。"
@@ -106,10 +130,20 @@ def check_ids(devices: Iterable[YamlMapping], found: Findings) -> None:
             found.add("duplicate-id", at, zh, en, "id")
 
 
-def _look_alike(name: object, other: object, at: FilePosition, first: FilePosition, found: Findings) -> None:
-    codes = " ".join(f"U+{ord(character):04X}" for character in str(name) if character not in str(other))
-    zh = f"{name!r} 与 {other!r}（{first}）看上去相同，只是字符编码不同（{codes or '顺序'}），请改名。"
-    en = f"{name!r} looks like {other!r} ({first}) and differs in its characters only ({codes or 'order'}); rename one."
+def _look_alike(
+    name: object, other: object, at: FilePosition, first: FilePosition, found: Findings
+) -> None:
+    codes = " ".join(
+        f"U+{ord(character):04X}" for character in str(name) if character not in str(other)
+    )
+    zh = (
+        f"{name!r} 与 {other!r}（{first}）看上去相同，只是字符编码不同（{codes or '顺序'}），"
+        "请改名。"
+    )
+    en = (
+        f"{name!r} looks like {other!r} ({first}) and differs in its characters only "
+        f"({codes or 'order'}); rename one."
+    )
     found.add("look-alike", at, zh, en, "look-alike")
 
 
@@ -153,12 +187,20 @@ def check_former_ids(devices: Sequence[YamlMapping], agent: object, found: Findi
             en = f'"was" takes a device id or "agent:device", and such a name {fault[1]}.'
             found.add("bad-name", at, zh, en, "was")
         elif whose == str(agent) and device in present:
-            zh = f'"was" 是设备以前的 id，而 {device!r} 还在本文件中：请删除 "was"，或删除那台设备。'
-            en = f'"was" is an id of the past, and {device!r} is in this file still; remove "was", or that device.'
+            zh = (
+                f'"was" 是设备以前的 id，而 {device!r} 还在本文件中：请删除 "was"，或删除那台设备。'
+            )
+            en = (
+                f'"was" is an id of the past, and {device!r} is in this file still; remove '
+                '"was", or that device.'
+            )
             found.add("contradiction", at, zh, en, "was")
         elif (whose, device) in taken:
             zh = f"{was!r} 的历史已由设备 {taken[whose, device]!r} 继续，只能归一台：请删除其一。"
-            en = f"the history of {was!r} goes on in {taken[whose, device]!r} already, and can in one only; remove one."
+            en = (
+                f"the history of {was!r} goes on in {taken[whose, device]!r} already, and can in "
+                "one only; remove one."
+            )
             found.add("contradiction", at, zh, en, "was")
         else:
             taken[whose, device] = table.get("id")
@@ -174,15 +216,24 @@ def _former_tags(found: SoundFindings) -> None:
             continue
         at = ("tags", name, "was")
         if (fault := names.fault(was)) is not None:
-            zh, en = f'"was" 是变量以前的名称，{fault[0]}。', f'"was" is a name of the past, which {fault[1]}.'
+            zh, en = (
+                f'"was" 是变量以前的名称，{fault[0]}。',
+                f'"was" is a name of the past, which {fault[1]}.',
+            )
             found.add("bad-name", at, zh, en, "was")
         elif was in present:
             zh = f'"was" 是变量以前的名称，而 {was!r} 还在该设备上：请删除 "was"，或删除那个变量。'
-            en = f'"was" is a name of the past, and the device has {was!r} still; remove "was", or that tag.'
+            en = (
+                f'"was" is a name of the past, and the device has {was!r} still; remove "was", '
+                "or that tag."
+            )
             found.add("contradiction", at, zh, en, "was")
         elif was in taken:
             zh = f"{was!r} 的历史已由变量 {taken[was]!r} 继续，只能归一个：请删除其一。"
-            en = f"the history of {was!r} goes on in {taken[was]!r} already, and can in one only; remove one."
+            en = (
+                f"the history of {was!r} goes on in {taken[was]!r} already, and can in one only; "
+                "remove one."
+            )
             found.add("contradiction", at, zh, en, "was")
         else:
             taken[was] = name
@@ -194,7 +245,8 @@ def _problem_path(problem: Problem) -> list[int | str]:
 
 
 def _problem_at(problem: Problem, written: YamlMapping) -> tuple[FilePosition, object]:
-    """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
+    """The place a problem speaks of, and the value written there; None where only a mapping around
+    it was written."""
     path = _problem_path(problem)
     value: Any = written
     for part in path:
@@ -206,12 +258,15 @@ def _one_process(workers: int | None, written: YamlMapping, found: Findings) -> 
     """Former versions could be several processes."""
     if workers is not None and workers > 1:
         zh = (
-            "采集代理只有一个进程，不再支持多个工作进程：请删除 agent.workers。一个进程不够时，把设备分到两个配置文件，"
+            "采集代理只有一个进程，不再支持多个工作进程：请删除 agent.workers。一个进程不够时，"
+            "把设备分到两个配置文件，"
             "各用自己的 agent.id 和 outbox.path，各运行一个 run（docs/operations.md）。"
         )
         en = (
-            "An agent is one process; several workers are not supported any more: delete agent.workers. Where one"
-            " process is not enough, divide the devices among two files, each with its own agent.id and outbox.path,"
+            "An agent is one process; several workers are not supported any more: delete "
+            "agent.workers. Where one"
+            " process is not enough, divide the devices among two files, each with its own "
+            "agent.id and outbox.path,"
             " and run both (docs/operations.md)."
         )
         found.add("obsolete-key", locate(written, "agent", "workers"), zh, en)
@@ -224,8 +279,13 @@ def _group(name: str | None, written: YamlMapping, found: Findings) -> None:
     try:
         grp.getgrnam(name)
     except (KeyError, ValueError):
-        zh = f'本机没有用户组 {name!r}，请先创建（groupadd --system {name}），或更正 "agent.group"。'
-        en = f'this machine has no group {name!r}; create it (groupadd --system {name}), or correct "agent.group".'
+        zh = (
+            f'本机没有用户组 {name!r}，请先创建（groupadd --system {name}），或更正 "agent.group"。'
+        )
+        en = (
+            f"this machine has no group {name!r}; create it (groupadd --system {name}), or "
+            'correct "agent.group".'
+        )
         found.add("unknown-group", locate(written, "agent", "group"), zh, en)
 
 
@@ -248,7 +308,10 @@ def _readable(path: Path | None, key: str, written: YamlMapping, found: Findings
     if path is None or (os.path.isfile(path) and os.access(path, os.R_OK)):
         return
     zh = f'"{key}" 的文件不存在或读不出来：{path}，请检查路径和权限。'
-    en = f'the file of "{key}" does not exist or cannot be read: {path}; check its path and permissions.'
+    en = (
+        f'the file of "{key}" does not exist or cannot be read: {path}; check its path and '
+        "permissions."
+    )
     found.add("no-file", locate(written, *key.split(".")), zh, en)
 
 
@@ -276,9 +339,13 @@ def _exponents(found: SoundFindings, *, whole: bool) -> None:
             other.scale != 1.0 or other.offset != 0.0 or other.scale_exponent_from is not None
         )
         if source == name or scaled or _other_period(found, name, source):
-            zh = f"变量 {source!r} 作为 10 的幂须是整数，没有自己的 scale、offset，且与 {name!r} 周期相同。"
+            zh = (
+                f"变量 {source!r} 作为 10 的幂须是整数，没有自己的 scale、offset，且与 {name!r} "
+                "周期相同。"
+            )
             en = (
-                f"the tag {source!r} gives a power of ten: it must be an integer without scale and offset,"
+                f"the tag {source!r} gives a power of ten: it must be an integer without scale "
+                "and offset,"
                 f" read in the same period as {name!r}."
             )
             found.add("contradiction", at, zh, en)

@@ -27,15 +27,18 @@ def plans(site: Site, plugins: Plugins | None = None) -> list[DevicePlan]:
 
 
 def plan(device: DeviceCommon, plugin: Plugin, state: Path | None = None) -> DevicePlan:
-    """One device: a table per period, shortest first, tags in the order of the file. `state`: see `DevicePlan`.
+    """One device: a table per period, shortest first, tags in the order of the file. `state`: see
+    `DevicePlan`.
 
-    Devices of one tag set that agree in what tags take from their device share the tables' contents.
+    Devices of one tag set that agree in what tags take from their device share the tables'
+    contents.
     """
     tags = device.tags if isinstance(device.tags, TagSet) else TagSet(device.tags)
     kind = plugin.kind if plugin.kinds is None else plugin.kinds(cast("Options", device))
     shared = tags.once(_tables, device.every, device.report == "change", kind)
     tables = tuple(table.same_for(device.id) for table in shared)
-    # device_model() gives every device its connector's options as a base, which the type of Site cannot say.
+    # device_model() gives every device its connector's options as a base, which the type of Site
+    # cannot say.
     return DevicePlan(device.id, cast("Options", device), tables, state)
 
 
@@ -49,11 +52,16 @@ def values_per_second(tables: Iterable[TagTable]) -> float:
     return sum(len(table) / table.every for table in tables)
 
 
-def _tables(tags: Mapping[str, TagCommon], every: float, on_change: bool, kind: KindOf) -> tuple[TagTable, ...]:
-    """The tables, of no device yet. `every` and `on_change`: the device's own period and way to report."""
+def _tables(
+    tags: Mapping[str, TagCommon], every: float, on_change: bool, kind: KindOf
+) -> tuple[TagTable, ...]:
+    """The tables, of no device yet. `every` and `on_change`: the device's own period and way to
+    report."""
     by_period: dict[float, list[Tag]] = {}
     for name, options in tags.items():
-        by_period.setdefault(options.every or every, []).append(_tag(name, options, on_change, kind))
+        by_period.setdefault(options.every or every, []).append(
+            _tag(name, options, on_change, kind)
+        )
     return tuple(TagTable("", period, tuple(tags)) for period, tags in sorted(by_period.items()))
 
 
@@ -72,7 +80,9 @@ def _tag(name: str, options: TagCommon, on_change: bool, kind: KindOf) -> Tag:
         labels=options.map,
         scale_exponent_from=options.scale_exponent_from,
         sentinels=options.sentinels,
-        report=_report(on_change if options.report is None else options.report == "change", options),
+        report=_report(
+            on_change if options.report is None else options.report == "change", options
+        ),
         business_link=options.business_link,
         was=options.was,
         optional=options.optional,
@@ -82,7 +92,9 @@ def _tag(name: str, options: TagCommon, on_change: bool, kind: KindOf) -> Tag:
 
 def _kind(options: TagCommon, kind: KindOf) -> Kind:
     found = kind(cast("Options", options))
-    scaled = options.scale != 1.0 or options.offset != 0.0 or options.scale_exponent_from is not None
+    scaled = (
+        options.scale != 1.0 or options.offset != 0.0 or options.scale_exponent_from is not None
+    )
     return "float" if found == "int" and scaled else found
 
 

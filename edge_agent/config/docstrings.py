@@ -1,4 +1,5 @@
-"""What the models' attribute docstrings say, for the JSON Schema and the reference; read from source when asked for."""
+"""What the models' attribute docstrings say, for the JSON Schema and the reference; read from
+source when asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from pydantic import BaseModel
 
 @cache
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """YAML key -> its meaning in one paragraph. Keys without a docstring or description are not in it."""
+    """YAML key -> its meaning in one paragraph. Keys without a docstring or description are not in
+    it."""
     found: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if issubclass(owner, BaseModel) and owner is not BaseModel:

@@ -54,8 +54,8 @@ def inline(data: Any) -> str:
     return _simple(data) or _emitted(data)
 
 
-#: Texts that every reader of YAML takes as they stand, also between braces, once they are known to be no number, date
-#: or truth value.
+#: Texts that every reader of YAML takes as they stand, also between braces, once they are known to
+#: be no number, date or truth value.
 _LETTER: Final = r"A-Za-z_\u4e00-\u9fff°µΩ℃"
 _BARE: Final = re.compile(
     rf"(?=.{{1,60}}\Z)[{_LETTER}][{_LETTER}0-9/.()+*=~^%;$@&<>|!²³·×、。（）－／-]*"
@@ -68,7 +68,8 @@ _NOT_BARE: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false
 
 
 def _simple(data: object) -> str | None:
-    """What `_emitted` makes of words, numbers and lists and mappings of them, in a tenth of its time.
+    """What `_emitted` makes of words, numbers and lists and mappings of them, in a tenth of its
+    time.
 
     None for everything else. Point lists have thousands of tags, and nearly all are of this kind.
     """
@@ -101,18 +102,26 @@ def _simple_mapping(data: Mapping[object, object]) -> str | None:
 
 
 def _bare(text: str) -> str | None:
-    bare = _BARE.fullmatch(text) is not None and text.lower() not in _NOT_BARE and plain(text) is text
+    bare = (
+        _BARE.fullmatch(text) is not None and text.lower() not in _NOT_BARE and plain(text) is text
+    )
     return text if bare else None
 
 
 @lru_cache(maxsize=4096)
 def _text_in_braces(text: str) -> str:
-    """A text as it stands between braces or brackets, quoted where it has to be: units come again and again."""
+    """A text as it stands between braces or brackets, quoted where it has to be: units come again
+    and again."""
     return _bare(text) or _emitted([text])[1:-1]
 
 
 def _emitted(data: object) -> str:
     text = yaml.dump(
-        data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=float("inf"), default_flow_style=True
+        data,
+        Dumper=_Dumper,
+        allow_unicode=True,
+        sort_keys=False,
+        width=float("inf"),
+        default_flow_style=True,
     )
     return text.removesuffix("\n").removesuffix("\n...")

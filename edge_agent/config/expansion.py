@@ -1,8 +1,8 @@
 """`template:` and `for:`: a few lines that stand for many devices, or for many tags.
 
-`for: {i: 1..100}` repeats a device, or inside `tags` a tag, with `{i}` filled in wherever it stands in a text; several
-variables give every combination. Substitution shares what holds no variable, so a thousand equal devices hold one copy
-of their tags.
+`for: {i: 1..100}` repeats a device, or inside `tags` a tag, with `{i}` filled in wherever it stands
+in a text; several variables give every combination. Substitution shares what holds no variable, so
+a thousand equal devices hold one copy of their tags.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class RawDevice:
 
     table: YamlMapping
     whole: bool
-    """False when a part of it could not be found, so that what is missing is not to be held against it."""
+    """False when a part of it could not be found, so that what is missing is not to be held against
+    it."""
 
 
 def devices(site: YamlMapping, found: Findings) -> list[RawDevice]:
@@ -49,7 +50,10 @@ def devices(site: YamlMapping, found: Findings) -> list[RawDevice]:
             tags += _size(one.table.get("tags"))
         if len(result) > MAX_DEVICES or tags > MAX_TAGS:
             zh = f"设备超过 {MAX_DEVICES} 台或变量超过 {MAX_TAGS} 个，请分成几个采集器。"
-            en = f"more than {MAX_DEVICES} devices or {MAX_TAGS} tags; split them over several agents."
+            en = (
+                f"more than {MAX_DEVICES} devices or {MAX_TAGS} tags; split them over several "
+                "agents."
+            )
             found.add("too-large", at, zh, en)
             break
     return result
@@ -98,7 +102,9 @@ class _Templates:
             self._found.add("unknown-template", item.values_at["template"], zh, en)
             # What the device says itself is judged as if the nearest were meant.
             near = nearest(name, self._templates)
-            return RawDevice(own if near is None else combine(self._template(near, later), own), whole=False)
+            return RawDevice(
+                own if near is None else combine(self._template(near, later), own), whole=False
+            )
         return RawDevice(combine(self._template(known, later), own), whole=True)
 
     def _template(self, name: str, later: frozenset[str] | None) -> YamlMapping:
@@ -138,14 +144,18 @@ def _repeat(device: RawDevice, found: Findings) -> Iterator[RawDevice]:
         yield RawDevice(Filling(variables, found).table(body), device.whole)
 
 
-def with_tags_written_out(owner: YamlMapping, found: Findings, later: frozenset[str] | None = None) -> YamlMapping:
-    """A device, template, profile or default with every `for` inside its `tags` written out; the same object without.
+def with_tags_written_out(
+    owner: YamlMapping, found: Findings, later: frozenset[str] | None = None
+) -> YamlMapping:
+    """A device, template, profile or default with every `for` inside its `tags` written out; the
+    same object without.
 
     `later`: the variables of the device's own `for`, which are filled in afterwards.
     """
     tags = owner.get("tags")
     if not isinstance(tags, YamlMapping) or not (
-        looks_like_loops(tags.get("for")) or any(isinstance(tag, YamlMapping) and "for" in tag for tag in tags.values())
+        looks_like_loops(tags.get("for"))
+        or any(isinstance(tag, YamlMapping) and "for" in tag for tag in tags.values())
     ):
         return owner
     result = owner.copy()
@@ -174,7 +184,10 @@ def _write_out(
     """The tags that one entry with a `for` stands for."""
     body, at = _without(tag, "for"), tags.keys_at[pattern]
     if not isinstance(pattern, str):
-        zh, en = "for 生成的变量要有名称，请给键加引号。", "tags made by for need names; quote the key."
+        zh, en = (
+            "for 生成的变量要有名称，请给键加引号。",
+            "tags made by for need names; quote the key.",
+        )
         found.add("bad-key", at, zh, en)
         return
     for variables in combinations(tag["for"], tag.values_at["for"], MAX_TAGS_OF_A_DEVICE, found):
@@ -186,15 +199,28 @@ def _write_out(
         _enter(into, str(filling.text(pattern, at)), pattern, one, tags, found)
 
 
-def _enter(into: YamlMapping, name: object, pattern: object, tag: object, tags: YamlMapping, found: Findings) -> None:
+def _enter(
+    into: YamlMapping,
+    name: object,
+    pattern: object,
+    tag: object,
+    tags: YamlMapping,
+    found: Findings,
+) -> None:
     at = tags.keys_at[pattern]
     if name not in into:
         into.put(name, tag, at, tags.values_at[pattern])
     elif into.keys_at[name] == at:
         zh = f'for 生成的变量名相同（{name!r}），请在名称里写变量，如 "t{{i}}"。'
-        en = f'for gives several tags the same name {name!r}; put a variable into it, such as "t{{i}}".'
+        en = (
+            f"for gives several tags the same name {name!r}; put a variable into it, such as "
+            f'"t{{i}}".'
+        )
         found.add("duplicate-key", at, zh, en, "name")
     else:
         zh = f"变量名 {name!r} 重复了（第 {into.keys_at[name].line} 行已有），请改名。"
-        en = f"the tag name {name!r} is used twice (first in line {into.keys_at[name].line}); rename one."
+        en = (
+            f"the tag name {name!r} is used twice (first in line {into.keys_at[name].line}); "
+            "rename one."
+        )
         found.add("duplicate-key", at, zh, en, "name")

@@ -1,4 +1,5 @@
-"""pydantic's error list as plain sentences with places. Its own text, and the values of secrets, are never shown."""
+"""pydantic's error list as plain sentences with places. Its own text, and the values of secrets,
+are never shown."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ _Path = tuple[Any, ...]
 
 #: pydantic's error type -> what was expected.
 _EXPECTED: dict[str, Sentence] = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), ("整数", "a whole number")),
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "int_parsing_size"),
+        ("整数", "a whole number"),
+    ),
     **dict.fromkeys(("float_type", "float_parsing"), ("数字", "a number")),
     "finite_number": ("有限的数字", "a finite number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), ("true 或 false", "true or false")),
@@ -30,15 +34,27 @@ _EXPECTED: dict[str, Sentence] = {
         ("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"),
         ("一组键值（键: 值）", "a mapping (key: value)"),
     ),
-    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), ("列表 [a, b]", "a list [a, b]")),
+    **dict.fromkeys(
+        ("list_type", "tuple_type", "set_type", "frozen_set_type"), ("列表 [a, b]", "a list [a, b]")
+    ),
     **dict.fromkeys(("none_required",), ("空", "nothing")),
-    "deadband": ("从 0 起的数字或百分数，如 0.5、1%", "a number from 0, or a percentage such as 1%"),
+    "deadband": (
+        "从 0 起的数字或百分数，如 0.5、1%",
+        "a number from 0, or a percentage such as 1%",
+    ),
     "duration": ("时长，如 100ms、1s、5m", "a duration such as 100ms, 1s or 5m"),
 }
 #: Errors of values that may hold any character.
 _FREE = {"said", "string_too_long", "string_too_short"}
 _NUMBER_TYPES = {"float_type", "float_parsing"}
-_CONTAINER_TYPES = {"dict_type", "model_type", "model_attributes_type", "list_type", "tuple_type", "dataclass_type"}
+_CONTAINER_TYPES = {
+    "dict_type",
+    "model_type",
+    "model_attributes_type",
+    "list_type",
+    "tuple_type",
+    "dataclass_type",
+}
 
 #: Error type -> context key and sign.
 _BOUNDS = {
@@ -58,7 +74,10 @@ _PATTERNS: tuple[tuple[str, Sentence], ...] = (
             "mqtt://host:port or mqtts://host:port (user and password have keys of their own)",
         ),
     ),
-    (r"^https?://", ("http://主机:端口 或 https://主机:端口", "http://host:port or https://host:port")),
+    (
+        r"^https?://",
+        ("http://主机:端口 或 https://主机:端口", "http://host:port or https://host:port"),
+    ),
     (r"^opc\.tcp://", ("opc.tcp://主机:端口", "opc.tcp://host:port")),
 )
 
@@ -80,17 +99,25 @@ class LocatedError:
 
 
 def validated(
-    model: type[BaseModel], data: YamlMapping, written: YamlMapping, found: Findings, *, whole: bool = True
+    model: type[BaseModel],
+    data: YamlMapping,
+    written: YamlMapping,
+    found: Findings,
+    *,
+    whole: bool = True,
 ) -> Any:
     """An instance of the model, or None with everything wrong in `found`.
 
-    `data` is what is validated, `written` the same before secrets were filled in, for places and quotations. When the
-    data is known to be incomplete (`whole` is false), missing keys are not told.
+    `data` is what is validated, `written` the same before secrets were filled in, for places and
+    quotations. When the data is known to be incomplete (`whole` is false), missing keys are not
+    told.
     """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        errors = [located(one, written) for one in error.errors(include_url=False, include_input=False)]
+        errors = [
+            located(one, written) for one in error.errors(include_url=False, include_input=False)
+        ]
     _Explainer(model, written, found, whole).report(errors)
     return None
 
@@ -111,11 +138,15 @@ def located(error: Any, written: object) -> LocatedError:
             return LocatedError(tuple(path), (part,), union, "missing", {})
         elif isinstance(part, str) and part != "[key]" and union is None:
             union = (tuple(path), part)
-    return LocatedError(tuple(path), (), union, error["type"], error.get("ctx") or {}, location[-1:] == ("[key]",))
+    return LocatedError(
+        tuple(path), (), union, error["type"], error.get("ctx") or {}, location[-1:] == ("[key]",)
+    )
 
 
 class _Explainer:
-    def __init__(self, model: type[BaseModel], written: YamlMapping, found: Findings, whole: bool) -> None:
+    def __init__(
+        self, model: type[BaseModel], written: YamlMapping, found: Findings, whole: bool
+    ) -> None:
         self._model = model
         self._written = written
         self._found = found
@@ -148,7 +179,9 @@ class _Explainer:
         if key and isinstance(container, YamlMapping):
             return container.keys_at[path[-1]]
         return (
-            place_of(container, path[-1]) if isinstance(container, YamlMapping | YamlSequence) else self._written.place
+            place_of(container, path[-1])
+            if isinstance(container, YamlMapping | YamlSequence)
+            else self._written.place
         )
 
     def _value(self, path: _Path) -> Any:
@@ -170,7 +203,8 @@ class _Explainer:
         return _dotted(path)
 
     def _full_width(self, path: _Path) -> bool:
-        """Whether a full-width character in the value, or in its key, is the cause; then that is told."""
+        """Whether a full-width character in the value, or in its key, is the cause; then that is
+        told."""
         value = self._value(path)
         if isinstance(value, str) and (finding := full_width(value, self._at(path))) is not None:
             self._found.add(*finding)
@@ -179,7 +213,10 @@ class _Explainer:
 
     def _full_width_key(self, path: _Path) -> bool:
         key = path[-1] if path else None
-        if isinstance(key, str) and (finding := full_width(key, self._at(path, key=True), key=True)) is not None:
+        if (
+            isinstance(key, str)
+            and (finding := full_width(key, self._at(path, key=True), key=True)) is not None
+        ):
             self._found.add(*finding)
             return True
         return False
@@ -200,7 +237,9 @@ class _Explainer:
         name = _dotted((*error.path, part))
         if isinstance(part, int):
             name = _dotted(error.path)
-            if any(isinstance(item, str) and full_width(item, at) for item in self._value(error.path)):
+            if any(
+                isinstance(item, str) and full_width(item, at) for item in self._value(error.path)
+            ):
                 return  # told of the item: two values in one
             zh, en = (
                 f'"{name}" 的值不够，请补上第 {part + 1} 个。',
@@ -234,7 +273,9 @@ class _Explainer:
             group = [replace(group[0], type="duration")]
         unit = "" if not duration else " ms" if str(path[-1]).endswith("_ms") else " s"
         code, zh, en = _joined([_sentence(error, unit) for error in group])
-        seen_zh, seen_en = (f"，现在是 {quoted}", f"; it is {quoted}") if quoted is not None else ("", "")
+        seen_zh, seen_en = (
+            (f"，现在是 {quoted}", f"; it is {quoted}") if quoted is not None else ("", "")
+        )
         hint_zh, hint_en = _hint(value, group)
         self._found.add(
             code,
@@ -248,7 +289,8 @@ class _Explainer:
 def likely(errors: Sequence[LocatedError]) -> list[LocatedError]:
     """Without the alternatives of a union that were plainly not meant.
 
-    Where one alternative got inside the value and found a fault there, the others that refused its very kind are noise.
+    Where one alternative got inside the value and found a fault there, the others that refused its
+    very kind are noise.
     """
     inside = {e.union[0] for e in errors if e.union and len(e.path + e.rest) > len(e.union[0])}
     return [
@@ -264,11 +306,15 @@ def likely(errors: Sequence[LocatedError]) -> list[LocatedError]:
 
 
 def _dotted(path: _Path) -> str:
-    """`tags.x.type`; what would change the look of the line it stands in is written out, as `\\u202e`."""
+    """`tags.x.type`; what would change the look of its line is written out, as `\\u202e`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) and text else f".{part}" if text else str(part)
-    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    )
 
 
 def _sentence(error: LocatedError, unit: str = "") -> tuple[str, str, str]:
@@ -323,7 +369,11 @@ def _own(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
     """A validator's own ValueError: `zh | en`, or one text for both."""
     text = str(ctx.get("error", ""))
     zh, bar, en = text.partition(" | ")
-    return "bad-value", zh if bar else f"的值不能用：{text}", en if bar else f"has a value that cannot be used: {text}"
+    return (
+        "bad-value",
+        zh if bar else f"的值不能用：{text}",
+        en if bar else f"has a value that cannot be used: {text}",
+    )
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Any]], tuple[str, str, str]]] = {
@@ -349,7 +399,10 @@ def _hint(value: object, group: Sequence[LocatedError]) -> Sentence:
     """One more next step where a common slip is behind it."""
     if isinstance(value, YamlMapping) and len(value) == 1 and next(iter(value.values())) is None:
         name = next(iter(value))
-        return f' 如果是变量，请加引号："{{{name}}}"。', f' If it is a variable, put it in quotes: "{{{name}}}".'
+        return (
+            f' 如果是变量，请加引号："{{{name}}}"。',
+            f' If it is a variable, put it in quotes: "{{{name}}}".',
+        )
     for error in group:
         if error.type in ("literal_error", "enum"):
             words = re.findall(r"'([^']*)'", str(error.ctx.get("expected", "")))

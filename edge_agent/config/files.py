@@ -17,9 +17,11 @@ SHARED: Final = ("devices", "templates", "defaults", "include")
 
 
 def read_site(path: Path, found: Findings) -> YamlMapping:
-    """The main file's mapping with the devices, templates and defaults of all included files merged in.
+    """The main file's mapping with the devices, templates and defaults of all included files merged
+    in.
 
-    Raises ConfigError when the main file cannot be read at all; every other fault is in `found` and left out.
+    Raises ConfigError when the main file cannot be read at all; every other fault is in `found` and
+    left out.
     """
     main = read(path, found)
     if main is None:
@@ -37,7 +39,8 @@ def read_site(path: Path, found: Findings) -> YamlMapping:
 
 
 def _included(main: YamlMapping, path: Path, found: Findings) -> list[YamlMapping]:
-    """Every file reached by `include`, each once, depth first. A file on the way to itself is a finding."""
+    """Every file reached by `include`, each once, depth first. A file on the way to itself is a
+    finding."""
     return list(_visit(main, path, (path.resolve(),), set(), found))
 
 
@@ -62,13 +65,19 @@ def _visit(
 def _read(path: Path, at: FilePosition, count: int, found: Findings) -> YamlMapping | None:
     if count <= MAX_FILES:
         return read(path, found)
-    zh, en = f"包含的文件超过 {MAX_FILES} 个，请合并。", f"more than {MAX_FILES} included files; merge some."
+    zh, en = (
+        f"包含的文件超过 {MAX_FILES} 个，请合并。",
+        f"more than {MAX_FILES} included files; merge some.",
+    )
     found.add("too-large", at, zh, en)
     return None
 
 
-def _targets(table: YamlMapping, file: Path, found: Findings) -> Iterator[tuple[Path, FilePosition]]:
-    """The files an `include` names, relative to its own file; a pattern gives its matches in order of name."""
+def _targets(
+    table: YamlMapping, file: Path, found: Findings
+) -> Iterator[tuple[Path, FilePosition]]:
+    """The files an `include` names, relative to its own file; a pattern gives its matches in order
+    of name."""
     value = table.get("include")
     if value is None:
         return
@@ -76,20 +85,32 @@ def _targets(table: YamlMapping, file: Path, found: Findings) -> Iterator[tuple[
     for index, name in enumerate(value if isinstance(value, YamlSequence) else [value]):
         here = place_of(value, index) if isinstance(value, YamlSequence) else at
         if not isinstance(name, str) or not name or "\0" in name:
-            zh, en = '"include" 应为文件名或文件名列表。', '"include" must be a file name or a list of them.'
+            zh, en = (
+                '"include" 应为文件名或文件名列表。',
+                '"include" must be a file name or a list of them.',
+            )
             found.add("wrong-type", here, zh, en)
         elif "**" in name:  # one slip (`/**`) would search the whole disk
-            zh, en = "include 不支持 **，请逐级写出文件夹。", "include does not take **; write the folders out."
+            zh, en = (
+                "include 不支持 **，请逐级写出文件夹。",
+                "include does not take **; write the folders out.",
+            )
             found.add("bad-value", here, zh, en)
         elif any(sign in name for sign in "*?["):
             matches = _matches(file.parent, name)
             if not matches:
-                zh, en = f"没有文件符合 {name!r}，请检查路径。", f"no file matches {name!r}; check the path."
+                zh, en = (
+                    f"没有文件符合 {name!r}，请检查路径。",
+                    f"no file matches {name!r}; check the path.",
+                )
                 found.add("no-file", here, zh, en)
             yield from ((match, here) for match in matches)
         elif not os.path.exists(file.parent / name):
             # Said at the line that includes it: the missing file has no lines of its own.
-            zh, en = f"没有文件 {name!r}，请检查路径。", f"there is no file {name!r}; check the path."
+            zh, en = (
+                f"没有文件 {name!r}，请检查路径。",
+                f"there is no file {name!r}; check the path.",
+            )
             found.add("no-file", here, zh, en)
         else:
             yield file.parent / name, here
@@ -133,7 +154,9 @@ def _devices(parts: list[YamlMapping], found: Findings) -> YamlSequence:
     return result
 
 
-def _mappings(parts: list[YamlMapping], key: str, found: Findings) -> Iterator[tuple[YamlMapping, str, YamlMapping]]:
+def _mappings(
+    parts: list[YamlMapping], key: str, found: Findings
+) -> Iterator[tuple[YamlMapping, str, YamlMapping]]:
     """Every `(owner, name, table)` below a key that holds named mappings."""
     for part in parts:
         value = part[key]
@@ -145,7 +168,10 @@ def _mappings(parts: list[YamlMapping], key: str, found: Findings) -> Iterator[t
             if isinstance(table, YamlMapping):
                 yield value, name, table
             else:
-                zh, en = f'"{key}.{name}" 应为一组键值。', f'"{key}.{name}" must be a mapping of keys and values.'
+                zh, en = (
+                    f'"{key}.{name}" 应为一组键值。',
+                    f'"{key}.{name}" must be a mapping of keys and values.',
+                )
                 found.add("wrong-type", value.values_at[name], zh, en)
 
 
@@ -167,5 +193,7 @@ def _defaults(parts: list[YamlMapping], found: Findings) -> YamlMapping:
     result = YamlMapping(parts[0].values_at["defaults"])
     for owner, name, table in _mappings(parts, "defaults", found):
         earlier = result.get(name)
-        result.take(owner, name, merged(table.place, table, earlier) if earlier is not None else table)
+        result.take(
+            owner, name, merged(table.place, table, earlier) if earlier is not None else table
+        )
     return result

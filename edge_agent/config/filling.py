@@ -1,4 +1,5 @@
-"""Variables of `for` and what they fill in: `{i}`, `{i:03}`, `{i*2+100}`. No expression is ever evaluated."""
+"""Variables of `for` and what they fill in: `{i}`, `{i:03}`, `{i*2+100}`. No expression is ever
+evaluated."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from edge_agent.config.places import FilePosition, SecretReference, YamlMapping,
 from edge_agent.config.width import full_width
 
 _RANGE = re.compile(r"\s*(-?\d{1,9})\s*\.\.\s*(-?\d{1,9})\s*", re.ASCII)
-#: `{{`, `}}`, or a variable, times a number, plus or minus a number, with a format: fill, width up to 99, and base.
+#: `{{`, `}}`, or a variable, times a number, plus or minus a number, with a format: fill, width up
+#: to 99, and base.
 _VARIABLE: Final = re.compile(
     r"\{\{|\}\}|\{\s*(?P<name>[A-Za-z_]\w*)\s*(?:\*\s*(?P<factor>-?[0-9]{1,9})\s*)?"
     r"(?P<offset>[+-]\s*[0-9]{1,9})?\s*(?::(?P<format>0?[0-9]{0,2}[dxX]?))?\}"
@@ -22,13 +24,18 @@ _VARIABLE: Final = re.compile(
 Variables = Mapping[str, str | int]
 
 
-def combinations(loops: object, at: FilePosition, most: int, found: Findings) -> Iterator[Variables]:
-    """Every combination of the variables of a `for` that stands at `at`; none, with a finding, when it is faulty.
+def combinations(
+    loops: object, at: FilePosition, most: int, found: Findings
+) -> Iterator[Variables]:
+    """Every combination of the variables of a `for` that stands at `at`; none, with a finding, when
+    it is faulty.
 
     More than `most` combinations are a finding too.
     """
     if not isinstance(loops, YamlMapping) or not loops:
-        found.add("wrong-type", at, '"for" 应写成 {i: 1..100}。', '"for" must be written as {i: 1..100}.')
+        found.add(
+            "wrong-type", at, '"for" 应写成 {i: 1..100}。', '"for" must be written as {i: 1..100}.'
+        )
         return
     names = [str(name) for name in loops]
     values = [_values(loops, name, found) for name in loops]
@@ -42,12 +49,14 @@ def combinations(loops: object, at: FilePosition, most: int, found: Findings) ->
 
 
 def looks_like_loops(value: object) -> bool:
-    """Whether something can only be meant as what stands under `for`: ranges and lists by variable."""
+    """Whether something can only be meant as what stands under `for`: ranges and lists by
+    variable."""
     return (
         isinstance(value, YamlMapping)
         and bool(value)
         and all(
-            isinstance(one, YamlSequence) or (isinstance(one, str) and _RANGE.fullmatch(one) is not None)
+            isinstance(one, YamlSequence)
+            or (isinstance(one, str) and _RANGE.fullmatch(one) is not None)
             for one in value.values()
         )
     )
@@ -56,7 +65,11 @@ def looks_like_loops(value: object) -> bool:
 def _values(loops: YamlMapping, name: object, found: Findings) -> list[str | int] | range:
     """What a variable runs through; nothing, with a finding, when it cannot be understood."""
     written, at = loops[name], loops.values_at[name]
-    if isinstance(written, YamlSequence) and written and all(isinstance(item, str | int) for item in written):
+    if (
+        isinstance(written, YamlSequence)
+        and written
+        and all(isinstance(item, str | int) for item in written)
+    ):
         return list(written)
     match = _RANGE.fullmatch(written) if isinstance(written, str) else None
     if match is None:
@@ -78,11 +91,14 @@ def _values(loops: YamlMapping, name: object, found: Findings) -> list[str | int
 
 
 class Filling:
-    """Fills one combination of variables into what was written. What holds no variable is shared, not copied."""
+    """Fills one combination of variables into what was written. What holds no variable is shared,
+    not copied."""
 
-    def __init__(self, variables: Variables, found: Findings, later: frozenset[str] | None = None) -> None:
-        """`later`: the variables of a `for` around this one, which is applied afterwards; with it, those and doubled
-        braces stay as they are."""
+    def __init__(
+        self, variables: Variables, found: Findings, later: frozenset[str] | None = None
+    ) -> None:
+        """`later`: the variables of a `for` around this one, which is applied afterwards; with it,
+        those and doubled braces stay as they are."""
         self._variables = variables
         self._found = found
         self._later = later
@@ -150,9 +166,14 @@ class Filling:
         if match["factor"] is None and match["offset"] is None:
             return value
         if isinstance(value, int):
-            return value * int(match["factor"] or 1) + int((match["offset"] or "0").replace(" ", ""))
+            return value * int(match["factor"] or 1) + int(
+                (match["offset"] or "0").replace(" ", "")
+            )
         zh = f"变量 {match['name']!r} 是文字，不能用来计算，请去掉 * 和 + 的部分。"
-        en = f"the variable {match['name']!r} is text and cannot be calculated with; remove what follows its name."
+        en = (
+            f"the variable {match['name']!r} is text and cannot be calculated with; remove what "
+            "follows its name."
+        )
         self._found.add("bad-format", at, zh, en)
         return match[0]
 
@@ -166,7 +187,10 @@ class Filling:
         if layout is None or isinstance(value, int):
             return format(value, layout or "")
         zh = f"变量 {name!r} 是文字，不能用数字格式 {layout!r}，请去掉冒号后的部分。"
-        en = f"the variable {name!r} is text and takes no number format {layout!r}; remove what follows the colon."
+        en = (
+            f"the variable {name!r} is text and takes no number format {layout!r}; remove what "
+            "follows the colon."
+        )
         self._found.add("bad-format", at, zh, en)
         return match[0]
 

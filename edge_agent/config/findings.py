@@ -1,4 +1,5 @@
-"""Findings while they are gathered: in the order of the files, each once however often it is met."""
+"""Findings while they are gathered: in the order of the files, each once however often it is
+met."""
 
 from __future__ import annotations
 
@@ -13,8 +14,16 @@ from edge_agent.config.places import FilePosition
 from edge_agent.errors import ConfigError, Finding
 
 _SHOWN = 12
-#: Where one of these is told of a value, whatever else is said of the same value only follows from it.
-_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret", "full-width"}
+#: Where one of these is told of a value, whatever else is said of the same value only follows from
+#: it.
+_CAUSES = {
+    "unknown-variable",
+    "bad-format",
+    "unknown-tag",
+    "empty-tag",
+    "missing-secret",
+    "full-width",
+}
 
 
 @dataclass(slots=True)
@@ -36,8 +45,8 @@ class _Entry:
 class Findings:
     """Everything wrong with one configuration.
 
-    A template used by a hundred devices is written once, so its fault is told once: findings with the same code,
-    place and subject are counted, not repeated.
+    A template used by a hundred devices is written once, so its fault is told once: findings with
+    the same code, place and subject are counted, not repeated.
     """
 
     def __init__(self, main: Path) -> None:
@@ -49,17 +58,22 @@ class Findings:
         return len(self._entries)
 
     def add(self, code: str, place: FilePosition, zh: str, en: str, subject: str = "") -> None:
-        """`subject` (a key's path) stands for the text where the text differs from device to device."""
+        """`subject` (a key's path) stands for the text where the text differs from device to
+        device."""
         if self._causes.setdefault(place, code if code in _CAUSES else "") not in ("", code):
             return
         if code == "full-width" and any(known[:2] == (code, place) for known in self._entries):
             return  # one character is told once, whatever it spoils
-        entry = self._entries.setdefault((code, place, subject or en), _Entry(code, place, zh, en, -1))
+        entry = self._entries.setdefault(
+            (code, place, subject or en), _Entry(code, place, zh, en, -1)
+        )
         entry.more += 1
 
     def sorted(self) -> list[Finding]:
         """The main file first, then the others by name; inside a file by line."""
-        entries = sorted(self._entries.values(), key=lambda entry: (entry.place.file != self._main, entry.place))
+        entries = sorted(
+            self._entries.values(), key=lambda entry: (entry.place.file != self._main, entry.place)
+        )
         return [entry.finding() for entry in entries]
 
     def check(self) -> None:
@@ -73,7 +87,8 @@ class Findings:
 
 
 def nearest(word: object, known: Iterable[object], alike: float = 0.6) -> str | None:
-    """The known word that a typo most likely meant; `alike`: how much of it must be the same, up to 1."""
+    """The known word that a typo most likely meant; `alike`: how much of it must be the same, up to
+    1."""
     return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})), alike)
 
 
@@ -85,7 +100,8 @@ def _nearest(word: str, known: tuple[str, ...], alike: float) -> str | None:
 
 
 def advice(word: object, known: Iterable[object]) -> tuple[str, str]:
-    """The next step after an unknown word, Chinese and English: the nearest one, or the list to choose from."""
+    """The next step after an unknown word, Chinese and English: the nearest one, or the list to
+    choose from."""
     names = sorted({str(name) for name in known})
     if (near := nearest(word, names)) is not None:
         return f"是不是 {near!r}？", f"did you mean {near!r}?"

@@ -1,4 +1,5 @@
-"""The whole way from a file to a `Site`; everything wrong is told at once, before the first socket opens."""
+"""The whole way from a file to a `Site`; everything wrong is told at once, before the first socket
+opens."""
 
 from __future__ import annotations
 
@@ -15,7 +16,14 @@ from edge_agent.config.files import SHARED, read_site
 from edge_agent.config.findings import Findings, advice, nearest
 from edge_agent.config.models import ConfirmReason, DeviceCommon, File, Mqtt, Site, TagCommon
 from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence, merged
-from edge_agent.config.plugins import Plugins, any_connector, device_model, loadable, plugins_or_installed, tag_model
+from edge_agent.config.plugins import (
+    Plugins,
+    any_connector,
+    device_model,
+    loadable,
+    plugins_or_installed,
+    tag_model,
+)
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
 from edge_agent.config.soundness import ValidatedInstance, sound_part
@@ -30,11 +38,11 @@ def load(
 ) -> Site:  # fmt: skip
     """The site a file describes. Relative paths in it count from the file they are written in.
 
-    `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`, passwords and the like
-    that are not there are no fault: for commands that connect to nothing, or find out later that they must (then
-    `Site.require_store_secrets`). `device_secrets`: the same for those of the devices alone, or the ids of
-    those devices whose secrets are needed; default as `secrets`.
-    Raises ConfigError with all findings.
+    `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`,
+    passwords and the like that are not there are no fault: for commands that connect to nothing, or
+    find out later that they must (then `Site.require_store_secrets`). `device_secrets`: the same
+    for those of the devices alone, or the ids of those devices whose secrets are needed; default as
+    `secrets`. Raises ConfigError with all findings.
     """
     path = Path(path)
     found, absent = Findings(path), Findings(path)
@@ -44,7 +52,9 @@ def load(
     absent_of_store = _absent_from(top, "store", path, spared)
     needed = secrets if device_secrets is None else device_secrets
     some = () if isinstance(needed, bool) else needed
-    devices = _devices(top, plugins_or_installed(plugins), found, None if needed is True else absent, some)
+    devices = _devices(
+        top, plugins_or_installed(plugins), found, None if needed is True else absent, some
+    )
     found.check()
     mqtt, reason = _with_confirm(file, top)
     site = Site(
@@ -55,7 +65,9 @@ def load(
     return site
 
 
-def _absent_from(top: YamlMapping, section: str, path: Path, spared: Findings | None) -> list[Finding]:
+def _absent_from(
+    top: YamlMapping, section: str, path: Path, spared: Findings | None
+) -> list[Finding]:
     """What one section alone lacks to log in."""
     written = top.get(section)
     if spared is None or not isinstance(written, YamlMapping):
@@ -66,18 +78,21 @@ def _absent_from(top: YamlMapping, section: str, path: Path, spared: Findings | 
 
 
 def _with_confirm(file: File, top: YamlMapping) -> tuple[Mqtt, ConfirmReason]:
-    """Where `mqtt.confirm` is not written: a `store:` section says that a store service of ours follows."""
+    """Where `mqtt.confirm` is not written: a `store:` section says that a store service of ours
+    follows."""
     if file.mqtt.confirm is not None:
         return file.mqtt, "mqtt.confirm"
     there = "store" in top
-    return file.mqtt.model_copy(update={"confirm": "store" if there else "broker"}), "store" if there else "no store"
+    return file.mqtt.model_copy(
+        update={"confirm": "store" if there else "broker"}
+    ), "store" if there else "no store"
 
 
 def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     """The file as plain data with includes, templates and `for` written out, and paths absolute.
 
-    Profiles stay names and `defaults` stay apart, so that the result loads like the original; secrets stay
-    references. Raises ConfigError for what stands in the way of that.
+    Profiles stay names and `defaults` stay apart, so that the result loads like the original;
+    secrets stay references. Raises ConfigError for what stands in the way of that.
     """
     path = Path(path)
     found = Findings(path)
@@ -99,7 +114,9 @@ def _site_keys(top: YamlMapping, found: Findings, spared: Findings | None) -> An
     written = top.copy()
     for key in SHARED:
         written.drop(key)
-    if "store" in written and written["store"] is None:  # `store:` with nothing behind it is a section too
+    if (
+        "store" in written and written["store"] is None
+    ):  # `store:` with nothing behind it is a section too
         written["store"] = YamlMapping(written.values_at["store"])
     written = anchored(written, File, defaults=True)
     data = resolved(written, found, spared)
@@ -108,7 +125,8 @@ def _site_keys(top: YamlMapping, found: Findings, spared: Findings | None) -> An
 
 
 def _sound(data: YamlMapping) -> dict[str, ValidatedInstance]:
-    """The sections as far as they are sound, so that one fault does not hide what the checks find beside it."""
+    """The sections as far as they are sound, so that one fault does not hide what the checks find
+    beside it."""
     result: dict[str, ValidatedInstance] = {}
     for key, field in keys(File).items():
         written = data.get(key, {})
@@ -119,17 +137,25 @@ def _sound(data: YamlMapping) -> dict[str, ValidatedInstance]:
 
 
 def _devices(
-    top: YamlMapping, plugins: Plugins, found: Findings, spared: Findings | None, needed: Collection[str]
+    top: YamlMapping,
+    plugins: Plugins,
+    found: Findings,
+    spared: Findings | None,
+    needed: Collection[str],
 ) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     tables = [device.table for device in raw]
     checks.check_ids(tables, found)
     agent = top.get("agent")
-    checks.check_former_ids(tables, agent.get("id") if isinstance(agent, YamlMapping) else None, found)
+    checks.check_former_ids(
+        tables, agent.get("id") if isinstance(agent, YamlMapping) else None, found
+    )
     del tables
     builder = _DeviceBuilder(top, plugins, found, spared, needed)
     builder.check_defaults()
-    top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
+    top.drop(
+        "devices"
+    )  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
     built = (builder.device(raw.pop()) for _ in range(len(raw)))
     return tuple(device for device in built if device is not None)
@@ -176,7 +202,9 @@ class _DeviceBuilder:
         """The validated device, or None with its faults told."""
         parts = self._parts(raw)
         plugin = parts.plugin or self._meant(parts.table)
-        model, tags = (device_model(plugin), tag_model(plugin)) if plugin else any_connector(self._plugins)
+        model, tags = (
+            (device_model(plugin), tag_model(plugin)) if plugin else any_connector(self._plugins)
+        )
         written = anchored(self._merged(parts, plugin), model, defaults=True)
         data = self._data(written, tags)
         device = validated(model, data, written, self._found, whole=parts.whole)
@@ -184,12 +212,15 @@ class _DeviceBuilder:
         if sound is not None:
             checks.check_device(sound, written, self._found, whole=parts.whole)
             if plugin is not None:
-                problems = checks.problems(plan(sound.value, plugin), plugin, sound, whole=parts.whole)
+                problems = checks.problems(
+                    plan(sound.value, plugin), plugin, sound, whole=parts.whole
+                )
                 checks.report_problems(problems, written, self._found)
         return device if parts.whole and parts.plugin is not None else None
 
     def _data(self, written: YamlMapping, model: type[TagCommon]) -> YamlMapping:
-        """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
+        """What the models validate: secrets filled in, and the tags as the one object that other
+        devices share."""
         tags = written.get("tags")
         known = self._tags.find(model, tags) if isinstance(tags, YamlMapping) else None
         spared = None if written.get("id") in self._needed else self._spared
@@ -202,7 +233,8 @@ class _DeviceBuilder:
         return data
 
     def portable(self, raw: RawDevice) -> YamlMapping:
-        """The device with its connector named and its paths absolute, so that it may move to another file."""
+        """The device with its connector named and its paths absolute, so that it may move to
+        another file."""
         parts = self._parts(raw)
         if parts.plugin is None:
             return raw.table
@@ -231,9 +263,11 @@ class _DeviceBuilder:
         return _Parts(self._plugin(table, whole), table, profile, whole)
 
     def _meant(self, table: YamlMapping) -> Plugin | None:
-        """The connector that a device without a known one most likely means: the rest is judged by its keys.
+        """The connector that a device without a known one most likely means: the rest is judged by
+        its keys.
 
-        It has the endpoint's key that the device has; and where another name is written, it is the nearest.
+        It has the endpoint's key that the device has; and where another name is written, it is the
+        nearest.
         """
         name = table.get("connector")
         near = None if name is None else nearest(name, self._plugins)
@@ -252,8 +286,14 @@ class _DeviceBuilder:
             table.put("connector", profile["connector"], table.values_at["profile"])
         elif name != profile["connector"] and name in self._plugins:
             right = profile["connector"]
-            zh = f"profile {table['profile']!r} 用于连接器 {right!r}，而设备写的是 {name!r}，请改其一。"
-            en = f"the profile {table['profile']!r} is for connector {right!r}, the device says {name!r}; change one."
+            zh = (
+                f"profile {table['profile']!r} 用于连接器 {right!r}，而设备写的是 {name!r}，"
+                "请改其一。"
+            )
+            en = (
+                f"the profile {table['profile']!r} is for connector {right!r}, the device says "
+                f"{name!r}; change one."
+            )
             self._found.add("contradiction", table.values_at["connector"], zh, en)
         return table
 
@@ -264,19 +304,26 @@ class _DeviceBuilder:
                 return self._plugins[name]
             except ConfigError as error:
                 for finding in error.findings:
-                    self._found.add(finding.code, table.values_at["connector"], finding.zh, finding.en)
+                    self._found.add(
+                        finding.code, table.values_at["connector"], finding.zh, finding.en
+                    )
         elif name is not None:
             self._unknown_connector(name, table.values_at["connector"])
         elif whole:
             zh, en = advice("", self._plugins)
             self._found.add(
-                "missing-key", table.place, f'缺少键 "connector"；{zh}', f'the key "connector" is missing; {en}'
+                "missing-key",
+                table.place,
+                f'缺少键 "connector"；{zh}',
+                f'the key "connector" is missing; {en}',
             )
         return None
 
     def _unknown_connector(self, name: object, at: FilePosition) -> None:
         zh, en = advice(name, self._plugins)
-        self._found.add("unknown-connector", at, f"没有连接器 {name!r}；{zh}", f"no connector {name!r}; {en}")
+        self._found.add(
+            "unknown-connector", at, f"没有连接器 {name!r}；{zh}", f"no connector {name!r}; {en}"
+        )
 
     def _merged(self, parts: _Parts, plugin: Plugin | None) -> YamlMapping:
         table = parts.table
@@ -284,7 +331,12 @@ class _DeviceBuilder:
             return table
         if parts.plugin is None:  # what is written there, or not, is told
             table = merged(table.place, table)
-            table.put("connector", plugin.name, table.keys_at.get("connector"), table.values_at.get("connector"))
+            table.put(
+                "connector",
+                plugin.name,
+                table.keys_at.get("connector"),
+                table.values_at.get("connector"),
+            )
         if parts.profile is not None and table["connector"] == parts.profile["connector"]:
             below = self._profiles.device_keys(parts.profile, plugin)
             table = combine(profiles.without_stamp(below, table), table)

@@ -1,4 +1,5 @@
-"""The keys of the YAML file as pydantic models. Unknown keys are errors; every default is stated here once."""
+"""The keys of the YAML file as pydantic models. Unknown keys are errors; every default is stated
+here once."""
 
 from __future__ import annotations
 
@@ -6,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+)
 
 from edge_agent.config.values import (
     AgentId,
@@ -29,14 +38,17 @@ from edge_agent.errors import ConfigError, Finding
 class Model(BaseModel):
     """Base of all configuration models."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
     id: AgentId
-    """The name of this agent in topics and reports; without `:`, which stands before the device in `agent:device`."""
+    """The name of this agent in topics and reports; without `:`, which stands before the device in
+    `agent:device`."""
     enterprise: Level = "enterprise"
     """ISA-95 enterprise, a level of every topic."""
     site: Level = "site"
@@ -48,11 +60,14 @@ class Agent(Model):
     health: Duration = 5.0
     """How often the health of each device is recorded."""
     listen: Listen | None = None
-    """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
+    """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no
+    port is opened."""
     group: str | None = Field(default=None, min_length=1, max_length=64, examples=["plant"])
-    """A group of this machine whose members may ask the running parts (`status`, `read`, ...); none = their user."""
+    """A group of this machine whose members may ask the running parts (`status`, `read`, ...); none
+    = their user."""
     workers: int | None = Field(default=None, ge=1)
-    """Without effect, of former versions: an agent is one process. 1 may stay; for more see docs/operations.md."""
+    """Without effect, of former versions: an agent is one process. 1 may stay; for more see
+    docs/operations.md."""
 
 
 class Mqtt(Model):
@@ -62,7 +77,9 @@ class Mqtt(Model):
         pattern=r"^mqtts?://[^/@\s]+(:\d+)?$", examples=["mqtts://broker.plant:8883"]
     )
     """`mqtt://host:port`, or `mqtts://host:port` with TLS."""
-    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(digits, json_schema_input_type=str | int)] = "3.1.1"
+    version: Annotated[
+        Literal["3.1.1", "5"], BeforeValidator(digits, json_schema_input_type=str | int)
+    ] = "3.1.1"
     """Version of MQTT."""
     client_id: str | None = None
     """Default: the agent's id (the store service adds `-ingest`)."""
@@ -83,11 +100,12 @@ class Mqtt(Model):
     topic_prefix: Level = "edge"
     """First level of every topic."""
     retain: Literal["auto", False] = "auto"
-    """`false` for a broker without retained messages: births and state are then sent again every minute and after each
-    reconnection. `auto`: the same once a broker of MQTT 5 has said that it keeps none."""
+    """`false` for a broker without retained messages: births and state are then sent again every
+    minute and after each reconnection. `auto`: the same once a broker of MQTT 5 has said that it
+    keeps none."""
     confirm: Literal["broker", "store"] | None = None
-    """An entry is freed when the broker acknowledged it, or when the store is known to have it. Default: `store` when
-    the file has a `store:` section, an empty one too; else `broker`."""
+    """An entry is freed when the broker acknowledged it, or when the store is known to have it.
+    Default: `store` when the file has a `store:` section, an empty one too; else `broker`."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -109,8 +127,9 @@ class Retention(Model):
     days: float = Field(default=400, gt=0)
     """Age after which values are deleted."""
     health_days: float = Field(default=3660, gt=0)
-    """Age after which the health of devices is deleted, which figures and reports of the past rest on. It is kept by
-    hour and minute; the rows themselves, one every few seconds, are kept for two days."""
+    """Age after which the health of devices is deleted, which figures and reports of the past rest
+    on. It is kept by hour and minute; the rows themselves, one every few seconds, are kept for two
+    days."""
     max_bytes: int | None = Field(default=None, ge=10_000_000)
     """Size after which the oldest values are deleted."""
 
@@ -119,9 +138,10 @@ class StoreConfig(Model):
     """Where `edge-agent serve` puts the data."""
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
-    """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and its like."""
-    url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(port_in_range)] | None = Field(
-        default=None, examples=["http://127.0.0.1:8086"]
+    """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and
+    its like."""
+    url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(port_in_range)] | None = (
+        Field(default=None, examples=["http://127.0.0.1:8086"])
     )
     """Where the store listens; needed by all but `duckdb`."""
     path: Path = Path("data/store.duckdb")
@@ -137,13 +157,15 @@ class StoreConfig(Model):
     password: SecretStr | None = None
     """Best as `!env NAME` or `!file path`; never shown."""
     timeout: Annotated[Duration, Field(ge=0.1)] = 5.0
-    """How long a store that is not embedded may take to accept a batch; then it counts as away and is tried again."""
+    """How long a store that is not embedded may take to accept a batch; then it counts as away and
+    is tried again."""
     retention: Retention = Retention()
     """How much `duckdb` keeps."""
     quarantine: Path = Path("data/quarantine")
     """Folder of messages the store can never take, with the reason."""
     listen: Listen | None = None
-    """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is opened."""
+    """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is
+    opened."""
 
 
 class RegisterConfig(Model):
@@ -156,14 +178,17 @@ class RegisterConfig(Model):
     calendar: Path | None = None
     """Shifts and planned stops, YAML."""
     meters: Path | None = None
-    """Meters that were exchanged (device, tag, time, last reading of the old, first of the new), CSV."""
+    """Meters that were exchanged (device, tag, time, last reading of the old, first of the new),
+    CSV."""
     events: Path | None = None
-    """What a person decided of readings that were set aside (device, tag, time, count or set_aside), CSV."""
+    """What a person decided of readings that were set aside (device, tag, time, count or
+    set_aside), CSV."""
     robot_is_nc: bool = True
-    """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the result."""
+    """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the
+    result."""
     change_within: Annotated[Duration, Field(ge=60)] = 28_800.0
-    """A networked machine shows a change of some value (a heartbeat, the controller's clock) within so much planned
-    working time; a gateway that repeats its cache does not."""
+    """A networked machine shows a change of some value (a heartbeat, the controller's clock) within
+    so much planned working time; a gateway that repeats its cache does not."""
 
 
 class StateComparison(Model):
@@ -193,9 +218,11 @@ class StateGroup(StateComparison):
 
 
 class StateRule(StateGroup):
-    """First rule that fits gives the state: by one tag, by `all` or `any` of several, or (none of these) always.
+    """First rule that fits gives the state: by one tag, by `all` or `any` of several, or (none of
+    these) always.
 
-    A rule whose `for` is not over does not fit yet; when no other fits meanwhile, the state stays as it was.
+    A rule whose `for` is not over does not fit yet; when no other fits meanwhile, the state stays
+    as it was.
     """
 
     all: list[StateGroup] | None = None  # type: ignore[assignment]  # one level more than in a group
@@ -217,7 +244,8 @@ class StateConfig(Model):
     mode: StateSource | None = None
     """None, Maintenance, Setup, Processing."""
     execution: StateSource | None = None
-    """MTConnect: ACTIVE, FEED_HOLD, INTERRUPTED, OPTIONAL_STOP, READY, PROGRAM_COMPLETED, PROGRAM_STOPPED, STOPPED."""
+    """MTConnect: ACTIVE, FEED_HOLD, INTERRUPTED, OPTIONAL_STOP, READY, PROGRAM_COMPLETED,
+    PROGRAM_STOPPED, STOPPED."""
 
 
 class StateMap(Model):
@@ -265,13 +293,14 @@ class TagCommon(Model):
     range: Range | None = None
     """Lowest and highest plausible value; outside it the value is uncertain."""
     max_rate: Rate | None = None
-    """Of a counter: the most it can count, in its unit per hour (`90/h`, `2/min`). A step beyond it is no production:
-    it is set aside, and figures say so."""
+    """Of a counter: the most it can count, in its unit per hour (`90/h`, `2/min`). A step beyond it
+    is no production: it is set aside, and figures say so."""
     map: dict[int, str] | None = None
     """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
     scale_exponent_from: str | None = None
-    """Another tag of the device whose value n is the power of ten of this one, as SunSpec's scale factors are: value =
-    raw number x 10^n x scale + offset. It is an integer without a scale of its own, read in the same period."""
+    """Another tag of the device whose value n is the power of ten of this one, as SunSpec's scale
+    factors are: value = raw number x 10^n x scale + offset. It is an integer without a scale of its
+    own, read in the same period."""
     sentinels: tuple[int | float, ...] = ()
     """Raw numbers by which the device says that it has no value; compared exactly."""
     deadband: Deadband = 0.0
@@ -279,7 +308,8 @@ class TagCommon(Model):
     every: Period | None = None
     """Period of this tag; default: the device's."""
     optional: bool = False
-    """Not every device of this kind has the tag: where it is not there it is shown as absent, and that is no fault."""
+    """Not every device of this kind has the tag: where it is not there it is shown as absent, and
+    that is no fault."""
     report: Literal["always", "change"] | None = None
     """Default: the device's."""
     max_silence: Duration = 60.0
@@ -300,7 +330,8 @@ class DeviceCommon(Model):
     name: str = ""
     """The name people use, in any language."""
     was: str = ""
-    """The id this device had before, or `agent:id` where another agent read it: its history goes on."""
+    """The id this device had before, or `agent:id` where another agent read it: its history goes
+    on."""
     area: Level | None = None
     """ISA-95 area; default: the agent's."""
     line: LineName = "line"
@@ -316,29 +347,35 @@ class DeviceCommon(Model):
     staleness: Duration | None = None
     """Age after which a value is no longer good; default three periods, at least 3 s."""
     clock_tolerance: Duration = 60.0
-    """How far the device's clock may be from ours before its health says so; its times never order anything."""
+    """How far the device's clock may be from ours before its health says so; its times never order
+    anything."""
     report: Literal["always", "change"] = "always"
     """Every reading, or only those that differ by more than the deadband."""
     state: StateConfig | None = None
     """How this device's tags become the common machine state."""
     state_basis: Literal["controller", "derived"] | None = None
-    """What that state rests on: `controller`, the words of the machine's own controller, translated; or `derived`,
-    currents, lamps and contacts from which it is concluded, which never counts as evidence of grade E3. Default:
-    `derived` where a rule has above, below, between or for, else `controller`."""
+    """What that state rests on: `controller`, the words of the machine's own controller,
+    translated; or `derived`, currents, lamps and contacts from which it is concluded, which never
+    counts as evidence of grade E3. Default: `derived` where a rule has above, below, between or
+    for, else `controller`."""
     business_link: str = ""
     """The business object this device serves."""
     tags: dict[Name, Any] = {}
-    """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
+    """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys
+    included."""
 
     @property
     def derives_state(self) -> bool:
-        """Whether its machine state is concluded from measurements, lamps or contacts; False without a state."""
+        """Whether its machine state is concluded from measurements, lamps or contacts; False
+        without a state."""
         if self.state is None:
             return False
         if self.state_basis is not None:
             return self.state_basis == "derived"
         sources = (self.state.item, self.state.mode, self.state.execution)
-        return any(_measures(rule) for source in sources if isinstance(source, list) for rule in source)
+        return any(
+            _measures(rule) for source in sources if isinstance(source, list) for rule in source
+        )
 
 
 ConfirmReason = Literal["mqtt.confirm", "store", "no store"]
@@ -358,22 +395,25 @@ class Site(Model):
     register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
     agents: tuple[AgentId, ...] = ()
     devices: tuple[DeviceCommon, ...] = ()
-    """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
+    """Each an instance of its connector's device model, which adds that connector's keys to
+    DeviceCommon's."""
     _absent_secrets: tuple[Finding, ...] = PrivateAttr(default=())
 
     def note_absent_secrets(self, of_store: Sequence[Finding]) -> None:
-        """What `store` refers to and is not there, of a site that was loaded without its secrets."""
+        """What `store` refers to and is not there, of a site that was loaded without its
+        secrets."""
         self._absent_secrets = tuple(of_store)
 
     def require_store_secrets(self) -> None:
-        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there, and that this
-        store needs: the embedded one needs none."""
+        """Call it before the store itself is opened. Raises ConfigError for secrets that are not
+        there, and that this store needs: the embedded one needs none."""
         if self._absent_secrets and self.store.kind != "duckdb":
             raise ConfigError(self._absent_secrets)
 
 
 class File(Model):
-    """The top level of a configuration file, before includes, templates, defaults and profiles are applied."""
+    """The top level of a configuration file, before includes, templates, defaults and profiles are
+    applied."""
 
     agent: Agent
     """Who and where this agent is."""
@@ -386,8 +426,8 @@ class File(Model):
     register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
     """The files of the plant: equipment, processes, calendar."""
     agents: list[AgentId] = []
-    """Other agents of this plant, for its store service: their devices are in its figures; of agents that stand nowhere
-    here the data is stored, and no more."""
+    """Other agents of this plant, for its store service: their devices are in its figures; of
+    agents that stand nowhere here the data is stored, and no more."""
     include: str | list[str] = []
     """Files (patterns allowed) with more devices, templates and defaults, relative to this one."""
     defaults: dict[str, Any] = {}

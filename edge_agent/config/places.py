@@ -1,4 +1,5 @@
-"""Plain data that remembers where it was written: mappings and lists with a place for every key and value."""
+"""Plain data that remembers where it was written: mappings and lists with a place for every key and
+value."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ class YamlMapping(dict[Any, Any]):
         """The name this was written under when a `for` made several of it."""
 
     def put(
-        self, key: Hashable, value: object, key_at: FilePosition | None = None, value_at: FilePosition | None = None
+        self,
+        key: Hashable,
+        value: object,
+        key_at: FilePosition | None = None,
+        value_at: FilePosition | None = None,
     ) -> None:
         """Set an entry; without places it counts as written where the mapping starts."""
         self[key] = value

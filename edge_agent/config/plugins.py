@@ -1,4 +1,5 @@
-"""The connectors that are installed, each imported only when a device names it (asyncua alone costs 40 MB)."""
+"""The connectors that are installed, each imported only when a device names it (asyncua alone costs
+40 MB)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ class InstalledPlugins(Plugins):
     """The plugins of the entry point group, by connector name; a look-up imports that one."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
+        self._entries: dict[str, EntryPoint] = {
+            entry.name: entry for entry in entry_points(group=GROUP)
+        }
 
     def __getitem__(self, name: str) -> Plugin:
         try:
@@ -66,15 +69,19 @@ def tag_model(plugin: Plugin) -> type[TagCommon]:
 
 @lru_cache
 def device_model(plugin: Plugin) -> type[DeviceCommon]:
-    """A device's keys with this connector. Cached, so that devices of two loads compare equal when nothing changed."""
+    """A device's keys with this connector. Cached, so that devices of two loads compare equal when
+    nothing changed."""
     name = f"{plugin.name.capitalize()}Device"
     bases: Any = (DeviceCommon, plugin.device_options)
     tags: Any = (Annotated[dict[Name, tag_model(plugin)], WrapValidator(validate_tagset)], {})  # type: ignore[misc]  # a type made at run time
-    return cast("type[DeviceCommon]", create_model(name, __base__=bases, __module__=__name__, tags=tags))
+    return cast(
+        "type[DeviceCommon]", create_model(name, __base__=bases, __module__=__name__, tags=tags)
+    )
 
 
 def loadable(plugins: Plugins) -> list[Plugin]:
-    """The plugins that can be imported; what is wrong with the others is told where a device names them."""
+    """The plugins that can be imported; what is wrong with the others is told where a device names
+    them."""
     result = []
     for name in plugins:
         with contextlib.suppress(ConfigError):
@@ -83,13 +90,15 @@ def loadable(plugins: Plugins) -> list[Plugin]:
 
 
 def any_connector(plugins: Plugins) -> tuple[type[DeviceCommon], type[TagCommon]]:
-    """Models of a device and of a tag whose connector is not known: their common keys are judged, and every other key
-    must be some connector's."""
+    """Models of a device and of a tag whose connector is not known: their common keys are judged,
+    and every other key must be some connector's."""
     return _any_of(tuple(loadable(plugins)), len(plugins))
 
 
 @lru_cache(maxsize=8)
-def _any_of(known: tuple[Plugin, ...], installed: int) -> tuple[type[DeviceCommon], type[TagCommon]]:
+def _any_of(
+    known: tuple[Plugin, ...], installed: int
+) -> tuple[type[DeviceCommon], type[TagCommon]]:
     # A connector that cannot be loaded has keys that nobody knows.
     extra = ConfigDict(extra="forbid" if len(known) == installed else "ignore")
     tag_keys = _foreign(TagCommon, [plugin.tag_options for plugin in known])
@@ -98,7 +107,9 @@ def _any_of(known: tuple[Plugin, ...], installed: int) -> tuple[type[DeviceCommo
     tag.model_rebuild(force=True)
     device_keys = _foreign(DeviceCommon, [plugin.device_options for plugin in known])
     device_keys |= {"connector": (Any, ""), "tags": (dict[Name, tag], {})}
-    device: Any = create_model("AnyDevice", __base__=DeviceCommon, __module__=__name__, **device_keys)
+    device: Any = create_model(
+        "AnyDevice", __base__=DeviceCommon, __module__=__name__, **device_keys
+    )
     device.model_config = DeviceCommon.model_config | extra
     device.model_rebuild(force=True)
     return device, tag
@@ -106,4 +117,9 @@ def _any_of(known: tuple[Plugin, ...], installed: int) -> tuple[type[DeviceCommo
 
 def _foreign(common: type[BaseModel], options: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The connectors' keys beside the common ones, each with any value."""
-    return {key: (Any, None) for model in options for key in model.model_fields if key not in common.model_fields}
+    return {
+        key: (Any, None)
+        for model in options
+        for key in model.model_fields
+        if key not in common.model_fields
+    }

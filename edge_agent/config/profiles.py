@@ -25,8 +25,13 @@ def bundled() -> Path:
 
 
 def available(*folders: Path) -> dict[str, Path]:
-    """Profile name -> file; a folder beside the configuration hides a bundled profile of the same name."""
-    return {path.stem: path for folder in (bundled(), *folders) for path in sorted(folder.glob("*.yaml"))}
+    """Profile name -> file; a folder beside the configuration hides a bundled profile of the same
+    name."""
+    return {
+        path.stem: path
+        for folder in (bundled(), *folders)
+        for path in sorted(folder.glob("*.yaml"))
+    }
 
 
 class Profiles:
@@ -38,7 +43,8 @@ class Profiles:
         self._keys: dict[tuple[int, str], YamlMapping] = {}
 
     def find(self, name: object, at: FilePosition) -> YamlMapping | None:
-        """The profile a device names at `at`: a name, or a path that ends in .yaml. None with a finding."""
+        """The profile a device names at `at`: a name, or a path that ends in .yaml. None with a
+        finding."""
         path = self._path(name, at)
         if path is None:
             return None
@@ -58,11 +64,17 @@ class Profiles:
             if isinstance(name, str) and name in known:
                 return known[name]
             zh, en = advice(name, known)
-        self._found.add("unknown-profile", at, f"没有设备模板（profile）{name!r}；{zh}", f"no profile {name!r}; {en}")
+        self._found.add(
+            "unknown-profile",
+            at,
+            f"没有设备模板（profile）{name!r}；{zh}",
+            f"no profile {name!r}; {en}",
+        )
         return None
 
     def portable_name(self, name: str, at: FilePosition) -> str:
-        """The same reference for a configuration in another folder: a bundled profile by name, any other by path."""
+        """The same reference for a configuration in another folder: a bundled profile by name, any
+        other by path."""
         path = self._path(name, at)
         return name if path is None or path.parent == bundled() else str(path.absolute())
 
@@ -84,7 +96,8 @@ class Profiles:
 def device_keys(profile: YamlMapping, plugin: Plugin) -> YamlMapping:
     """What a profile says about a device, as keys of the device.
 
-    A device may say `base: 1` for its own addresses; a profile's addresses keep the base they were written for.
+    A device may say `base: 1` for its own addresses; a profile's addresses keep the base they were
+    written for.
     """
     defaults = _table(profile, "defaults")
     result = merged(defaults.place, defaults)
@@ -97,13 +110,18 @@ def device_keys(profile: YamlMapping, plugin: Plugin) -> YamlMapping:
 
 
 def without_stamp(profile: YamlMapping, over: YamlMapping) -> YamlMapping:
-    """The profile's keys for a device that lays `over` on them: where it gives an address, its own base counts."""
+    """The profile's keys for a device that lays `over` on them: where it gives an address, its own
+    base counts."""
     tags, own = profile.get("tags"), over.get("tags")
     if not isinstance(tags, YamlMapping) or not isinstance(own, YamlMapping):
         return profile
     result, changed = profile.copy(), tags.copy()
     for name, tag in own.items():
-        if isinstance(tag, YamlMapping) and "address" in tag and isinstance(tags.get(name), YamlMapping):
+        if (
+            isinstance(tag, YamlMapping)
+            and "address" in tag
+            and isinstance(tags.get(name), YamlMapping)
+        ):
             changed[name] = tags[name].copy()
             changed[name].drop("base")
     result["tags"] = changed
@@ -121,4 +139,8 @@ def _stamped(tags: YamlMapping, base: object) -> YamlMapping:
 
 def _table(owner: YamlMapping, key: str) -> YamlMapping:
     value = owner.get(key)
-    return value if isinstance(value, YamlMapping) else YamlMapping(owner.values_at.get(key, owner.place))
+    return (
+        value
+        if isinstance(value, YamlMapping)
+        else YamlMapping(owner.values_at.get(key, owner.place))
+    )

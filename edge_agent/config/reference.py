@@ -102,14 +102,23 @@ def markdown(plugins: Plugins) -> str:
     parts += [_section(zh, en, model) for zh, en, model in _SECTIONS]
     for name in sorted(plugins):
         plugin = plugins[name]
-        parts.append(_section(f"{name} 设备", f"Device with `connector: {name}`", plugin.device_options))
+        parts.append(
+            _section(f"{name} 设备", f"Device with `connector: {name}`", plugin.device_options)
+        )
         parts.append(_section(f"{name} 变量", f"Tag with `connector: {name}`", plugin.tag_options))
-        parts += [_section(f"{name} `{key}`", model.__name__, model) for key, model in _nested(plugin.device_options)]
+        parts += [
+            _section(f"{name} `{key}`", model.__name__, model)
+            for key, model in _nested(plugin.device_options)
+        ]
     return "\n".join(parts)
 
 
 def _nested(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
-    return [(key, inner) for key, field in keys(model).items() for inner in every_model(field.annotation)]
+    return [
+        (key, inner)
+        for key, field in keys(model).items()
+        for inner in every_model(field.annotation)
+    ]
 
 
 def _section(zh: str, en: str, model: type[BaseModel]) -> str:
@@ -142,7 +151,9 @@ def _type(key: str, field: FieldInfo) -> str:
 
 def _bounds(mark: object) -> list[tuple[str, object]]:
     names = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
-    return [(sign, getattr(mark, name)) for name, sign in names if getattr(mark, name, None) is not None]
+    return [
+        (sign, getattr(mark, name)) for name, sign in names if getattr(mark, name, None) is not None
+    ]
 
 
 def _words(annotation: Any, metadata: list[Any]) -> list[str]:
@@ -159,7 +170,9 @@ def _words(annotation: Any, metadata: list[Any]) -> list[str]:
     if origin is Literal:
         return [f"`{json.dumps(one) if isinstance(one, bool) else one}`" for one in arguments]
     if origin in (list, tuple):
-        inner = dict.fromkeys(word for one in arguments if one is not Ellipsis for word in _words(one, []))
+        inner = dict.fromkeys(
+            word for one in arguments if one is not Ellipsis for word in _words(one, [])
+        )
         return [f"list of {' or '.join(inner)}"]
     if origin is dict:
         return [f"mapping to {' or '.join(_words(arguments[1], []))}"]

@@ -1,9 +1,10 @@
 """Plain scalars by the YAML 1.2 core schema.
 
-YAML 1.1 reads `off` as false, `1:30` as 90 and `010` as 8, which surprises whoever writes machine names and
-register numbers. One step further than 1.2: digits with leading zeros stay text, because `00101` is a Modbus
-coil and `007` a station; a key that wants a number still takes them. And a number that can be written in several
-ways keeps its text: `0x9CA5` is not the register `40101`, and `40101.10` not the bit `40101.1`.
+YAML 1.1 reads `off` as false, `1:30` as 90 and `010` as 8, which surprises whoever writes machine
+names and register numbers. One step further than 1.2: digits with leading zeros stay text, because
+`00101` is a Modbus coil and `007` a station; a key that wants a number still takes them. And a
+number that can be written in several ways keeps its text: `0x9CA5` is not the register `40101`, and
+`40101.10` not the bit `40101.1`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ _CONSTANTS: Final[dict[str, Plain]] = {
 }
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,29})")
 _RADIX = re.compile(r"0x[0-9a-fA-F]{1,25}|0o[0-7]{1,30}")
-_FLOAT = re.compile(r"(?=.*[.eE])[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(
+    r"(?=.*[.eE])[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+)
 
 
 def plain(text: str) -> Plain:

@@ -1,4 +1,5 @@
-"""The JSON Schema of a configuration file, for editors (draft-07: what yaml-language-server knows best)."""
+"""The JSON Schema of a configuration file, for editors (draft-07: what yaml-language-server knows
+best)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _VARIABLE: Final[Schema] = {
 }
 """A text with a variable of `for`, where a number is wanted in the end."""
 _LOOP: Final[Schema] = {
-    "description": "Repeats what it stands in (a device, a tag): {i: 1..100}, {i: [a, b]}; several variables give"
+    "description": "Repeats what it stands in (a device, a tag): {i: 1..100}, {i: [a, b]}; several "
+    "variables give"
     " every combination.",
     "type": "object",
     "minProperties": 1,
@@ -31,7 +33,12 @@ _LOOP: Final[Schema] = {
         ]
     },
 }
-_BOUNDS: Final = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+_BOUNDS: Final = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+}
 _TEMPLATE: Final[Schema] = {"type": "string", "description": "Name of an entry of `templates`."}
 
 
@@ -41,30 +48,43 @@ def json_schema(plugins: Plugins) -> Schema:
     tags = [tag_model(plugins[name]) for name in sorted(plugins)]
     wanted: list[type[BaseModel]] = [File, *devices.values(), *tags]
     _, schema = models_json_schema(
-        [(model, "validation") for model in wanted], by_alias=True, ref_template="#/definitions/{model}"
+        [(model, "validation") for model in wanted],
+        by_alias=True,
+        ref_template="#/definitions/{model}",
     )
     definitions: dict[str, Schema] = _as_draft_07(schema["$defs"])
     _describe(definitions, wanted)
     for model in devices.values():
         _loosen(definitions[model.__name__], definitions)
-    definitions["Device"] = _any_device({name: definitions[model.__name__] for name, model in devices.items()})
+    definitions["Device"] = _any_device(
+        {name: definitions[model.__name__] for name, model in devices.items()}
+    )
     top = definitions.pop("File")
     _connect(top, devices)
     top.pop("title", None)
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "edge-agent configuration"}
+    head = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "edge-agent configuration",
+    }
     return head | top | {"definitions": dict(sorted(definitions.items()))}
 
 
 def _as_draft_07(part: Any) -> Any:
-    """pydantic writes 2020-12, and leaves the bounds of a number that may also be text beside the alternatives."""
+    """pydantic writes 2020-12, and leaves the bounds of a number that may also be text beside the
+    alternatives."""
     if isinstance(part, list):
         return [_as_draft_07(one) for one in part]
     if not isinstance(part, dict):
         return part
-    result = {("items" if key == "prefixItems" else key): _as_draft_07(value) for key, value in part.items()}
+    result = {
+        ("items" if key == "prefixItems" else key): _as_draft_07(value)
+        for key, value in part.items()
+    }
     if "anyOf" in result:
         bounds = {
-            name: result.pop(key) for key, name in _BOUNDS.items() if not isinstance(result.get(key), dict | None)
+            name: result.pop(key)
+            for key, name in _BOUNDS.items()
+            if not isinstance(result.get(key), dict | None)
         }
         for one in result["anyOf"]:
             if one.get("type") in ("number", "integer"):
@@ -89,7 +109,11 @@ def _reachable(roots: list[type[BaseModel]]) -> list[type[BaseModel]]:
         model = todo.pop(0)
         if model not in seen:
             seen[model] = None
-            todo.extend(inner for field in model.model_fields.values() for inner in every_model(field.annotation))
+            todo.extend(
+                inner
+                for field in model.model_fields.values()
+                for inner in every_model(field.annotation)
+            )
     return list(seen)
 
 
@@ -97,11 +121,14 @@ def every_model(annotation: Any) -> list[type[BaseModel]]:
     """The models an annotation mentions at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in getattr(annotation, "__args__", ()) for model in every_model(argument)]
+    return [
+        model for argument in getattr(annotation, "__args__", ()) for model in every_model(argument)
+    ]
 
 
 def _loosen(device: Schema, definitions: dict[str, Schema]) -> None:
-    """A device as written: parts may come from a profile, a template or the defaults, numbers from a variable."""
+    """A device as written: parts may come from a profile, a template or the defaults, numbers from
+    a variable."""
     device.pop("required", None)
     properties = device["properties"]
     name, tag = _keys_and_values(properties["tags"])
@@ -116,7 +143,8 @@ def _loosen(device: Schema, definitions: dict[str, Schema]) -> None:
 
 
 def _keys_and_values(tags: Schema) -> tuple[Schema, Schema]:
-    """What pydantic makes of a mapping whose keys have a pattern; it goes on without their length."""
+    """What pydantic makes of a mapping whose keys have a pattern; it goes on without their
+    length."""
     ((pattern, tag),) = tags.pop("patternProperties").items()
     return {"type": "string", "minLength": 1, "maxLength": MAX_BYTES, "pattern": pattern}, tag
 
@@ -126,7 +154,9 @@ def _allow_variables(properties: dict[str, Schema]) -> None:
     for key, value in properties.items():
         if value.get("type") in ("integer", "number") or "const" in value:
             text = value.pop("description", None)
-            properties[key] = {"anyOf": [value, _VARIABLE]} | ({} if text is None else {"description": text})
+            properties[key] = {"anyOf": [value, _VARIABLE]} | (
+                {} if text is None else {"description": text}
+            )
 
 
 def _any_device(known: dict[str, Schema]) -> Schema:
@@ -137,7 +167,9 @@ def _any_device(known: dict[str, Schema]) -> Schema:
             if key not in properties:
                 properties[key] = value
             elif properties[key] != value:
-                properties[key] = {"anyOf": [*properties[key].get("anyOf", [properties[key]]), value]}
+                properties[key] = {
+                    "anyOf": [*properties[key].get("anyOf", [properties[key]]), value]
+                }
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
@@ -150,10 +182,15 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     properties = top["properties"]
     properties["devices"]["items"] = chosen
     properties["templates"]["additionalProperties"] = chosen
-    properties["store"] = {"anyOf": [properties["store"], {"type": "null"}]}  # `store:` with nothing behind it
+    properties["store"] = {
+        "anyOf": [properties["store"], {"type": "null"}]
+    }  # `store:` with nothing behind it
     properties["defaults"] |= {
         "additionalProperties": False,
-        "properties": {name: {"$ref": f"#/definitions/{model.__name__}"} for name, model in devices.items()},
+        "properties": {
+            name: {"$ref": f"#/definitions/{model.__name__}"} for name, model in devices.items()
+        },
     }
-    # The file that is included holds neither; the one that includes it is checked as a whole by `edge-agent check`.
+    # The file that is included holds neither; the one that includes it is checked as a whole by
+    # `edge-agent check`.
     top.pop("required", None)

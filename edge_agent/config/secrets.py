@@ -1,4 +1,5 @@
-"""`!env NAME` and `!file path`: values that stand outside the configuration, read when it is loaded."""
+"""`!env NAME` and `!file path`: values that stand outside the configuration, read when it is
+loaded."""
 
 from __future__ import annotations
 
@@ -8,23 +9,33 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.findings import Findings
-from edge_agent.config.places import FilePosition, SecretReference, YamlMapping, YamlSequence, place_of
+from edge_agent.config.places import (
+    FilePosition,
+    SecretReference,
+    YamlMapping,
+    YamlSequence,
+    place_of,
+)
 from edge_agent.config.shape import absolute
 
 MAX_BYTES: Final = 65_536
 _SECRET_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk", re.IGNORECASE)
 _USER_PART: Final = re.compile(r"//[^/\s]*@")
 #: Keys by which one logs in somewhere: whoever does not connect can do without them.
-_LOGIN_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk|^username$|^client_id$|^key$", re.IGNORECASE)
+_LOGIN_KEY: Final = re.compile(
+    r"pass|token|secret|credential|pin$|psk|^username$|^client_id$|^key$", re.IGNORECASE
+)
 _LOGIN: Final = "user"
 """The mapping whose keys are all for logging in."""
 
 
-def resolved(data: Any, found: Findings, spared: Findings | None = None, inside: object = "") -> Any:
+def resolved(
+    data: Any, found: Findings, spared: Findings | None = None, inside: object = ""
+) -> Any:
     """The same data with every reference replaced by its value; what is not there is a finding.
 
-    `spared` takes the findings about what only serves to log in, for a command that may not need to; `inside` is the
-    key that the data stands under.
+    `spared` takes the findings about what only serves to log in, for a command that may not need
+    to; `inside` is the key that the data stands under.
     """
     if isinstance(data, YamlMapping):
         result = data.copy()
@@ -42,7 +53,9 @@ def resolved(data: Any, found: Findings, spared: Findings | None = None, inside:
 
 def shown(key: object, value: object) -> str | None:
     """A value as an error may quote it: short, and never one that could be a secret (then None)."""
-    if isinstance(value, SecretReference | YamlMapping | list | dict) or _SECRET_KEY.search(str(key)):
+    if isinstance(value, SecretReference | YamlMapping | list | dict) or _SECRET_KEY.search(
+        str(key)
+    ):
         return None
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
@@ -51,7 +64,8 @@ def shown(key: object, value: object) -> str | None:
 
 
 def portable(data: Any) -> Any:
-    """The same data with the paths of `!file` references made absolute, so that it may move to another folder."""
+    """The same data with the paths of `!file` references made absolute, so that it may move to
+    another folder."""
     if isinstance(data, YamlMapping):
         result = data.copy()
         for key, value in data.items():
@@ -65,19 +79,32 @@ def portable(data: Any) -> Any:
 
 def _portable_value(value: object, at: FilePosition) -> object:
     if isinstance(value, SecretReference):
-        return SecretReference("!file", absolute(value.argument, at)) if value.tag == "!file" else value
+        return (
+            SecretReference("!file", absolute(value.argument, at))
+            if value.tag == "!file"
+            else value
+        )
     return portable(value) if isinstance(value, YamlMapping | YamlSequence) else value
 
 
 def _value(
-    value: object, at: FilePosition, found: Findings, spared: Findings | None, absent: Findings, key: object
+    value: object,
+    at: FilePosition,
+    found: Findings,
+    spared: Findings | None,
+    absent: Findings,
+    key: object,
 ) -> object:
     """`absent`: which findings take a reference that leads nowhere."""
     if isinstance(value, SecretReference):
         text = _environment(value, at, absent) if value.tag == "!env" else _file(value, at, absent)
         # A placeholder keeps the models quiet: the reason is told already.
         return "unresolved" if text is None else text
-    return resolved(value, found, spared, key) if isinstance(value, YamlMapping | YamlSequence) else value
+    return (
+        resolved(value, found, spared, key)
+        if isinstance(value, YamlMapping | YamlSequence)
+        else value
+    )
 
 
 def _environment(reference: SecretReference, at: FilePosition, found: Findings) -> str | None:
@@ -98,9 +125,15 @@ def _file(reference: SecretReference, at: FilePosition, found: Findings) -> str 
                 text = file.read(MAX_BYTES).decode("utf-8").rstrip("\r\n")
             if text:
                 return text
-    except (OSError, ValueError):  # unreadable, not UTF-8, or no path at all: the sentence below says it all
+    except (
+        OSError,
+        ValueError,
+    ):  # unreadable, not UTF-8, or no path at all: the sentence below says it all
         pass
     zh = f"密钥文件 {reference.argument!r} 不存在、为空或读不出来，请检查路径和权限。"
-    en = f"the secret file {reference.argument!r} is missing, empty or unreadable; check its path and permissions."
+    en = (
+        f"the secret file {reference.argument!r} is missing, empty or unreadable; check its path "
+        "and permissions."
+    )
     found.add("missing-secret", at, zh, en)
     return None

@@ -1,4 +1,5 @@
-"""What the models say about a place in the data: which keys are known there, and which values are paths."""
+"""What the models say about a place in the data: which keys are known there, and which values are
+paths."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ def alternatives(annotation: Annotation) -> Iterator[Annotation]:
 
 def models(annotation: Annotation) -> list[type[BaseModel]]:
     """The models among the alternatives."""
-    return [one for one in alternatives(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [
+        one
+        for one in alternatives(annotation)
+        if isinstance(one, type) and issubclass(one, BaseModel)
+    ]
 
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -72,25 +77,40 @@ def types_at(model: type[BaseModel], path: Sequence[object]) -> list[Annotation]
 @lru_cache(maxsize=4096)  # devices of one template have their faults at the same paths
 def known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> tuple[str, ...]:
     """The keys that may stand in the mapping at `path`, in order of name."""
-    found = {key for annotation in types_at(model, path) for one in models(annotation) for key in keys(one)}
+    found = {
+        key
+        for annotation in types_at(model, path)
+        for one in models(annotation)
+        for key in keys(one)
+    }
     return tuple(sorted(found))
 
 
 def takes_duration(model: type[BaseModel], path: Sequence[object]) -> bool:
-    """Whether the value at `path` is a number that may also be written as text with a unit: `100ms`, `1s`."""
+    """Whether the value at `path` is a number that may also be written as text with a unit:
+    `100ms`, `1s`."""
     if not path:
         return False
-    fields = (keys(one).get(str(path[-1])) for owner in types_at(model, path[:-1]) for one in models(owner))
+    fields = (
+        keys(one).get(str(path[-1]))
+        for owner in types_at(model, path[:-1])
+        for one in models(owner)
+    )
     return any(is_duration(mark) for field in fields if field for mark in _marks(field))
 
 
 def is_duration(mark: object) -> bool:
     """Whether a mark on a type says: a number, or a text with a unit."""
-    return isinstance(mark, BeforeValidator) and set(get_args(mark.json_schema_input_type)) == {float, str}
+    return isinstance(mark, BeforeValidator) and set(get_args(mark.json_schema_input_type)) == {
+        float,
+        str,
+    }
 
 
 def _marks(field: FieldInfo) -> list[Any]:
-    inner = [get_args(one)[1:] for one in get_args(field.annotation) if get_origin(one) is Annotated]
+    inner = [
+        get_args(one)[1:] for one in get_args(field.annotation) if get_origin(one) is Annotated
+    ]
     return [*field.metadata, *itertools.chain.from_iterable(inner)]
 
 

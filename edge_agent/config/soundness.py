@@ -1,4 +1,5 @@
-"""What can still be judged of a mapping in which something is wrong: the rest of it, so that no fault hides another."""
+"""What can still be judged of a mapping in which something is wrong: the rest of it, so that no
+fault hides another."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class ValidatedInstance:
     """Paths of what was left out, or replaced where the model needs it."""
 
     def judges(self, *path: Any) -> bool:
-        """Whether what stands at a path can be judged: nothing was left out there, inside it or around it."""
+        """Whether what stands at a path can be judged: nothing was left out there, inside it or
+        around it."""
         return not any(one[: len(path)] == path[: len(one)] for one in self.faulty)
 
     def lacks_connector_keys(self, tag: str | None) -> bool:
@@ -46,7 +48,8 @@ class ValidatedInstance:
         return any(key not in TagCommon.model_fields for key in keys_of_tag)
 
     def misleads(self, endpoint: str) -> bool:
-        """Whether a judgement of several keys together may only follow from what was left out of a device.
+        """Whether a judgement of several keys together may only follow from what was left out of a
+        device.
 
         Common keys, the endpoint and numbers stand for themselves.
         """
@@ -75,7 +78,8 @@ class SoundFindings:
 
 
 def sound_part(model: type[BaseModel], data: Mapping[str, Any]) -> ValidatedInstance | None:
-    """The model of `data` without what is faulty in it, however deep; None when that is not enough for one.
+    """The model of `data` without what is faulty in it, however deep; None when that is not enough
+    for one.
 
     A tag whose name is none is judged like any other, and has that name in the result.
     """
@@ -99,7 +103,10 @@ class _Repair:
             try:
                 value = self._model.model_validate(self._data)
             except ValidationError as error:
-                found = [located(one, self._data) for one in error.errors(include_url=False, include_input=False)]
+                found = [
+                    located(one, self._data)
+                    for one in error.errors(include_url=False, include_input=False)
+                ]
                 for each in likely(found):
                     self._mend(each, patient=attempt < _PATIENT_ATTEMPTS)
                 continue
@@ -108,7 +115,8 @@ class _Repair:
         return None
 
     def _mend(self, error: LocatedError, *, patient: bool) -> None:
-        """Leave out the key at fault, or fill in the one that is missed; without patience, all that is around it."""
+        """Leave out the key at fault, or fill in the one that is missed; without patience, all that
+        is around it."""
         path = error.path
         container = _value_at(self._data, path)
         if error.type == "missing" and isinstance(container, dict) and (patient or not path):
@@ -121,7 +129,9 @@ class _Repair:
             path = path[:-1]  # without an item, those behind it would have other places
         if path:
             self._faulty.add(path)
-            _value_at(self._data, path[:-1]).pop(path[-1], None)  # gone for another fault of it already
+            _value_at(self._data, path[:-1]).pop(
+                path[-1], None
+            )  # gone for another fault of it already
 
     def _stand_in(self, path: _Path, key: str) -> Any:
         owners = [one for annotation in types_at(self._model, path) for one in models(annotation)]
@@ -147,7 +157,8 @@ class _Repair:
 
 
 def _copied(value: Any) -> Any:
-    """Mappings and lists of its own, all the way down; tags that are valid stay the one object they are."""
+    """Mappings and lists of its own, all the way down; tags that are valid stay the one object they
+    are."""
     if isinstance(value, dict) and not isinstance(value, TagSet):
         return {key: _copied(each) for key, each in value.items()}
     return [_copied(each) for each in value] if isinstance(value, list) else value

@@ -1,4 +1,5 @@
-"""One YAML file into data with places. Bounded in size, depth and alias expansion; whatever is wrong is a finding."""
+"""One YAML file into data with places. Bounded in size, depth and alias expansion; whatever is
+wrong is a finding."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from edge_agent.reasons import words_of
 MAX_BYTES: Final = 2_000_000
 MAX_DEPTH: Final = 40
 MAX_NODES: Final = 500_000
-"""Values of one file with every alias written out, so that a few lines of aliases cannot become gigabytes."""
+"""Values of one file with every alias written out, so that a few lines of aliases cannot become
+gigabytes."""
 
 # libyaml is about 20 times as fast; every PyYAML wheel has it, a source build may not.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -55,7 +57,9 @@ def read(path: Path, found: Findings) -> YamlMapping | None:
         if told:
             return None if mended is None else _judged(path, mended, found)
         place, zh, en = explain(path, text, error)
-        if "maximum nesting depth" in str(error):  # newer libyaml looks ahead, and has a bound of its own
+        if "maximum nesting depth" in str(
+            error
+        ):  # newer libyaml looks ahead, and has a bound of its own
             found.add("too-deep", place, *_TOO_DEEP)
         else:
             found.add("yaml-syntax", place, zh, en)
@@ -102,8 +106,15 @@ def _bytes(path: Path) -> bytes:
     place = FilePosition(path)
     # os.path and not pathlib: it answers False for a name the file system cannot even look up.
     if os.path.isdir(path):
-        raise _Refused("is-a-directory", place, "这是文件夹，请给出 YAML 文件。", "this is a folder; name a YAML file.")
-    if os.path.exists(path) and not os.path.isfile(path):  # a fifo or a device would block or never end
+        raise _Refused(
+            "is-a-directory",
+            place,
+            "这是文件夹，请给出 YAML 文件。",
+            "this is a folder; name a YAML file.",
+        )
+    if os.path.exists(path) and not os.path.isfile(
+        path
+    ):  # a fifo or a device would block or never end
         zh, en = "这不是普通文件，请给出 YAML 文件。", "not a regular file; name a YAML file."
         raise _Refused("not-a-file", place, zh, en)
     try:
@@ -134,7 +145,10 @@ def _document(path: Path, text: str, found: Findings) -> YamlMapping:
     if isinstance(value, YamlMapping):
         return value
     if value is None:
-        zh, en = "文件是空的；至少要有 agent 和 mqtt。", "the file is empty; it needs at least agent and mqtt."
+        zh, en = (
+            "文件是空的；至少要有 agent 和 mqtt。",
+            "the file is empty; it needs at least agent and mqtt.",
+        )
         raise _Refused("empty-file", FilePosition(path), zh, en)
     if isinstance(value, str) and (told := full_width(value, FilePosition(path))) is not None:
         line = next(n for n, one in enumerate(text.split("\n"), 1) if positions(one))
@@ -155,7 +169,9 @@ class _Built(NamedTuple):
 class _TreeBuilder:
     """Data from parser events; the parser's own composer would recurse as deep as the file says."""
 
-    def __init__(self, path: Path, text: str, events: Iterator[yaml.Event], found: Findings) -> None:
+    def __init__(
+        self, path: Path, text: str, events: Iterator[yaml.Event], found: Findings
+    ) -> None:
         self._path = path
         self._text = text
         self._events = events
@@ -181,7 +197,11 @@ class _TreeBuilder:
 
     def _at(self, event: yaml.Event) -> FilePosition:
         mark = event.start_mark
-        return FilePosition(self._path) if mark is None else FilePosition(self._path, mark.line + 1, mark.column + 1)
+        return (
+            FilePosition(self._path)
+            if mark is None
+            else FilePosition(self._path, mark.line + 1, mark.column + 1)
+        )
 
     def _node(self, event: yaml.Event, depth: int) -> _Built:
         if isinstance(event, yaml.AliasEvent):
@@ -200,11 +220,17 @@ class _TreeBuilder:
         if name not in self._anchors:
             zh, en = advice(name, self._anchors)
             raise _Refused(
-                "unknown-alias", self._at(event), f"没有名为 {name!r} 的锚点；{zh}", f"no anchor {name!r}; {en}"
+                "unknown-alias",
+                self._at(event),
+                f"没有名为 {name!r} 的锚点；{zh}",
+                f"no anchor {name!r}; {en}",
             )
         built = self._anchors[name]
         if built is None:
-            zh, en = f"别名 *{name} 引用了自身，请改写。", f"the alias *{name} contains itself; write it out."
+            zh, en = (
+                f"别名 *{name} 引用了自身，请改写。",
+                f"the alias *{name} contains itself; write it out.",
+            )
             raise _Refused("endless-alias", self._at(event), zh, en)
         self._bound(event, built.size, depth + built.height)
         return built
@@ -248,15 +274,20 @@ class _TreeBuilder:
         return plain(text)
 
     def _swallowed_keys(self, first: int, last: int) -> None:
-        """Lines that look like `key：value` and became part of the text above them; lines count from 0."""
+        """Lines that look like `key：value` and became part of the text above them; lines count
+        from 0."""
         for line, column in key_like(self._text.split("\n"), first, last):
             self._found.add(*finding("：", FilePosition(self._path, line + 1, column + 1)))
 
     def _wrong_quotes(self, event: yaml.ScalarEvent, text: str) -> None:
         """Somebody meant quotes, and they would be part of the text."""
-        zh = f'这里的 {text[0]} {text[-1]} 不是 YAML 的引号：请改成半角引号 "；若要保留，请在外面再加半角引号。'
+        zh = (
+            f'这里的 {text[0]} {text[-1]} 不是 YAML 的引号：请改成半角引号 "；若要保留，'
+            "请在外面再加半角引号。"
+        )
         en = (
-            f'{text[0]} and {text[-1]} are no quotation marks of YAML: write plain ones ", or put plain ones around'
+            f'{text[0]} and {text[-1]} are no quotation marks of YAML: write plain ones ", or '
+            "put plain ones around"
             " to keep these."
         )
         self._found.add("full-width", self._at(event), zh, en)
@@ -264,7 +295,12 @@ class _TreeBuilder:
     def _unknown_tag(self, event: yaml.Event) -> None:
         tag = str(getattr(event, "tag", ""))
         zh, en = advice(tag, _TAGS)
-        self._found.add("unknown-tag", self._at(event), f"不认识的标签 {tag!r}；{zh}", f"unknown tag {tag!r}; {en}")
+        self._found.add(
+            "unknown-tag",
+            self._at(event),
+            f"不认识的标签 {tag!r}；{zh}",
+            f"unknown tag {tag!r}; {en}",
+        )
 
     def _sequence(self, start: yaml.Event, depth: int) -> _Built:
         items, size, height = YamlSequence(self._at(start)), 1, 0
@@ -294,7 +330,14 @@ class _TreeBuilder:
             self._inherit(table, event, value)
         return _Built(table, size, height)
 
-    def _entry(self, table: YamlMapping, key: object, event: yaml.Event, value: object, value_at: FilePosition) -> None:
+    def _entry(
+        self,
+        table: YamlMapping,
+        key: object,
+        event: yaml.Event,
+        value: object,
+        value_at: FilePosition,
+    ) -> None:
         at = self._at(event)
         if not isinstance(key, str | int | float):  # bool is an int
             zh = "键必须是名称或数字，请加引号或检查缩进。"

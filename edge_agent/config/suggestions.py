@@ -1,7 +1,8 @@
-"""What somebody most likely meant by an unknown word; never one that would read the bytes in another way.
+"""What somebody most likely meant by an unknown word; never one that would read the bytes in
+another way.
 
-Who follows "did you mean" must not get a wrong number that looks good: a type of another width or kind, or another
-order of bytes, is no suggestion.
+Who follows "did you mean" must not get a wrong number that looks good: a type of another width or
+kind, or another order of bytes, is no suggestion.
 """
 
 from __future__ import annotations
@@ -20,22 +21,50 @@ _TYPE: Final = re.compile(
     r"[_\- ]?(?P<bits>\d{1,3})?"
 )
 _FAMILIES: Final[dict[str, str]] = {
-    "boolean": "bool", "bit": "bool", "u": "uint", "unsigned": "uint", "usint": "uint", "i": "int", "s": "int",
-    "sint": "int", "signed": "int", "integer": "int", "f": "float", "real": "float", "str": "string", "text": "string",
-}  # fmt: skip
+    "boolean": "bool",
+    "bit": "bool",
+    "u": "uint",
+    "unsigned": "uint",
+    "usint": "uint",
+    "i": "int",
+    "s": "int",
+    "sint": "int",
+    "signed": "int",
+    "integer": "int",
+    "f": "float",
+    "real": "float",
+    "str": "string",
+    "text": "string",
+}
 #: Names of other worlds (IEC 61131-3, C) whose width is fixed.
 _SYNONYMS: Final[dict[str, str]] = {
-    "word": "uint16", "dword": "uint32", "lword": "uint64", "udint": "uint32", "ulint": "uint64", "dint": "int32",
-    "lint": "int64", "real": "float32", "lreal": "float64", "double": "float64", "boolean": "bool", "bit": "bool",
-    "byte": "uint8", "usint": "uint8", "sint": "int8", "char": "int8", "half": "float16", "single": "float32",
-}  # fmt: skip
+    "word": "uint16",
+    "dword": "uint32",
+    "lword": "uint64",
+    "udint": "uint32",
+    "ulint": "uint64",
+    "dint": "int32",
+    "lint": "int64",
+    "real": "float32",
+    "lreal": "float64",
+    "double": "float64",
+    "boolean": "bool",
+    "bit": "bool",
+    "byte": "uint8",
+    "usint": "uint8",
+    "sint": "int8",
+    "char": "int8",
+    "half": "float16",
+    "single": "float32",
+}
 _ORDER: Final = re.compile(r"[A-Da-d]{2,8}")
 _CLEAR: Final = 0.8
 """How alike two orders of bytes must be written: `swapped` could be either of two."""
 
 
 def meant(word: object, choices: Iterable[str]) -> Sentence:
-    """The sentence that names the choice a word most likely meant, or says what to do instead; empty without either."""
+    """The sentence that names the choice a word most likely meant, or says what to do instead;
+    empty without either."""
     known = list(choices)
     text = str(word).strip().casefold()
     if {"uint16", "float32"} <= set(known):

@@ -12,21 +12,34 @@ import yaml
 from edge_agent.config import width
 from edge_agent.config.places import FilePosition
 
-#: A piece of the parser's problem or context; whether its sentence speaks of where the construct began; the sentence.
+#: A piece of the parser's problem or context; whether its sentence speaks of where the construct
+#: began; the sentence.
 _SENTENCES: tuple[tuple[str, bool, str, str], ...] = (
     (
         "quoted scalar",
         True,
         "这里开始的引号没有正确结束，请补上引号，双引号里的反斜杠写成 \\\\。",
-        "the quote that begins here does not end well; close it, and in double quotes write \\\\ for a backslash.",
+        "the quote that begins here does not end well; close it, and in double quotes write \\\\ "
+        "for a backslash.",
     ),
-    ("flow sequence", True, "这里的方括号 [ 没有闭合，请补上 ]。", "the bracket [ opened here is not closed; add ]."),
-    ("flow mapping", True, "这里的花括号 { 没有闭合，请补上 }。", "the brace { opened here is not closed; add }."),
+    (
+        "flow sequence",
+        True,
+        "这里的方括号 [ 没有闭合，请补上 ]。",
+        "the bracket [ opened here is not closed; add ].",
+    ),
+    (
+        "flow mapping",
+        True,
+        "这里的花括号 { 没有闭合，请补上 }。",
+        "the brace { opened here is not closed; add }.",
+    ),
     (
         "mapping values are not allowed",
         False,
         "这里不能出现冒号：请检查缩进，或给含“: ”的文字加引号。",
-        "a colon cannot stand here; check the indentation, or put quotes around text that contains `: `.",
+        "a colon cannot stand here; check the indentation, or put quotes around text that "
+        "contains `: `.",
     ),
     (
         "tab character",
@@ -38,7 +51,8 @@ _SENTENCES: tuple[tuple[str, bool, str, str], ...] = (
         "cannot start any token",
         False,
         "这里的字符不能这样用：缩进请用空格而不是制表符，以 @ % ` 开头的文字请加引号。",
-        "this character cannot stand here; indent with spaces, not tabs, and quote text that begins with @, % or `.",
+        "this character cannot stand here; indent with spaces, not tabs, and quote text that "
+        "begins with @, % or `.",
     ),
     (
         "could not find expected ':'",
@@ -53,15 +67,22 @@ _SENTENCES: tuple[tuple[str, bool, str, str], ...] = (
         "the indentation does not fit the lines above; align keys and dashes of one level.",
     ),
 )
-#: What YAML does not allow in a file (YAML 1.2, production c-printable). libyaml counts its position in bytes.
+#: What YAML does not allow in a file (YAML 1.2, production c-printable). libyaml counts its
+#: position in bytes.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_OTHER = ("这里不是有效的 YAML，请检查这一行和上一行。", "this is not valid YAML; check this line and the one before.")
+_OTHER = (
+    "这里不是有效的 YAML，请检查这一行和上一行。",
+    "this is not valid YAML; check this line and the one before.",
+)
 
 
 def explain(path: Path, text: str, error: yaml.YAMLError) -> tuple[FilePosition, str, str]:
     """Where a text stopped being YAML, and what to do, Chinese and English."""
     if isinstance(error, yaml.reader.ReaderError):
-        zh, en = "这里有不可见的控制字符，请删除它。", "an invisible control character stands here; remove it."
+        zh, en = (
+            "这里有不可见的控制字符，请删除它。",
+            "an invisible control character stands here; remove it.",
+        )
         return _first_unprintable(path, text), zh, en
     problem = str(getattr(error, "problem", None) or "")
     context = str(getattr(error, "context", None) or "")
@@ -96,10 +117,12 @@ _BEFORE: Final = 3
 def causes(
     path: Path, text: str, error: yaml.YAMLError, parsed: Callable[[str], Stop | None]
 ) -> tuple[list[width.Told], str | None]:
-    """The full-width characters at which a text stops being YAML: with plain ones in their place it goes on further.
+    """The full-width characters at which a text stops being YAML: with plain ones in their place it
+    goes on further.
 
-    `parsed` says where a text stops. What only looks suspicious (Chinese text with its own punctuation) is not blamed.
-    Also the text with plain ones instead, when that is YAML to its end: the rest can be judged by it.
+    `parsed` says where a text stops. What only looks suspicious (Chinese text with its own
+    punctuation) is not blamed. Also the text with plain ones instead, when that is YAML to its end:
+    the rest can be judged by it.
     """
     if len(text) > _MOST_CHARACTERS or isinstance(error, yaml.reader.ReaderError):
         return [], None
@@ -112,14 +135,18 @@ def causes(
         told += blamed
         stop = after
     if any(width.PLAIN[at[2]] == ":" for at in told):
-        lines = text.split("\n")  # in block style the lines after it would only be read as one text with it
+        lines = text.split(
+            "\n"
+        )  # in block style the lines after it would only be read as one text with it
         more = [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
         told, text = told + more, _plain(lines, more)
     findings = [width.finding(at[2], FilePosition(path, at[0] + 1, at[1] + 1)) for at in told]
     return findings, text if findings and parsed(text) is None else None
 
 
-def _cause(text: str, stop: Stop, parsed: Callable[[str], Stop | None]) -> tuple[list[Candidate], str, Stop | None]:
+def _cause(
+    text: str, stop: Stop, parsed: Callable[[str], Stop | None]
+) -> tuple[list[Candidate], str, Stop | None]:
     """The candidates to blame, the text with them made plain, and where that stops."""
     lines = text.split("\n")
     first = max(0, min(stop.began[0] or stop.at[0], stop.at[0]) - _BEFORE)
@@ -134,10 +161,14 @@ def _cause(text: str, stop: Stop, parsed: Callable[[str], Stop | None]) -> tuple
 
 
 def _further(stop: Stop, after: Stop | None, trial: list[Candidate]) -> bool:
-    """Whether the text is YAML for longer, and not only because something was opened that does not end."""
+    """Whether the text is YAML for longer, and not only because something was opened that does not
+    end."""
     if after is None:
         return True
-    opened = any(line == after.began[0] and 0 <= after.began[1] - column <= len(trial) for line, column, _ in trial)
+    opened = any(
+        line == after.began[0] and 0 <= after.began[1] - column <= len(trial)
+        for line, column, _ in trial
+    )
     return after.at > stop.at and not opened
 
 
@@ -175,4 +206,6 @@ def _first_unprintable(path: Path, text: str) -> FilePosition:
 
 
 def _place(path: Path, mark: yaml.Mark | None) -> FilePosition:
-    return FilePosition(path) if mark is None else FilePosition(path, mark.line + 1, mark.column + 1)
+    return (
+        FilePosition(path) if mark is None else FilePosition(path, mark.line + 1, mark.column + 1)
+    )

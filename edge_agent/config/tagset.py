@@ -1,8 +1,9 @@
 """Equal tags are one object: a thousand devices of one template hold its hundred tags once.
 
-Devices share tags in three ways: they come from the same lines (a template, a profile, `for`), single tags of theirs
-do, or somebody wrote the same text again for each of them. All three end in one `TagSet`, and what is compiled from it
-is compiled once. Memory and the time to start then grow with the tags that differ, not with the devices.
+Devices share tags in three ways: they come from the same lines (a template, a profile, `for`),
+single tags of theirs do, or somebody wrote the same text again for each of them. All three end in
+one `TagSet`, and what is compiled from it is compiled once. Memory and the time to start then grow
+with the tags that differ, not with the devices.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class TagSet(dict[str, TagCommon]):
         self._made: dict[tuple[Any, ...], Any] = {}
 
     def once(self, make: Callable[..., T], *arguments: Hashable) -> T:
-        """`make(self, *arguments)`, made one time for all devices with these tags (see `TagTable.once`)."""
+        """`make(self, *arguments)`, made one time for all devices with these tags (see
+        `TagTable.once`)."""
         key = (make, *arguments)
         if key not in self._made:
             self._made[key] = make(self, *arguments)
@@ -45,16 +47,19 @@ def validate_tagset(value: object, handler: Callable[[Any], dict[str, TagCommon]
 
 
 class TagSets:
-    """The tags met while one configuration is loaded. Only valid ones are shared: faults are told device by device.
+    """The tags met while one configuration is loaded. Only valid ones are shared: faults are told
+    device by device.
 
-    What was made of a mapping is noted at the mapping, so that it can go when its last device is built.
+    What was made of a mapping is noted at the mapping, so that it can go when its last device is
+    built.
     """
 
     def __init__(self) -> None:
         self._texts: dict[tuple[type[TagCommon], bytes], TagSet] = {}
 
     def find(self, model: type[TagCommon], written: YamlMapping) -> TagSet | None:
-        """The tags as validated; None when they are faulty or refer to secrets, which may differ from read to read."""
+        """The tags as validated; None when they are faulty or refer to secrets, which may differ
+        from read to read."""
         if written.valid is None or written.valid[0] is not model:
             written.valid = model, None if _refers(written) else self._make(model, written)
         made: TagSet | None = written.valid[1]
@@ -62,7 +67,10 @@ class TagSets:
 
     def _make(self, model: type[TagCommon], written: YamlMapping) -> TagSet | None:
         # The text is faithful: numbers that may be written in several ways keep theirs.
-        key = model, blake2b(repr(written).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = (
+            model,
+            blake2b(repr(written).encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+        )
         made = self._texts.get(key)
         if made is None:
             made = _validated(model, written)
@@ -72,9 +80,12 @@ class TagSets:
 
 
 def _validated(model: type[TagCommon], written: YamlMapping) -> TagSet | None:
-    """The set, of tags that stood in another one already and of new ones; None when one is faulty."""
+    """The set, of tags that stood in another one already and of new ones; None when one is
+    faulty."""
     try:
-        made = _adapter(model).validate_python({name: _known(model, tag) for name, tag in written.items()})
+        made = _adapter(model).validate_python(
+            {name: _known(model, tag) for name, tag in written.items()}
+        )
     except ValidationError:
         return None
     for name, tag in written.items():
@@ -84,7 +95,11 @@ def _validated(model: type[TagCommon], written: YamlMapping) -> TagSet | None:
 
 
 def _known(model: type[TagCommon], tag: object) -> object:
-    return tag.valid[1] if isinstance(tag, YamlMapping) and tag.valid is not None and tag.valid[0] is model else tag
+    return (
+        tag.valid[1]
+        if isinstance(tag, YamlMapping) and tag.valid is not None and tag.valid[0] is model
+        else tag
+    )
 
 
 @lru_cache
@@ -95,4 +110,8 @@ def _adapter(model: type[TagCommon]) -> TypeAdapter[dict[str, TagCommon]]:
 def _refers(value: object) -> bool:
     if isinstance(value, YamlMapping):
         return any(map(_refers, value.values()))
-    return any(map(_refers, value)) if isinstance(value, YamlSequence) else isinstance(value, SecretReference)
+    return (
+        any(map(_refers, value))
+        if isinstance(value, YamlSequence)
+        else isinstance(value, SecretReference)
+    )

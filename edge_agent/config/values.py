@@ -1,4 +1,5 @@
-"""How single values are written in the YAML file, and what they must be: a text becomes a number or is refused."""
+"""How single values are written in the YAML file, and what they must be: a text becomes a number or
+is refused."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 864
 
 
 def refusal(code: str, zh: str, en: str) -> PydanticCustomError:
-    """What a validator raises: how the value must be, after the name of its key, in both languages."""
+    """What a validator raises: how the value must be, after the name of its key, in both
+    languages."""
     return PydanticCustomError("said", "{en}", {"code": code, "zh": zh, "en": en})
 
 
 def parse_duration(text: object) -> object:
-    """`100ms`, `1s`, `5m`, `2h`, `1d` -> seconds; plain numbers are seconds; anything else is refused."""
+    """`100ms`, `1s`, `5m`, `2h`, `1d` -> seconds; plain numbers are seconds; anything else is
+    refused."""
     if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
         return float(match["number"]) * _SECONDS[match["unit"]]
     if isinstance(text, int | float) and not isinstance(text, bool):
@@ -48,7 +51,8 @@ _PER_HOUR = {"d": 1 / 24, "h": 1.0, "m": 60.0, "min": 60.0, "s": 3600.0}
 
 
 def parse_rate(text: object) -> object:
-    """`90/h`, `2/min`, `0.5/s` -> per hour; plain numbers are per hour; anything else is refused."""
+    """`90/h`, `2/min`, `0.5/s` -> per hour; plain numbers are per hour; anything else is
+    refused."""
     if isinstance(text, str) and (match := _RATE.fullmatch(text.strip())):
         return float(match["number"]) * _PER_HOUR[match["unit"]]
     if isinstance(text, int | float) and not isinstance(text, bool):
@@ -85,7 +89,10 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        zh, en = "应为时区名称，如 Asia/Shanghai", "must be the name of a time zone such as Asia/Shanghai"
+        zh, en = (
+            "应为时区名称，如 Asia/Shanghai",
+            "must be the name of a time zone such as Asia/Shanghai",
+        )
         raise refusal("unknown-value", zh, en) from None
     return name
 
@@ -97,7 +104,9 @@ def port_in_range(url: str) -> str:
     except ValueError:
         fine = False
     if not fine:
-        raise refusal("out-of-range", "的端口应在 1 到 65535 之间", "must have a port from 1 to 65535")
+        raise refusal(
+            "out-of-range", "的端口应在 1 到 65535 之间", "must have a port from 1 to 65535"
+        )
     return url
 
 
@@ -133,7 +142,9 @@ Listen = Annotated[str, AfterValidator(_loopback), Field(examples=["127.0.0.1:94
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Lowest and highest."""
 
-Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_input_type=float | str)]
+Deadband = Annotated[
+    float | str, BeforeValidator(parse_deadband, json_schema_input_type=float | str)
+]
 """`0.5` in the tag's unit, or `1%`."""
 
 
@@ -154,7 +165,9 @@ def _judged(
 _NO_SIGNS = {"type": "string", "minLength": 1, "maxLength": names.MAX_BYTES}
 
 Name = Annotated[
-    str, AfterValidator(_judged(names.fault, names.form_fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})
+    str,
+    AfterValidator(_judged(names.fault, names.form_fault)),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"}),
 ]
 """The name of a tag: what `edge_agent.names` calls one."""
 

@@ -1,4 +1,5 @@
-"""Full-width punctuation and digits, as Chinese input methods type them, where YAML or a value wants plain ones."""
+"""Full-width punctuation and digits, as Chinese input methods type them, where YAML or a value
+wants plain ones."""
 
 from __future__ import annotations
 
@@ -15,11 +16,21 @@ PLAIN: Final[dict[str, str]] = {chr(code): chr(code - 0xFEE0) for code in range(
 _TABLE: Final = str.maketrans(PLAIN)
 _FOUND: Final = re.compile("[" + re.escape("".join(PLAIN)) + "]")
 _NAMES: Final[dict[str, tuple[str, str]]] = {
-    ",": ("逗号", "comma"), ":": ("冒号", "colon"), ";": ("分号", "semicolon"), ".": ("句点", "full stop"),
-    "{": ("花括号", "brace"), "}": ("花括号", "brace"), "[": ("方括号", "bracket"), "]": ("方括号", "bracket"),
-    '"': ("引号", "quotation mark"), "'": ("引号", "quotation mark"), " ": ("空格", "space"), "#": ("井号", "hash"),
-    "-": ("短横线", "dash"), "/": ("斜杠", "slash"),
-}  # fmt: skip
+    ",": ("逗号", "comma"),
+    ":": ("冒号", "colon"),
+    ";": ("分号", "semicolon"),
+    ".": ("句点", "full stop"),
+    "{": ("花括号", "brace"),
+    "}": ("花括号", "brace"),
+    "[": ("方括号", "bracket"),
+    "]": ("方括号", "bracket"),
+    '"': ("引号", "quotation mark"),
+    "'": ("引号", "quotation mark"),
+    " ": ("空格", "space"),
+    "#": ("井号", "hash"),
+    "-": ("短横线", "dash"),
+    "/": ("斜杠", "slash"),
+}
 _AFTER_COLON: Final = ("，后面空一格", " with a space after it")
 
 _KEY: Final = re.compile(r"\s*(?:- )?[A-Za-z_][A-Za-z0-9_.\-]*：")
@@ -45,14 +56,17 @@ def key_like(lines: list[str], first: int, last: int) -> list[tuple[int, int]]:
 
 
 def full_width(text: str, at: FilePosition, *, key: bool = False) -> Told | None:
-    """The finding for the first full-width character of an unquoted text that begins at `at`; None without one.
+    """The finding for the first full-width character of an unquoted text that begins at `at`; None
+    without one.
 
     `key`: the text became a key, so that a colon in it was meant to end the key.
     """
     match = _FOUND.search(text)
     if match is None:
         return None
-    return finding(match[0], FilePosition(at.file, at.line, at.column + match.start()), ends_key=key)
+    return finding(
+        match[0], FilePosition(at.file, at.line, at.column + match.start()), ends_key=key
+    )
 
 
 def finding(character: str, at: FilePosition, *, ends_key: bool = True) -> Told:

@@ -1,1 +1,2 @@
-"""How people and programs ask a running agent or store service: control socket, HTTP pages, Prometheus."""
+"""How people and programs ask a running agent or store service: control socket, HTTP pages,
+Prometheus."""

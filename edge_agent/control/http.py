@@ -1,6 +1,8 @@
-"""A few pages over HTTP/1.1 for who is on this machine: `/metrics` for Prometheus, `/healthz` for supervisors.
+"""A few pages over HTTP/1.1 for who is on this machine: `/metrics` for Prometheus, `/healthz` for
+supervisors.
 
-GET only, nothing is read but the request's head, one request a connection, everything bounded in size and time.
+GET only, nothing is read but the request's head, one request a connection, everything bounded in
+size and time.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def pages(status: Answer, part: str) -> dict[str, Page]:
 
 @contextlib.asynccontextmanager
 async def serve_pages(address: str, known: Mapping[str, Page]) -> AsyncIterator[None]:
-    """Answer on `host:port` while the block runs. Raises OSError when the address cannot be used."""
+    """Answer on `host:port` while the block runs. Raises OSError when the address cannot be
+    used."""
     exchanges: set[asyncio.Task[Any]] = set()
 
     async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,7 +80,9 @@ async def serve_pages(address: str, known: Mapping[str, Page]) -> AsyncIterator[
         await cancel_and_wait(exchanges)
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Page]) -> None:
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Page]
+) -> None:
     try:
         async with asyncio.timeout(MOST_SECONDS):
             writer.write(_bytes(*await _reply(reader, known)))
@@ -113,7 +118,9 @@ def _bytes(reply: Reply, with_body: bool) -> bytes:
     status, kind, body = reply
     allow = "Allow: GET, HEAD\r\n" if status is HTTPStatus.METHOD_NOT_ALLOWED else ""
     head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-        f"{allow}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: "
+        f"{len(body)}\r\n"
+        f"{allow}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: "
+        "close\r\n\r\n"
     )
     return head.encode() + (body if with_body else b"")

@@ -1,7 +1,7 @@
 """The control socket of a running part: JSON lines on a Unix socket (`client` has the form).
 
-An outbox and an embedded store can be opened by one process only, so whoever wants to know asks their owner. Only the
-same user can connect, and the group of `agent.group`.
+An outbox and an embedded store can be opened by one process only, so whoever wants to know asks
+their owner. Only the same user can connect, and the group of `agent.group`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from edge_agent.errors import Finding, FindingsError, StoreError
 
 log = logging.getLogger(__name__)
 Operation = Callable[..., Any]
-"""Takes the request's other keys as keywords, returns something JSON can say. Plain functions run in a thread,
-coroutine functions on the loop."""
+"""Takes the request's other keys as keywords, returns something JSON can say. Plain functions run
+in a thread, coroutine functions on the loop."""
 #: The key that says where a part's socket is.
 _KEYS: Final = {"run": "outbox.path", "serve": "store.path"}
 _LINE: Final = 1_000_000
@@ -39,10 +39,11 @@ _ACCEPT_PAUSE: Final = 0.5
 async def serve_socket(
     path: Path, known: Mapping[str, Operation], *, part: str = "serve", group: str | None = None
 ) -> AsyncIterator[None]:
-    """Answer on `path` while the block runs, to the same user (mode 0600), or to a `group` too (0660).
+    """Answer on `path` while the block runs, to the same user (mode 0600), or to a `group` too
+    (0660).
 
-    `part`: the command that listens, `run` or `serve`. A socket left behind by a killed service is replaced. Raises
-    FindingsError when somebody answers there, or something else is in the place.
+    `part`: the command that listens, `run` or `serve`. A socket left behind by a killed service is
+    replaced. Raises FindingsError when somebody answers there, or something else is in the place.
     """
     loop = asyncio.get_running_loop()
     talks: dict[asyncio.Task[None], socket.socket] = {}
@@ -54,7 +55,8 @@ async def serve_socket(
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            # No descriptor is free: who asks waits in the queue, and the loop must not spin meanwhile.
+            # No descriptor is free: who asks waits in the queue, and the loop must not spin
+            # meanwhile.
             log.warning("accept-failed path=%s reason=%s", path, error)
             loop.remove_reader(listener)
             again.append(loop.call_later(_ACCEPT_PAUSE, loop.add_reader, listener, accept))
@@ -106,7 +108,9 @@ async def _answer(line: bytes, known: Mapping[str, Operation]) -> bytes:
         return orjson.dumps({"findings": [asdict(finding) for finding in error.findings]})
     except StoreError as error:
         log.warning("question-unanswered reason=%s", error)
-        return orjson.dumps({"findings": [asdict(Finding("store-away", "store", error.cause.zh, error.cause.en))]})
+        return orjson.dumps(
+            {"findings": [asdict(Finding("store-away", "store", error.cause.zh, error.cause.en))]}
+        )
     except Exception as error:  # noqa: BLE001 - whatever the store makes of a strange question, the asker is told
         log.warning("question-refused reason=%s: %s", type(error).__name__, error)
         return orjson.dumps({"error": f"{type(error).__name__}: {error}"})
@@ -131,7 +135,8 @@ def _listening(path: Path, part: str, group: str | None) -> Iterator[socket.sock
 
 
 def _open_to(group: str | None, name: str) -> None:
-    """Let a group ask. What fails is logged, and the socket stays its user's: the data matter more."""
+    """Let a group ask. What fails is logged, and the socket stays its user's: the data matter
+    more."""
     if group is None:
         return
     try:
@@ -140,11 +145,16 @@ def _open_to(group: str | None, name: str) -> None:
             os.chown(name, -1, number)
         os.chmod(name, 0o660)
     except (KeyError, OSError) as error:
-        log.error("socket-group-refused group=%s reason=%s hint='Group= in the unit, or a member of it'", group, error)
+        log.error(
+            "socket-group-refused group=%s reason=%s hint='Group= in the unit, or a member of it'",
+            group,
+            error,
+        )
 
 
 def _make_room(path: Path, part: str) -> None:
-    """Take a socket away that a killed process left. Raises FindingsError when something else is there."""
+    """Take a socket away that a killed process left. Raises FindingsError when something else is
+    there."""
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:
@@ -153,7 +163,8 @@ def _make_room(path: Path, part: str) -> None:
         raise FindingsError.one(
             "socket-place-taken",
             "这里需要放本机套接字，却已有另一个文件：请移走它，或更改 outbox.path 或 store.path。",
-            "Something that is no socket stands where the control socket belongs: move it away, or change outbox.path"
+            "Something that is no socket stands where the control socket belongs: move it away, "
+            "or change outbox.path"
             " or store.path.",
             str(path),
         )
@@ -174,16 +185,20 @@ def _taken(path: Path, part: str, listener: int) -> FindingsError:
     elif not _is_ours(listener):
         return FindingsError.one(
             "socket-of-another",
-            f"另一个程序（进程 {listener}）占用了 edge-agent {part} 的本机套接字：请停止该程序，或更改 {_KEYS[part]}。",
-            f"Another program (process {listener}) holds the control socket of `edge-agent {part}`: stop it, or change"
+            f"另一个程序（进程 {listener}）占用了 edge-agent {part} 的本机套接字：请停止该程序，"
+            f"或更改 {_KEYS[part]}。",
+            f"Another program (process {listener}) holds the control socket of `edge-agent "
+            f"{part}`: stop it, or change"
             f" {_KEYS[part]}.",
             str(path),
         )
     zh, en = ("数据库", "store") if part == "serve" else ("发件箱", "outbox")
     return FindingsError.one(
         "already-serving" if part == "serve" else "already-running",
-        f"已有一个 edge-agent {part}（进程 {listener}）正在使用这个{zh}：请先停止它，或更改 {_KEYS[part]}。",
-        f"Another `edge-agent {part}` (process {listener}) is using this {en}: stop it first, or change {_KEYS[part]}.",
+        f"已有一个 edge-agent {part}（进程 {listener}）正在使用这个{zh}：请先停止它，或更改 "
+        f"{_KEYS[part]}。",
+        f"Another `edge-agent {part}` (process {listener}) is using this {en}: stop it first, or "
+        f"change {_KEYS[part]}.",
         str(path),
     )
 

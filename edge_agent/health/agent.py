@@ -1,7 +1,7 @@
 """The agent's own health: facts in, notices after NE 107 out. Pure.
 
-Failure is kept for what loses data or has stopped: an unreachable broker is none, since the outbox holds the
-values; it uses up a reserve, which is what NE 107 calls maintenance required.
+Failure is kept for what loses data or has stopped: an unreachable broker is none, since the outbox
+holds the values; it uses up a reserve, which is what NE 107 calls maintenance required.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class AgentFacts:
     """What the broker does wrong in the protocol."""
     ingest_silent: bool = False
     freed_unseen: int = 0
-    """Values that left a nearly full outbox at the broker's acknowledgement, as no ingest was ever seen."""
+    """Values that left a nearly full outbox at the broker's acknowledgement, as no ingest was ever
+    seen."""
     lacking: bool = False
     """What the broker acknowledges does not reach the store."""
     outbox_bytes: int = 0
@@ -75,10 +76,15 @@ def notices(facts: AgentFacts) -> Iterator[Notice]:
 
 def _delivery(facts: AgentFacts) -> Iterator[Notice]:
     if facts.broker is not None:
-        if facts.connected:  # the connection stands again, so nothing queues; it is not to be trusted yet
+        if (
+            facts.connected
+        ):  # the connection stands again, so nothing queues; it is not to be trusted yet
             zh, en = "与消息服务器的连接不稳定", "The connection to the broker is unstable"
         else:
-            zh, en = "连不上消息服务器，数据在本机排队", "The broker is away and values queue up here"
+            zh, en = (
+                "连不上消息服务器，数据在本机排队",
+                "The broker is away and values queue up here",
+            )
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "broker_away",
@@ -97,8 +103,10 @@ def _delivery(facts: AgentFacts) -> Iterator[Notice]:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "broker_refuses",
-            f"消息服务器不接收某些消息，它们在本机保留并会重试：{topic}：{facts.refusal.zh}。请检查其权限与消息大小限制。",
-            f"The broker does not take some messages; they are kept here and tried again: {topic}: {facts.refusal.en}."
+            f"消息服务器不接收某些消息，它们在本机保留并会重试：{topic}：{facts.refusal.zh}。"
+            "请检查其权限与消息大小限制。",
+            "The broker does not take some messages; they are kept here and tried again: "
+            f"{topic}: {facts.refusal.en}."
             " Check its permissions and its limit of size.",
         )
     if facts.broker_fault is not None:
@@ -109,26 +117,33 @@ def _delivery(facts: AgentFacts) -> Iterator[Notice]:
             Health.MAINTENANCE_REQUIRED,
             "ingest_silent",
             f"一分钟以上没有入库服务的消息，数据在本机保留：请检查 {command('serve')}。",
-            f"No store service has been heard of for a minute; values are kept here: check `{command('serve')}`.",
+            "No store service has been heard of for a minute; values are kept here: check "
+            f"`{command('serve')}`.",
         )
     if facts.freed_unseen:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "ingest_never_seen",
-            f"从未收到过入库服务的消息，而发件箱已用到 80 %：{facts.freed_unseen} 个值在消息服务器确认后即释放，"
-            f"本机不再保留。请启动 {command('serve')}；没有自己的入库服务时写 mqtt.confirm: broker。",
+            f"从未收到过入库服务的消息，而发件箱已用到 80 %：{facts.freed_unseen} "
+            "个值在消息服务器确认后即释放，"
+            f"本机不再保留。请启动 {command('serve')}；没有自己的入库服务时写 mqtt.confirm: "
+            "broker。",
             "No store service was ever heard of and the outbox is 80 % full:"
             f" {number_of(facts.freed_unseen, 'value')} left it at the broker's acknowledgement."
-            f" Start `{command('serve')}`; without a store service of your own write mqtt.confirm: broker.",
+            f" Start `{command('serve')}`; without a store service of your own write "
+            "mqtt.confirm: broker.",
         )
     if facts.lacking:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "not_stored",
-            "消息服务器确认了消息，入库服务却一再没有收到，数据在本机保留并重发：请检查消息服务器的权限"
+            "消息服务器确认了消息，入库服务却一再没有收到，数据在本机保留并重发："
+            "请检查消息服务器的权限"
             "（MQTT 3.1.1 常不报告）和 mqtt.topic_prefix。",
-            "The broker acknowledges messages that the store service never gets; they are kept here and sent again:"
-            " check the broker's access list (MQTT 3.1.1 brokers often do not tell) and mqtt.topic_prefix.",
+            "The broker acknowledges messages that the store service never gets; they are kept "
+            "here and sent again:"
+            " check the broker's access list (MQTT 3.1.1 brokers often do not tell) and "
+            "mqtt.topic_prefix.",
         )
 
 
@@ -137,8 +152,10 @@ def _outbox(facts: AgentFacts) -> Iterator[Notice]:
         yield Notice(
             Health.FAILURE,
             "outbox_dropping",
-            f"发件箱已满，最近一分钟丢弃了 {facts.dropping} 个最旧的值：请恢复消息服务器或加大 outbox.max_bytes。",
-            f"The outbox is full and dropped its {facts.dropping} oldest values within a minute: bring the broker back"
+            f"发件箱已满，最近一分钟丢弃了 {facts.dropping} 个最旧的值：请恢复消息服务器或加大 "
+            "outbox.max_bytes。",
+            f"The outbox is full and dropped its {facts.dropping} oldest values within a minute: "
+            "bring the broker back"
             " or raise outbox.max_bytes.",
         )
     elif facts.dropped:
@@ -146,7 +163,8 @@ def _outbox(facts: AgentFacts) -> Iterator[Notice]:
             Health.OFF_SPEC,
             "outbox_dropped",
             f"启动以来丢弃过 {facts.dropped} 个值，缺口见 {command('status')}。",
-            f"{number_of(facts.dropped, 'value')} {verb(facts.dropped, 'was', 'were')} dropped since the start;"
+            f"{number_of(facts.dropped, 'value')} {verb(facts.dropped, 'was', 'were')} dropped "
+            "since the start;"
             f" `{command('status')}` lists the gaps.",
         )
     if facts.outbox_bytes > NEARLY_FULL * facts.outbox_limit:
@@ -161,16 +179,20 @@ def _outbox(facts: AgentFacts) -> Iterator[Notice]:
         yield Notice(
             Health.OFF_SPEC,
             "outbox_damaged",
-            f"发件箱中有 {facts.damaged} 字节损坏，已隔离，不会发送：请检查磁盘（{command('outbox', 'verify')}）。",
-            f"{number_of(facts.damaged, 'byte')} of the outbox {verb(facts.damaged, 'was', 'were')} damaged, set aside"
+            f"发件箱中有 {facts.damaged} 字节损坏，已隔离，不会发送："
+            f"请检查磁盘（{command('outbox', 'verify')}）。",
+            f"{number_of(facts.damaged, 'byte')} of the outbox "
+            f"{verb(facts.damaged, 'was', 'were')} damaged, set aside"
             f" and never sent: check the disk (`{command('outbox', 'verify')}`).",
         )
     if facts.unsynced_s > UNSYNCED_S:
         yield Notice(
             Health.FAILURE,
             "disk",
-            f"磁盘已 {facts.unsynced_s:.0f} 秒没有完成写入，此时断电会丢失这段数据：请检查磁盘空间和状态。",
-            f"The disk has completed no write for {facts.unsynced_s:.0f} s; a power cut now would lose that much:"
+            f"磁盘已 {facts.unsynced_s:.0f} 秒没有完成写入，此时断电会丢失这段数据："
+            "请检查磁盘空间和状态。",
+            f"The disk has completed no write for {facts.unsynced_s:.0f} s; a power cut now "
+            "would lose that much:"
             " check its space and its health.",
         )
 
@@ -189,7 +211,8 @@ def _loops(facts: AgentFacts) -> Iterator[Notice]:
             Health.OFF_SPEC,
             "all_devices_offline",
             f"{facts.devices} 台设备全部离线：请检查车间网络或电源。",
-            f"{verb(facts.devices, 'The only device is', f'All {facts.devices} devices are')} offline: check the shop"
+            f"{verb(facts.devices, 'The only device is', f'All {facts.devices} devices are')} "
+            "offline: check the shop"
             " floor's network or power.",
         )
 
@@ -200,14 +223,16 @@ def _clock(facts: AgentFacts) -> Iterator[Notice]:
             Health.OFF_SPEC,
             "clock_unset",
             "本机时钟未校准，读取时间不可信：请配置 NTP。",
-            "This machine's clock was never set; the times of readings are not to be trusted: set up NTP.",
+            "This machine's clock was never set; the times of readings are not to be trusted: "
+            "set up NTP.",
         )
     if "clock_jump" in facts.clock:
         yield Notice(
             Health.OFF_SPEC,
             "clock_jump",
             f"本机时钟在一小时内被拨动了 {facts.jump_s:+.1f} 秒，这段数据的读取时间不连续。",
-            f"This machine's clock was set by {facts.jump_s:+.1f} s within the last hour; the times of readings jump.",
+            f"This machine's clock was set by {facts.jump_s:+.1f} s within the last hour; the "
+            "times of readings jump.",
         )
 
 

@@ -1,7 +1,9 @@
-"""Whose clock is wrong: the devices' source times against ours, and our own wall clock against the monotonic one.
+"""Whose clock is wrong: the devices' source times against ours, and our own wall clock against the
+monotonic one.
 
-Source times are data and never order anything. How far a device's clock is from ours can only be seen in a value
-that has just changed: the source time of a value that has stood still for a day is rightly a day old.
+Source times are data and never order anything. How far a device's clock is from ours can only be
+seen in a value that has just changed: the source time of a value that has stood still for a day is
+rightly a day old.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from edge_agent.model import Batch, TagTable
 
 #: Seconds between two looks at a device's source times, so that they cost nothing per value.
 LOOK_S: Final = 1.0
-#: Points of the drift's regression: one a minute, five hours of them, none spoken of before ten minutes.
+#: Points of the drift's regression: one a minute, five hours of them, none spoken of before ten
+#: minutes.
 POINT_S: Final = 60.0
 POINTS: Final = 300
 BASELINE_S: Final = 600.0
@@ -38,7 +41,8 @@ class SourceClock:
         self._points: list[tuple[float, float]] = []
 
     def polled(self, batch: Batch, now: float) -> None:
-        """A whole table was read: what has another source time than in the read before changed in between."""
+        """A whole table was read: what has another source time than in the read before changed in
+        between."""
         source = batch.source
         if source is None:
             return
@@ -46,13 +50,20 @@ class SourceClock:
         self._before[batch.table] = source
         if before is None or now - self._looked < LOOK_S or len(before) != len(source):
             return
-        changed = [s for s, b in zip(source, before, strict=True) if s is not None and b is not None and s != b]
+        changed = [
+            s
+            for s, b in zip(source, before, strict=True)
+            if s is not None and b is not None and s != b
+        ]
         self._see(changed, batch, now)
 
     def told(self, batch: Batch, now: float) -> None:
-        """A notification of changes: its last value is as fresh as any (not the first of a subscription)."""
+        """A notification of changes: its last value is as fresh as any (not the first of a
+        subscription)."""
         if batch.source and now - self._looked >= LOOK_S:
-            self._see([s for s in (batch.source[len(batch.source) - 1],) if s is not None], batch, now)
+            self._see(
+                [s for s in (batch.source[len(batch.source) - 1],) if s is not None], batch, now
+            )
 
     def _see(self, sources: Sequence[int], batch: Batch, now: float) -> None:
         if not sources:
@@ -69,12 +80,14 @@ class SourceClock:
 
     @property
     def off(self) -> bool:
-        """Whether the clock is further from ours than tolerated; a change may be as old as the period."""
+        """Whether the clock is further from ours than tolerated; a change may be as old as the
+        period."""
         return self.offset is not None and abs(self.offset) > max(self.tolerance, self._slack)
 
     @property
     def drift(self) -> float | None:
-        """Seconds a day by which the device's clock gains on ours; None before there is a baseline."""
+        """Seconds a day by which the device's clock gains on ours; None before there is a
+        baseline."""
         points = self._points
         if len(points) < 3 or points[-1][0] - points[0][0] < BASELINE_S:
             return None
@@ -96,7 +109,8 @@ class OwnClock:
         self._unset = wall_ns < EPOCH_NS
 
     def look(self, wall_ns: int, now: float) -> bool:
-        """Compare the two clocks; True when the wall clock has just been set. Call it about once a second."""
+        """Compare the two clocks; True when the wall clock has just been set. Call it about once a
+        second."""
         base = wall_ns / 1e9 - now
         step = base - self._base
         self._base = base  # slewing (NTP, 0.5 ms/s) never adds up to a step

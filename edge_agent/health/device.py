@@ -1,8 +1,8 @@
 """The health of one device: counters since the last row, and a state with transitions.
 
-Coverage is accrued from evidence alone: time counts as covered when two good answers enclose it and are no
-further apart than the period allows. What happened before the first answer, or around a failure, stays
-uncovered. It is counted before report-by-change, so a quiet tag costs no coverage.
+Coverage is accrued from evidence alone: time counts as covered when two good answers enclose it and
+are no further apart than the period allows. What happened before the first answer, or around a
+failure, stays uncovered. It is counted before report-by-change, so a quiet tag costs no coverage.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ DeviceState = Literal["starting", "online", "degraded", "offline"]
 #: How far apart two answers may be, in periods, for the time between them to count as covered.
 REACH_PERIODS = 1.5
 
-#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it brings: also where
-#: the server publishes more seldom than it was asked to.
+#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it
+#: brings: also where the server publishes more seldom than it was asked to.
 PROOF_S = 10.0
 
 #: More skipped turns than this share of the due ones is a finding: the device cannot keep up.
 OVERRUN_SHARE = 0.1
 
-#: A device that is offline, and has said so, has a row once in so many seconds of the wall clock, where the seconds of
-#: others are counted every few: a thousand dead devices must not cost more than a thousand that are read. No row of it
-#: speaks of two minutes, but for the few seconds until its turn comes.
+#: A device that is offline, and has said so, has a row once in so many seconds of the wall clock,
+#: where the seconds of others are counted every few: a thousand dead devices must not cost more
+#: than a thousand that are read. No row of it speaks of two minutes, but for the few seconds until
+#: its turn comes.
 OFFLINE_ROW_S: Final = 30.0
 _OFFLINE_ROW_NS: Final = int(OFFLINE_ROW_S * 1e9)
 
@@ -55,7 +56,8 @@ class DeviceHealth:
         streaming: bool = False,
         clock_tolerance: float = DEFAULT_TOLERANCE_S,
     ) -> None:
-        """`tags` and `rate`: how many there are, and readings expected a second; `now`: monotonic seconds."""
+        """`tags` and `rate`: how many there are, and readings expected a second; `now`: monotonic
+        seconds."""
         self.device = device
         self.state: DeviceState = "starting"
         self.reason = ""
@@ -84,7 +86,8 @@ class DeviceHealth:
 
     @property
     def totals(self) -> dict[str, float]:
-        """What rows count, since the start: readings and turns, seconds for `covered` and `latency`."""
+        """What rows count, since the start: readings and turns, seconds for `covered` and
+        `latency`."""
         return {name: self._before[name] + getattr(self, name) for name in SUMMED}
 
     @property
@@ -93,7 +96,8 @@ class DeviceHealth:
         return int(self._before["overruns"]) + self.overruns
 
     def answered(self, batch: Batch, now: float, latency: float) -> None:
-        """A normalised batch: a poll was answered, or a notification came. `now` monotonic, `latency` in seconds."""
+        """A normalised batch: a poll was answered, or a notification came. `now` monotonic,
+        `latency` in seconds."""
         self.done += 1
         self.latency += latency
         self.latency_max = max(self.latency_max, latency)
@@ -110,7 +114,12 @@ class DeviceHealth:
         if total > bad:
             reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
             self._alive(now, reach, batch.t)
-        if batch.status or self.state != "online" or self.tags.any or batch.table not in self.tags.begun:
+        if (
+            batch.status
+            or self.state != "online"
+            or self.tags.any
+            or batch.table not in self.tags.begun
+        ):
             self.tags.note(batch)
             self._judge()
 
@@ -151,13 +160,15 @@ class DeviceHealth:
         self._evidence = now
 
     def failed(self, status: int, why: Cause) -> bool:
-        """The device did not answer. True when this is news: it was not offline for this reason before."""
+        """The device did not answer. True when this is news: it was not offline for this reason
+        before."""
         self._evidence = None
         return self._become("offline", status_name(status), why)
 
     @property
     def unreached(self) -> bool:
-        """Offline because it does not answer; one that answers with values that are no good has been reached."""
+        """Offline because it does not answer; one that answers with values that are no good has
+        been reached."""
         return self.state == "offline" and self.reason in UNREACHED
 
     def missed(self, turns: int, readings: int) -> None:
@@ -200,10 +211,16 @@ class DeviceHealth:
         return found if uncertain is None else found | {self.tags.uncertain: uncertain}
 
     def row_due(self, t: int) -> bool:
-        """Whether its turn at `t` (wall clock, ns) brings a row; called at each turn. What it leaves out is in the next
-        one, counted to the second: see `OFFLINE_ROW_S`."""
+        """Whether its turn at `t` (wall clock, ns) brings a row; called at each turn. What it
+        leaves out is in the next one, counted to the second: see `OFFLINE_ROW_S`."""
         before, self._row_part = self._row_part, t // _OFFLINE_ROW_NS
-        return before != self._row_part or self.state != "offline" or self.changed or self.done > 0 or self.covered > 0
+        return (
+            before != self._row_part
+            or self.state != "offline"
+            or self.changed
+            or self.done > 0
+            or self.covered > 0
+        )
 
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""
@@ -245,7 +262,9 @@ class DeviceHealth:
         if self._transition is not None:
             row["transition"] = self._transition
             self._transition = None
-        elif self.cause is not None:  # again, for whoever has not heard it: another store, or one that was emptied
+        elif (
+            self.cause is not None
+        ):  # again, for whoever has not heard it: another store, or one that was emptied
             row["cause"] = {"zh": self.cause.zh, "en": self.cause.en}
         # What is true of all tags is said by the device's own transition.
         moves = self.tags.moves() if self.state != "offline" else []
@@ -253,9 +272,11 @@ class DeviceHealth:
             row["tag_transitions"] = moves
 
     def _count_unchanged(self, period: float, now: float) -> None:
-        """A subscription says nothing about what did not change: while it lived those readings were good, else bad.
+        """A subscription says nothing about what did not change: while it lived those readings were
+        good, else bad.
 
-        The time since its last sign of life is neither yet: the row in which the next sign comes, or is overdue, tells.
+        The time since its last sign of life is neither yet: the row in which the next sign comes,
+        or is overdue, tells.
         """
         waiting = 0.0 if self._evidence is None else now - self._evidence
         if waiting > PROOF_S * REACH_PERIODS:

@@ -1,7 +1,8 @@
-"""Self-health in the words of NAMUR NE 107, with the numbers of OPC 10000-100 (DeviceHealthEnumeration).
+"""Self-health in the words of NAMUR NE 107, with the numbers of OPC 10000-100
+(DeviceHealthEnumeration).
 
-Pure: what is known of a device or of the agent goes in, one judgement with its reason comes out. The worst
-finding decides; among equals the first.
+Pure: what is known of a device or of the agent goes in, one judgement with its reason comes out.
+The worst finding decides; among equals the first.
 """
 
 from __future__ import annotations
@@ -39,13 +40,18 @@ NAMES: Final = {
 """Chinese and English, for people."""
 
 _RANK: Final = (
-    Health.NORMAL, Health.MAINTENANCE_REQUIRED, Health.OFF_SPEC, Health.CHECK_FUNCTION, Health.FAILURE,
-)  # fmt: skip
+    Health.NORMAL,
+    Health.MAINTENANCE_REQUIRED,
+    Health.OFF_SPEC,
+    Health.CHECK_FUNCTION,
+    Health.FAILURE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that is not as it should be: a machine-readable reason and a sentence for people."""
+    """One thing that is not as it should be: a machine-readable reason and a sentence for
+    people."""
 
     health: Health
     reason: str
@@ -80,11 +86,14 @@ class HealthJudgement:
         return {"number": int(self.health), "name": self.health.name, "reasons": self.reasons}
 
     def full(self, since: Mapping[str, int] | None = None) -> dict[str, Any]:
-        """For people too: each notice with its sentences, and since when (ns) where `since` has that by reason."""
+        """For people too: each notice with its sentences, and since when (ns) where `since` has
+        that by reason."""
         told = []
         for n in self.notices:
             times = {} if since is None else {"since": since.get(n.reason)}
-            told.append({"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en, **times})
+            told.append(
+                {"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en, **times}
+            )
         return {"number": int(self.health), "name": self.health.name, "notices": told}
 
 
@@ -106,19 +115,35 @@ def judged(notices: Iterable[Notice]) -> HealthJudgement:
     return HealthJudgement(tuple(sorted(notices, key=lambda notice: -_RANK.index(notice.health))))
 
 
-#: Reasons for which part of a device is bad and a person has to correct something, while the rest is fine.
-_TO_CORRECT: Final = frozenset({
-    "BadConfigurationError", "BadNodeIdUnknown", "BadNodeIdInvalid", "BadAttributeIdInvalid", "BadNotReadable",
-    "BadOutOfRange", "BadNoMatch", "BadTypeMismatch", "BadDecodingError", "BadSensorFailure", "BadDeviceFailure",
-})  # fmt: skip
+#: Reasons for which part of a device is bad and a person has to correct something, while the rest
+#: is fine.
+_TO_CORRECT: Final = frozenset(
+    {
+        "BadConfigurationError",
+        "BadNodeIdUnknown",
+        "BadNodeIdInvalid",
+        "BadAttributeIdInvalid",
+        "BadNotReadable",
+        "BadOutOfRange",
+        "BadNoMatch",
+        "BadTypeMismatch",
+        "BadDecodingError",
+        "BadSensorFailure",
+        "BadDeviceFailure",
+    }
+)
 #: Reasons that pass by themselves, or that somebody at the device has brought about.
 _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 
 def device(
-    state: str, reason: str, findings: Sequence[str] = (), causes: Mapping[str, Cause] = MappingProxyType({})
+    state: str,
+    reason: str,
+    findings: Sequence[str] = (),
+    causes: Mapping[str, Cause] = MappingProxyType({}),
 ) -> HealthJudgement:
-    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
+    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of
+    specification).
 
     `causes`: what exactly is behind a reason or a finding, where that is known.
     """

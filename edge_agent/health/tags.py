@@ -1,6 +1,7 @@
 """Which tags of a device are not good, and which of them changed since somebody was last told.
 
-Nothing happens for a tag that stays as it is: a whole read is compared with the one before by its statuses alone.
+Nothing happens for a tag that stays as it is: a whole read is compared with the one before by its
+statuses alone.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class TagStates:
         """Why, of those tags of which more is known than their status."""
         self._hushed: set[TagTable] = set()
         self._never_good: dict[TagTable, set[int]] | None = None
-        """Positions that have not been good yet, of tables that have any; there are a thousand devices without."""
+        """Positions that have not been good yet, of tables that have any; there are a thousand
+        devices without."""
         self.begun: tuple[TagTable, ...] = ()
-        """Tables all of whose tags were good at least once: of these only what is not good has to be noted."""
+        """Tables all of whose tags were good at least once: of these only what is not good has to
+        be noted."""
         self._absent_in: dict[TagTable, int] = {}
         """How many optional tags of each table are missing, as its last answer said."""
         self._moved = False
@@ -104,7 +107,9 @@ class TagStates:
         return causes != known
 
     @staticmethod
-    def _note_part(codes: dict[int, int], columns: Sequence[int], status: Mapping[int, int]) -> bool:
+    def _note_part(
+        codes: dict[int, int], columns: Sequence[int], status: Mapping[int, int]
+    ) -> bool:
         """Whether anything changed."""
         changed = False
         for index, position in enumerate(columns):
@@ -118,7 +123,8 @@ class TagStates:
         return changed
 
     def all_failed(self, batch: Batch) -> None:
-        """The device as a whole failed: this is said at device level, and not once more for each tag."""
+        """The device as a whole failed: this is said at device level, and not once more for each
+        tag."""
         self._codes[batch.table] = dict(batch.status)
         self._causes.pop(batch.table, None)
         self._hushed.add(batch.table)
@@ -139,16 +145,21 @@ class TagStates:
                     if not self.reason:
                         self.reason, self.cause = status_name(code), self.cause_of(table, position)
                 elif not is_good(code) and not self.uncertain:
-                    self.uncertain, self.uncertain_cause = status_name(code), self.cause_of(table, position)
+                    self.uncertain, self.uncertain_cause = (
+                        status_name(code),
+                        self.cause_of(table, position),
+                    )
             if table not in self._hushed:
                 self._absent_in[table] = self.absent - absent_before
 
     def absent_in(self, table: TagTable) -> int:
-        """How many optional tags of a table (as normalised) the device does not have, as its last answer said."""
+        """How many optional tags of a table (as normalised) the device does not have, as its last
+        answer said."""
         return self._absent_in.get(table, 0)
 
     def moves(self) -> list[dict[str, str]]:
-        """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was has not moved."""
+        """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was
+        has not moved."""
         if not self._moved:
             return []
         self._moved = False
@@ -170,7 +181,8 @@ class TagStates:
         return self._causes.get(table, {}).get(position)
 
     def _differences(self) -> Iterator[tuple[TagTable, int, str, int]]:
-        """Tags that are otherwise than was told: table, position, the word for what they were, the code now."""
+        """Tags that are otherwise than was told: table, position, the word for what they were, the
+        code now."""
         for table, codes in list(self._codes.items()):
             if table in self._hushed:
                 continue
@@ -186,7 +198,8 @@ class TagStates:
                     yield table, position, before, now
 
     def not_good(self) -> list[dict[str, Any]]:
-        """Every tag that is not good now, those that are absent apart: `{"tag", "status", "cause", "zh", "en"}`."""
+        """Every tag that is not good now, those that are absent apart: `{"tag", "status", "cause",
+        "zh", "en"}`."""
         return [
             _not_good(table.names[position], status_name(code), self.cause_of(table, position))
             for table, codes in self._codes.items()
@@ -232,10 +245,18 @@ def _move(tag: str, before: str, now: int, known: Cause | None) -> dict[str, str
 
 
 def breaker_move(is_open: bool, reason: str) -> dict[str, str]:
-    """The change of a device's circuit breaker, told among those of its tags under a name that no tag has."""
+    """The change of a device's circuit breaker, told among those of its tags under a name that no
+    tag has."""
     zh, en = sentence("set_aside" if is_open else "asked_again")
     words = ("open", "closed") if is_open else ("closed", "open")
-    return {"tag": BREAKER, "from": words[1], "to": words[0], "reason": reason if is_open else "", "zh": zh, "en": en}
+    return {
+        "tag": BREAKER,
+        "from": words[1],
+        "to": words[0],
+        "reason": reason if is_open else "",
+        "zh": zh,
+        "en": en,
+    }
 
 
 def _word(code: int) -> str:

@@ -1,4 +1,5 @@
-"""The agents of a site as the ingest hears them: their retained states, when they last spoke, what they still owe."""
+"""The agents of a site as the ingest hears them: their retained states, when they last spoke, what
+they still owe."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Agents:
         return dict(self._states)
 
     def pending_from(self) -> dict[str, int]:
-        """Stream -> the number from which on its agent may still hold something, as far as agents said so."""
+        """Stream -> the number from which on its agent may still hold something, as far as agents
+        said so."""
         found: dict[str, int] = {}
         for state in self.states().values():
             found |= state.pending_from
@@ -54,7 +56,11 @@ class Agents:
     def take_state(self, document: Mapping[str, Any]) -> None:
         """An agent's retained state. Anything malformed is passed over."""
         agent, state, t = document.get("agent"), document.get("state"), document.get("t")
-        if not isinstance(agent, str) or agent_fault(agent) is not None or state not in ("online", "offline"):
+        if (
+            not isinstance(agent, str)
+            or agent_fault(agent) is not None
+            or state not in ("online", "offline")
+        ):
             return
         known = self._states.setdefault(agent, AgentState())
         known.online = state == "online"
@@ -107,13 +113,19 @@ def _numbers(agent: str, value: object) -> dict[str, int]:
     """Of its own streams: nobody speaks for another's."""
     if not isinstance(value, dict):
         return {}
-    found = {stream: _count(number) for stream, number in value.items() if agent_of(stream) == agent}
+    found = {
+        stream: _count(number) for stream, number in value.items() if agent_of(stream) == agent
+    }
     return {stream: number for stream, number in found.items() if number is not None}
 
 
 def _version(value: object) -> str:
     """What people may be shown of it."""
-    return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_VERSION else ""
+    return (
+        value
+        if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_VERSION
+        else ""
+    )
 
 
 def _count(value: object) -> int | None:

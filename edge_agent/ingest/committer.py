@@ -1,4 +1,5 @@
-"""One batch into the store, in the store's own thread: quarantine first, then data and marks in one commit."""
+"""One batch into the store, in the store's own thread: quarantine first, then data and marks in one
+commit."""
 
 from __future__ import annotations
 
@@ -16,15 +17,20 @@ from edge_agent.stores import Store
 def commit(
     messages: Sequence[IngestMessage], store: Store, quarantine: MessageQuarantine, clock: Clock
 ) -> tuple[int, int]:
-    """Returns (values stored, values quarantined). Raises StoreError (repeat it all) or PoisonError (split it).
+    """Returns (values stored, values quarantined). Raises StoreError (repeat it all) or PoisonError
+    (split it).
 
-    What goes to quarantine is written there before the store hears of it: a crash between the two leaves an
-    entry twice, never a value nowhere.
+    What goes to quarantine is written there before the store hears of it: a crash between the two
+    leaves an entry twice, never a value nowhere.
     """
     now = clock.time_ns()
     assembly = Assembly.of(messages, now)
     refused = assembly.less(store.check(assembly.batch), store.catalogue)
-    refused += [(message, message.refused, []) for message in messages if message.refused and not message.duplicate]
+    refused += [
+        (message, message.refused, [])
+        for message in messages
+        if message.refused and not message.duplicate
+    ]
     reasons: Counter[str] = Counter()
     for message, reason, tags in refused:
         reasons[reason] += len(tags) or message.values
@@ -35,16 +41,21 @@ def commit(
     except (PoisonError, TypeError, ValueError, KeyError, OverflowError) as error:
         if all(message.refused or message.duplicate for message in messages):
             raise StoreError(cause("store_without_data_refused", why=error)) from error
-        # An error of the data's shape that decoding let through is poison too: it must not stop the others.
+        # An error of the data's shape that decoding let through is poison too: it must not stop the
+        # others.
         raise PoisonError(f"{type(error).__name__}: {error}") from error
     return len(assembly.batch.rows), reasons.total()
 
 
-def _keep(refused: Sequence[tuple[IngestMessage, str, list[str]]], quarantine: MessageQuarantine, now: int) -> None:
+def _keep(
+    refused: Sequence[tuple[IngestMessage, str, list[str]]], quarantine: MessageQuarantine, now: int
+) -> None:
     fresh = [(message, reason, tags) for message, reason, tags in refused if not message.kept]
     quarantine.append(
         [
-            RefusedMessage.new(now, message.topic, message.payload, reason, len(tags) or message.values, tags)
+            RefusedMessage.new(
+                now, message.topic, message.payload, reason, len(tags) or message.values, tags
+            )
             for message, reason, tags in fresh
         ]
     )

@@ -1,4 +1,5 @@
-"""From a message to columns: strict about shape, without an object per value beyond the dict that orjson makes."""
+"""From a message to columns: strict about shape, without an object per value beyond the dict that
+orjson makes."""
 
 from __future__ import annotations
 
@@ -13,7 +14,18 @@ from edge_agent.model import STATUS, status_code
 from edge_agent.names import NotANameError, fault
 from edge_agent.payload import VERSION
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import ARRAY, EXACT, INT, KIND_OF, NO_TIME, NONE, TEXT, Chunk, Codes, Longs
+from edge_agent.stores.columns import (
+    ARRAY,
+    EXACT,
+    INT,
+    KIND_OF,
+    NO_TIME,
+    NONE,
+    TEXT,
+    Chunk,
+    Codes,
+    Longs,
+)
 
 _ITEMS: Final = frozenset({bool, int, float, str, type(None)})
 _INT64: Final = 2**63
@@ -23,7 +35,8 @@ _NO_VALUE: Final = STATUS["Bad"]
 
 
 class MalformedError(ValueError):
-    """The payload is not a document of ours; its text is the reason, short and stable enough to count by."""
+    """The payload is not a document of ours; its text is the reason, short and stable enough to
+    count by."""
 
 
 def document(payload: bytes) -> dict[str, Any]:
@@ -77,8 +90,8 @@ def table(found: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def data(found: dict[str, Any], catalogue: Catalogue, key: str = "") -> Chunk:
-    """The samples of a data document: its values, then the tags it only speaks of as bad. `key`: of its device; without
-    it the device is the own agent's."""
+    """The samples of a data document: its values, then the tags it only speaks of as bad. `key`: of
+    its device; without it the device is the own agent's."""
     device, t = text(found, "device"), number(found, "t")
     values = table(found, "values")
     quality = table(found, "quality")
@@ -95,7 +108,11 @@ def data(found: dict[str, Any], catalogue: Catalogue, key: str = "") -> Chunk:
     texts = _take_texts(readings, kind) if kinds.count(TEXT) or kinds.count(ARRAY) else {}
     num = np.array(readings, np.float64)
     if INT in kinds and (np.abs(num) >= EXACT).any():
-        texts |= {i: str(readings[i]) for i in range(len(kinds)) if kinds[i] == INT and abs(readings[i]) >= EXACT}
+        texts |= {
+            i: str(readings[i])
+            for i in range(len(kinds))
+            if kinds[i] == INT and abs(readings[i]) >= EXACT
+        }
     status = _status(names, kind, quality) if quality or NONE in kinds else None
     source = _source(names, table(found, "source")) if "source" in found else None
     try:
@@ -112,21 +129,28 @@ def _take_texts(readings: list[Any], kind: np.ndarray[Any, Any]) -> dict[int, st
         value = readings[position]
         if type(value) is list:
             if not _ITEMS.issuperset(map(type, value)):
-                raise MalformedError("an array holds something other than numbers, booleans or texts")
+                raise MalformedError(
+                    "an array holds something other than numbers, booleans or texts"
+                )
             value = orjson.dumps(value).decode()
         texts[position] = value
         readings[position] = None
     return texts
 
 
-def _status(names: tuple[str, ...], kind: np.ndarray[Any, Any], quality: Mapping[str, Any]) -> Codes:
-    """Codes aligned with the names. Where there is no value the code is a bad one, whatever the message says."""
+def _status(
+    names: tuple[str, ...], kind: np.ndarray[Any, Any], quality: Mapping[str, Any]
+) -> Codes:
+    """Codes aligned with the names. Where there is no value the code is a bad one, whatever the
+    message says."""
     codes: list[int] = []
     for name in names:
         word = quality.get(name)
         codes.append(0 if word is None else _code(word))
     status = np.array(codes, np.uint32)
-    status[(kind == NONE) & (status < _NO_VALUE)] = _NO_VALUE  # below it severities are good and uncertain
+    status[(kind == NONE) & (status < _NO_VALUE)] = (
+        _NO_VALUE  # below it severities are good and uncertain
+    )
     return status
 
 
@@ -141,7 +165,8 @@ def _code(word: object) -> int:
 
 
 def _source(names: tuple[str, ...], source: Mapping[str, Any]) -> Longs | None:
-    """Source times in ns aligned with the names. What a far-off clock says is kept, within what 64 bits hold."""
+    """Source times in ns aligned with the names. What a far-off clock says is kept, within what 64
+    bits hold."""
     times = list(source.values())
     if not {int}.issuperset(map(type, times)):
         raise MalformedError("a source time is not an integer of milliseconds")
@@ -149,7 +174,9 @@ def _source(names: tuple[str, ...], source: Mapping[str, Any]) -> Longs | None:
         source = {name: max(-_SOURCE_MS, min(_SOURCE_MS, t)) for name, t in source.items()}
     if tuple(source) == names:
         return np.array(list(source.values()), np.int64) * 1_000_000
-    return np.array([source[name] * 1_000_000 if name in source else NO_TIME for name in names], np.int64)
+    return np.array(
+        [source[name] * 1_000_000 if name in source else NO_TIME for name in names], np.int64
+    )
 
 
 _HEALTH_COUNTS: Final = ("due", "done", "good", "bad", "values", "overruns")
@@ -157,7 +184,8 @@ _HEALTH_TIMES: Final = ("period_s", "scheduled_s", "covered_s", "latency_ms", "l
 
 
 def health(found: dict[str, Any]) -> dict[str, Any]:
-    """A device's health document, checked: what it has is of the right type. Raises MalformedError."""
+    """A device's health document, checked: what it has is of the right type. Raises
+    MalformedError."""
     text(found, "device")
     number(found, "t")
     for key in _HEALTH_COUNTS:
@@ -217,7 +245,8 @@ def birth(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _storable(found: dict[str, Any]) -> dict[str, Any]:
-    """The document, which is kept as JSON: orjson reads deeper nests than it writes. Raises MalformedError."""
+    """The document, which is kept as JSON: orjson reads deeper nests than it writes. Raises
+    MalformedError."""
     try:
         orjson.dumps(found)
     except orjson.JSONEncodeError as error:

@@ -18,7 +18,8 @@ from edge_agent.stores.columns import Chunk
 
 @dataclass(slots=True, eq=False)
 class IngestMessage:
-    """What is to be done with one message; `refused` says why it goes to quarantine instead of the store."""
+    """What is to be done with one message; `refused` says why it goes to quarantine instead of the
+    store."""
 
     topic: str
     payload: bytes
@@ -68,7 +69,8 @@ def read(topic: str, payload: bytes, catalogue: Catalogue) -> IngestMessage:
 def _take(message: IngestMessage, found: dict[str, Any], catalogue: Catalogue) -> None:
     *_, line, device, kind = message.topic.split("/")
     if kind != "birth":
-        # First of all, so that a refused entry is known by its number and the agent need not send it again.
+        # First of all, so that a refused entry is known by its number and the agent need not send
+        # it again.
         message.stream, message.seq = decode.text(found, "stream"), decode.number(found, "seq")
     decode.version(found)
     if found.get("device") != device:
@@ -113,8 +115,11 @@ class Assembly:
         )
         return cls(batch, with_chunk)
 
-    def less(self, refusals: Iterable[Refusal], catalogue: Catalogue) -> list[tuple[IngestMessage, str, list[str]]]:
-        """Take the refused rows out of the batch; returns (message, reason, tags) for the quarantine."""
+    def less(
+        self, refusals: Iterable[Refusal], catalogue: Catalogue
+    ) -> list[tuple[IngestMessage, str, list[str]]]:
+        """Take the refused rows out of the batch; returns (message, reason, tags) for the
+        quarantine."""
         by_row = {refusal.row: refusal.reason for refusal in refusals}
         if not by_row:
             return []
@@ -133,6 +138,7 @@ class Assembly:
             start += message.values
         self.batch.rows = self.batch.rows.without(by_row)
         self.batch.marks = [
-            StreamMark(mark.stream, mark.seq, mark.values - lost[mark.stream, mark.seq]) for mark in self.batch.marks
+            StreamMark(mark.stream, mark.seq, mark.values - lost[mark.stream, mark.seq])
+            for mark in self.batch.marks
         ]
         return out

@@ -1,4 +1,5 @@
-"""What no store would take: JSON lines in a private folder, with the reason, until somebody looks at it."""
+"""What no store would take: JSON lines in a private folder, with the reason, until somebody looks
+at it."""
 
 from __future__ import annotations
 
@@ -51,8 +52,12 @@ class RefusedMessage:
     def to_json(self) -> bytes:
         """One line. A payload that is not UTF-8 is in base64."""
         fields: dict[str, Any] = {
-            "id": self.id, "t": self.t, "topic": self.topic, "reason": self.reason, "values": self.values,
-        }  # fmt: skip
+            "id": self.id,
+            "t": self.t,
+            "topic": self.topic,
+            "reason": self.reason,
+            "values": self.values,
+        }
         if self.tags:
             fields["tags"] = self.tags
         try:
@@ -63,28 +68,43 @@ class RefusedMessage:
 
     @classmethod
     def from_json(cls, line: bytes) -> RefusedMessage:
-        """The inverse of `to_json`. Raises ValueError, KeyError or TypeError for a line that is not one."""
+        """The inverse of `to_json`. Raises ValueError, KeyError or TypeError for a line that is not
+        one."""
         fields = orjson.loads(line)
-        payload = base64.b64decode(fields["base64"]) if "base64" in fields else fields["payload"].encode()
+        payload = (
+            base64.b64decode(fields["base64"]) if "base64" in fields else fields["payload"].encode()
+        )
         tags = tuple(fields.get("tags", ()))
-        return cls(fields["id"], fields["t"], fields["topic"], payload, fields["reason"], fields["values"], tags)
+        return cls(
+            fields["id"],
+            fields["t"],
+            fields["topic"],
+            payload,
+            fields["reason"],
+            fields["values"],
+            tags,
+        )
 
 
 class MessageQuarantine:
-    """The folder (0700, files 0600). Safe to use from the service and from the command line at once."""
+    """The folder (0700, files 0600). Safe to use from the service and from the command line at
+    once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def append(self, entries: Sequence[RefusedMessage]) -> None:
-        """Write and sync; raises StoreError when the disk does not take it, so that nothing is acknowledged."""
+        """Write and sync; raises StoreError when the disk does not take it, so that nothing is
+        acknowledged."""
         if not entries:
             return
         try:
             with self._locked():
                 path = self._current()
                 with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab") as out:
-                    out.write(b"".join([_line_end(out.fileno()), *(entry.to_json() for entry in entries)]))
+                    out.write(
+                        b"".join([_line_end(out.fileno()), *(entry.to_json() for entry in entries)])
+                    )
                     out.flush()
                     os.fsync(out.fileno())
         except OSError as error:
@@ -92,12 +112,17 @@ class MessageQuarantine:
             raise StoreError(cause("quarantine_failed", why=why_en, why_zh=why_zh)) from error
         for entry in entries:
             log.warning(
-                "quarantined id=%s topic=%s values=%d reason=%r", entry.id, entry.topic, entry.values, entry.reason,
+                "quarantined id=%s topic=%s values=%d reason=%r",
+                entry.id,
+                entry.topic,
+                entry.values,
+                entry.reason,
                 extra={"cause": (entry.topic, entry.reason)},
-            )  # fmt: skip
+            )
 
     def entries(self) -> Iterator[RefusedMessage]:
-        """All, oldest first; a torn last line of a power cut is passed over. FindingsError: not ours to read."""
+        """All, oldest first; a torn last line of a power cut is passed over. FindingsError: not
+        ours to read."""
         with self._readable():
             files = self._files()
         for path in files:
@@ -142,7 +167,8 @@ class MessageQuarantine:
         return len(entries) - len(keep)
 
     def _files(self) -> list[Path]:
-        """Oldest first. PermissionError for a folder that may not be read, which `glob` takes for an empty one."""
+        """Oldest first. PermissionError for a folder that may not be read, which `glob` takes for
+        an empty one."""
         try:
             with os.scandir(self.folder) as found:
                 return sorted(Path(entry.path) for entry in found if entry.name.endswith(".jsonl"))
@@ -157,7 +183,8 @@ class MessageQuarantine:
             raise FindingsError.one(
                 "quarantine-not-ours",
                 "无权读取隔离区：请用运行该服务的用户执行此命令（如 sudo -u）。",
-                "No permission to read the quarantine: run the command as the service's user (such as `sudo -u`).",
+                "No permission to read the quarantine: run the command as the service's user "
+                "(such as `sudo -u`).",
                 str(self.folder),
             ) from error
 

@@ -1,4 +1,5 @@
-"""Entries of the quarantine into the store after all: when the store was mended, or a bug of ours."""
+"""Entries of the quarantine into the store after all: when the store was mended, or a bug of
+ours."""
 
 from __future__ import annotations
 
@@ -25,8 +26,11 @@ class Replayed:
     """Entry -> why it is still there."""
 
 
-def replay(entries: Sequence[RefusedMessage], store: Store, quarantine: MessageQuarantine, clock: Clock) -> Replayed:
-    """Each entry on its own. Their numbers are marked as dealt with already, so marks do not hinder them.
+def replay(
+    entries: Sequence[RefusedMessage], store: Store, quarantine: MessageQuarantine, clock: Clock
+) -> Replayed:
+    """Each entry on its own. Their numbers are marked as dealt with already, so marks do not hinder
+    them.
 
     Raises StoreError when the store is away; what was taken until then has left the quarantine.
     """
@@ -48,12 +52,15 @@ def replay(entries: Sequence[RefusedMessage], store: Store, quarantine: MessageQ
 
 
 def _store(message: IngestMessage, entry: RefusedMessage, store: Store, clock: Clock) -> str:
-    """Write one message, or the refused tags of one; returns the reason when it is refused again."""
+    """Write one message, or the refused tags of one; returns the reason when it is refused
+    again."""
     assembly = Assembly.of([message], clock.time_ns())
     batch = assembly.batch
     if entry.tags:
         batch.rows = batch.rows.without(
-            row for row, sid in enumerate(batch.rows.sid.tolist()) if store.catalogue.series[sid].tag not in entry.tags
+            row
+            for row, sid in enumerate(batch.rows.sid.tolist())
+            if store.catalogue.series[sid].tag not in entry.tags
         )
     batch.marks = [StreamMark(mark.stream, mark.seq, len(batch.rows)) for mark in batch.marks]
     refusals = store.check(batch)

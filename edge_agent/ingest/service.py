@@ -1,4 +1,5 @@
-"""MQTT -> store. A message is acknowledged to the broker after the store has committed it, never before."""
+"""MQTT -> store. A message is acknowledged to the broker after the store has committed it, never
+before."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ _LIFE_SECONDS: Final = 10.0
 _RETAIN_SECONDS: Final = 600.0
 _RECHECK_SECONDS: Final = 15.0
 _BACKOFF_FIRST: Final = 0.1
-#: Broker and store are tried at least so often: within 2 s of their return fresh values are to be in the store.
+#: Broker and store are tried at least so often: within 2 s of their return fresh values are to be
+#: in the store.
 _BACKOFF_LIMIT: Final = 1.5
 #: Reading stops here while the store is away, whatever the broker's own window is.
 _HELD_MESSAGES: Final = 20_000
@@ -49,7 +51,8 @@ _HELD_BYTES: Final = 64_000_000
 
 @dataclass(slots=True)
 class IngestCounters:
-    """Values since the start (one tag once). received = stored + duplicates_ignored + quarantined + not yet settled."""
+    """Values since the start (one tag once). received = stored + duplicates_ignored + quarantined +
+    not yet settled."""
 
     received: int = 0
     stored: int = 0
@@ -75,8 +78,8 @@ class Ingest:
         delay: float = 0.2,
         stored: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     ) -> None:
-        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds.
-        `stored` is told of the health rows of devices that were committed."""
+        """`client_id` names the persistent session at the broker; commits come at `lines` values or
+        `delay` seconds. `stored` is told of the health rows of devices that were committed."""
         self.counters = IngestCounters()
         self.connected = False
         self.trouble: Finding | None = None
@@ -144,7 +147,8 @@ class Ingest:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
 
     async def replay(self, ids: Sequence[str]) -> dict[str, Any]:
-        """Entries of the quarantine into the store after all (all of them for no ids): `Replayed` as plain JSON."""
+        """Entries of the quarantine into the store after all (all of them for no ids): `Replayed`
+        as plain JSON."""
         entries = [entry for entry in self._quarantine.entries() if not ids or entry.id in ids]
         done = await self.call(replay, entries, self._store, self._quarantine, self._clock)
         self.counters.stored += done.stored
@@ -152,20 +156,25 @@ class Ingest:
 
     def lag(self) -> float:
         """Real seconds the oldest message has been waiting for the store; 0 when none waits."""
-        oldest = self._settling[0] if self._settling else self._pending[0] if self._pending else None
+        oldest = (
+            self._settling[0] if self._settling else self._pending[0] if self._pending else None
+        )
         return time.monotonic() - oldest.arrived if oldest is not None else 0.0
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Publish a retained document (a metric) over the same connection; False when there is none."""
+        """Publish a retained document (a metric) over the same connection; False when there is
+        none."""
         if self._session is None or not self.connected:
             return False
         self._session.publish(topic, payload)
         return True
 
-    # --- from the broker ---------------------------------------------------------------------------------------
+    # --- from the broker --------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
-        filters = [self._topics.all(kind) for kind in ("birth", "data", "health")] + [self._topics.all_agents()]
+        filters = [self._topics.all(kind) for kind in ("birth", "data", "health")] + [
+            self._topics.all_agents()
+        ]
         while True:
             self._connection += 1
             self._session = IngestSession(
@@ -192,13 +201,16 @@ class Ingest:
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
             self.trouble = flapping(self._client_id, self._config.url, error.finding)
         pause = self._restless.wait(self._backoff.next(slow=error.slow))
-        log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
+        log.warning(
+            "broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en
+        )
         if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
             return SHORTEST_S
         return pause
 
     def _learned_no_retain(self, said: bool) -> bool:
-        """Whether the broker has just told us for the first time that it keeps no retained messages."""
+        """Whether the broker has just told us for the first time that it keeps no retained
+        messages."""
         if not said or not self._retains or self._config.retain != "auto":
             return False
         self._retains = False
@@ -212,22 +224,34 @@ class Ingest:
             self._learned_no_retain(not self._session.retain_available)
         if not self._restless.now:
             self.trouble = None
-        log.info("broker-connected url=%s client=%s", self._config.url, self._client_id, extra={"ends": "broker-away"})
+        log.info(
+            "broker-connected url=%s client=%s",
+            self._config.url,
+            self._client_id,
+            extra={"ends": "broker-away"},
+        )
 
     def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
         if topic.startswith(self._topics.root + "/agents/"):
             self._take_state(payload)
-            self._take(IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            self._take(
+                IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos))
+            )
             return
         if not payload and topic.endswith("/birth"):  # a retained document was deleted
-            self._take(IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            self._take(
+                IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos))
+            )
             return
         try:
             message = decoding.read(topic, payload, self._store.catalogue)
         except Exception as error:
-            # As broad as that, because paho would stop reading: a bug of ours costs this message only, and is seen.
+            # As broad as that, because paho would stop reading: a bug of ours costs this message
+            # only, and is seen.
             log.exception("decode-failed topic=%s", topic)
-            message = IngestMessage(topic, payload, refused=f"internal error: {type(error).__name__}")
+            message = IngestMessage(
+                topic, payload, refused=f"internal error: {type(error).__name__}"
+            )
         message.acknowledge = (self._connection, mid, qos)
         self.counters.received += message.values
         if message.stream:
@@ -258,7 +282,8 @@ class Ingest:
                 log.warning("agent-state-malformed reason=%s", error)
 
     def _take(self, message: IngestMessage) -> None:
-        """Put it in the queue. Duplicates too: acknowledgements keep the order of arrival (MQTT-4.6.0-2)."""
+        """Put it in the queue. Duplicates too: acknowledgements keep the order of arrival
+        (MQTT-4.6.0-2)."""
         message.arrived = time.monotonic()
         self._pending.append(message)
         self._values += message.values
@@ -268,10 +293,12 @@ class Ingest:
         self._some.set()
         if self._values >= self._lines or self._window.full(outstanding):
             self._enough.set()
-        if (outstanding >= _HELD_MESSAGES or self._bytes >= _HELD_BYTES) and self._session is not None:
+        if (
+            outstanding >= _HELD_MESSAGES or self._bytes >= _HELD_BYTES
+        ) and self._session is not None:
             self._session.pause()
 
-    # --- into the store ----------------------------------------------------------------------------------------
+    # --- into the store ---------------------------------------------------------------------------
 
     async def _keep_committing(self) -> None:
         while True:
@@ -285,7 +312,8 @@ class Ingest:
             self._some.clear()
             self._enough.clear()
             await self._commit_messages(self._settling)
-            # Committed, but not to where somebody will look for it? The file system tells nobody when it is back.
+            # Committed, but not to where somebody will look for it? The file system tells nobody
+            # when it is back.
             while self._misplaced():  # noqa: ASYNC110
                 await asyncio.sleep(_BACKOFF_LIMIT)
             self._acknowledge(self._settling)
@@ -294,7 +322,8 @@ class Ingest:
                 self._session.resume()
 
     async def _look_up(self, messages: Sequence[IngestMessage]) -> None:
-        """Learn what the store has of streams that are new here; messages it has already are duplicates."""
+        """Learn what the store has of streams that are new here; messages it has already are
+        duplicates."""
         unchecked = [message for message in messages if message.unchecked]
         streams = self._marks.unknown(message.stream for message in unchecked)
         if streams:
@@ -307,7 +336,8 @@ class Ingest:
                 self._forget(message)
 
     async def _commit_messages(self, messages: Sequence[IngestMessage]) -> None:
-        """Commit; repeat while the store is away; split what it refuses until the poison stands alone."""
+        """Commit; repeat while the store is away; split what it refuses until the poison stands
+        alone."""
         await self._look_up(messages)
         try:
             stored, quarantined = await self._commit(messages)
@@ -323,7 +353,9 @@ class Ingest:
             return
         self.counters.stored += stored
         self.counters.quarantined += quarantined
-        self.counters.malformed += sum(bool(message.refused) and not message.duplicate for message in messages)
+        self.counters.malformed += sum(
+            bool(message.refused) and not message.duplicate for message in messages
+        )
         now = time.monotonic()
         for message in messages:
             if message.stream and not message.duplicate:
@@ -331,7 +363,9 @@ class Ingest:
                 self._uncommitted.discard((message.stream, message.seq))
         self._watermarks.committed({message.stream for message in messages if message.stream}, now)
         if self._stored is not None:
-            rows = [each.health for each in messages if each.health is not None and not each.refused]
+            rows = [
+                each.health for each in messages if each.health is not None and not each.refused
+            ]
             if rows:
                 self._stored(rows)
 
@@ -355,7 +389,9 @@ class Ingest:
         self._was_misplaced = lost is not None
         return self._was_misplaced
 
-    async def _call_until_stored(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
+    async def _call_until_stored(
+        self, waiting: int, function: Callable[..., T], *arguments: Any
+    ) -> T:
         """`call`, again and again while the store is away; so many messages wait meanwhile."""
         pause = _BACKOFF_FIRST
         while True:
@@ -380,7 +416,7 @@ class Ingest:
             if connection == self._connection:
                 self._session.acknowledge(mid, qos)
 
-    # --- back to the agents ------------------------------------------------------------------------------------
+    # --- back to the agents -----------------------------------------------------------------------
 
     async def _publish_watermarks(self) -> None:
         everyone_at = 0.0
@@ -402,20 +438,27 @@ class Ingest:
         streams = self._marks.unknown(self._watermarks.streams(agent))
         if streams:  # an agent names what its outbox still holds of a life before
             try:
-                self._marks.learn(streams, await self.call(self._store.marks, streams), time.monotonic())
+                self._marks.learn(
+                    streams, await self.call(self._store.marks, streams), time.monotonic()
+                )
             except StoreError as error:
                 log.debug("watermark-postponed agent=%s reason=%s", agent, error)
                 return
         births, store = self.agents.without_birth(agent), self._store.store_id
         text = self._watermarks.document(
-            agent, self._client_id, self._clock.time_ns(), self._marks.sets, store=store, births=births
+            agent,
+            self._client_id,
+            self._clock.time_ns(),
+            self._marks.sets,
+            store=store,
+            births=births,
         )
         if self._session is not None:
             self._session.publish(self._topics.watermark(agent), text)
 
     async def _keep_rechecking(self) -> None:
-        """A server that was emptied while we work has none of what the marks say: its agents send what they still
-        hold."""
+        """A server that was emptied while we work has none of what the marks say: its agents send
+        what they still hold."""
         while True:
             await asyncio.sleep(_RECHECK_SECONDS)
             if self._misplaced():

@@ -1,7 +1,8 @@
 """One MQTT connection of the ingest: subscribed to everything, acknowledged by hand.
 
-The session at the broker is persistent, so what arrives while nobody is here waits for us, and what was not
-acknowledged comes again. Nothing here retries: `run` ends with an error, and its caller decides.
+The session at the broker is persistent, so what arrives while nobody is here waits for us, and what
+was not acknowledged comes again. Nothing here retries: `run` ends with an error, and its caller
+decides.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from edge_agent.mqtt.trouble import LinkError, tls_context
 
 _SUBSCRIBE_SECONDS: Final = 5.0
 _EXPIRY_SECONDS: Final = 7 * 24 * 3600
-#: What an MQTT 5 broker may send unacknowledged; an MQTT 3.1.1 broker has its own limit, found by `Window`.
+#: What an MQTT 5 broker may send unacknowledged; an MQTT 3.1.1 broker has its own limit, found by
+#: `Window`.
 RECEIVE_MAXIMUM: Final = 1000
 
 
@@ -57,7 +59,8 @@ class IngestSession:
         retains: bool = True,
         accepted_before: bool = False,
     ) -> None:
-        """`retains`: whether to publish retained, see `Mqtt.retain`. `accepted_before`: see `MqttConnection`."""
+        """`retains`: whether to publish retained, see `Mqtt.retain`. `accepted_before`: see
+        `MqttConnection`."""
         self._retains = retains
         self._config = config
         self._filters = filters
@@ -66,13 +69,16 @@ class IngestSession:
         self._subscribed: asyncio.Future[SessionLostError | None] = loop.create_future()
         self._ended: asyncio.Future[SessionLostError] = loop.create_future()
         inbound = Inbound(_EXPIRY_SECONDS, RECEIVE_MAXIMUM)
-        self._connection = MqttConnection(config, client_id, inbound=inbound, accepted_before=accepted_before)
+        self._connection = MqttConnection(
+            config, client_id, inbound=inbound, accepted_before=accepted_before
+        )
         self._connection.on_message = self._received
         self._connection.on_subscribed = self._answered
         self._connection.on_lost = self._lost
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Connect, subscribe, call `ready`, work until the connection is lost. Raises SessionLostError."""
+        """Connect, subscribe, call `ready`, work until the connection is lost. Raises
+        SessionLostError."""
         try:
             await self._connection.open(tls_context(self._config))
             self._connection.subscribe(self._filters)
@@ -88,7 +94,8 @@ class IngestSession:
         except FindingsError as error:
             raise SessionLostError(_joined(error.findings), slow=True) from error
         finally:
-            # Sends what is queued (acknowledgements) and DISCONNECT as far as the socket takes it, then closes.
+            # Sends what is queued (acknowledgements) and DISCONNECT as far as the socket takes it,
+            # then closes.
             self._connection.disconnect()
             self._connection.close()
         raise problem
@@ -108,7 +115,10 @@ class IngestSession:
         name = next(iter(refusals.values()))
         zh, en = reasons.of_subscription(name)
         finding = Finding(
-            "mqtt-subscription", self._config.url, f"{zh}（{name}：{filters}）", f"{en} ({name}: {filters})"
+            "mqtt-subscription",
+            self._config.url,
+            f"{zh}（{name}：{filters}）",
+            f"{en} ({name}: {filters})",
         )
         self._subscribed.set_result(SessionLostError(finding, slow=True, reason=name))
 
@@ -123,7 +133,7 @@ class IngestSession:
     def _received(self, message: MqttMessage) -> None:
         self._on_message(message.topic, message.payload, message.mid, message.qos)
 
-    # --- for the owner -----------------------------------------------------------------------------------------
+    # --- for the owner ----------------------------------------------------------------------------
 
     def acknowledge(self, mid: int, qos: int) -> None:
         """Tell the broker that a message is dealt with."""
@@ -131,7 +141,8 @@ class IngestSession:
         self._connection.flush_soon()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Retained where possible, QoS 1. Nothing is lost with one that does not arrive: the next replaces it."""
+        """Retained where possible, QoS 1. Nothing is lost with one that does not arrive: the next
+        replaces it."""
         self._connection.publish(topic, payload, retained=self._retains and self.retain_available)
         self._connection.flush_soon()
 
@@ -148,7 +159,9 @@ def _unanswered(url: str) -> Finding:
     return Finding(
         "mqtt-subscription",
         url,
-        "消息服务器没有应答订阅。请检查其状态：集群是否有法定多数（quorum）、存储是否可用，并查看其日志。",
-        "The broker does not answer the subscription. Check its state: whether its cluster has a quorum and its storage"
+        "消息服务器没有应答订阅。请检查其状态：集群是否有法定多数（quorum）、存储是否可用，"
+        "并查看其日志。",
+        "The broker does not answer the subscription. Check its state: whether its cluster has a "
+        "quorum and its storage"
         " works; see its log.",
     )

@@ -1,7 +1,8 @@
 """What the store has of the streams that are spoken of now: the memory that duplicates are told by.
 
-A stream is looked up in the store when it is first spoken of, and leaves memory when it has been silent for long. So
-memory and a start do not grow with the streams of all time, of which every start of an agent makes one.
+A stream is looked up in the store when it is first spoken of, and leaves memory when it has been
+silent for long. So memory and a start do not grow with the streams of all time, of which every
+start of an agent makes one.
 """
 
 from __future__ import annotations
@@ -36,18 +37,24 @@ class StreamMarks:
         return {stream for stream in streams if stream not in self.sets}
 
     def learn(self, streams: Collection[str], found: Mapping[str, IntervalSet], now: float) -> None:
-        """What the store has of these streams, where it has anything; what was learned meanwhile is newer."""
+        """What the store has of these streams, where it has anything; what was learned meanwhile is
+        newer."""
         for stream in self.unknown(streams):
             self.sets[stream] = found.get(stream) or IntervalSet()
             self._used[stream] = now
 
     def add(self, stream: str, seq: int, now: float) -> None:
-        """An entry is dealt with. Of a stream that has left memory meanwhile all is looked up again."""
+        """An entry is dealt with. Of a stream that has left memory meanwhile all is looked up
+        again."""
         if stream in self.sets:
             self.sets[stream].add(seq)
             self._used[stream] = now
 
     def drop_idle(self, now: float, wanted: Collection[str]) -> None:
         """Let go of what was silent for long, but for streams that are `wanted`."""
-        for stream in [stream for stream, used in self._used.items() if now - used > IDLE_S and stream not in wanted]:
+        for stream in [
+            stream
+            for stream, used in self._used.items()
+            if now - used > IDLE_S and stream not in wanted
+        ]:
             del self.sets[stream], self._used[stream]

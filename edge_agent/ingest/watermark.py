@@ -24,14 +24,16 @@ class Watermarks:
         self._changed: set[str] = set()
 
     def take_agent_state(self, state: Mapping[str, Any]) -> None:
-        """An agent's retained state: it names the streams its outbox still holds. Anything malformed is passed over."""
+        """An agent's retained state: it names the streams its outbox still holds. Anything
+        malformed is passed over."""
         agent, streams = state.get("agent"), state.get("streams")
         if isinstance(agent, str) and _is_publishable(agent) and isinstance(streams, list):
             self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
             self._changed.add(agent)
 
     def committed(self, streams: Collection[str], now: float) -> None:
-        """These streams have more in the store than before. One that names no agent is nobody's to be told of."""
+        """These streams have more in the store than before. One that names no agent is nobody's to
+        be told of."""
         for stream in streams:
             agent = agent_of(stream)
             if _is_publishable(agent):
@@ -44,7 +46,9 @@ class Watermarks:
 
     def due(self, now: float, *, everyone: bool) -> list[str]:
         """The agents to be told now: those with news, or all of them as a sign of life."""
-        self._recent = {stream: t for stream, t in self._recent.items() if now - t < _RECENT_SECONDS}
+        self._recent = {
+            stream: t for stream, t in self._recent.items() if now - t < _RECENT_SECONDS
+        }
         agents = self._changed
         if everyone:
             agents = agents | set(self._named) | {agent_of(stream) for stream in self._recent}
@@ -56,7 +60,8 @@ class Watermarks:
         return {stream for streams in self._named.values() for stream in streams}
 
     def streams(self, agent: str) -> list[str]:
-        """The streams an agent is told of: those it names, and those that brought something of late."""
+        """The streams an agent is told of: those it names, and those that brought something of
+        late."""
         recent = (stream for stream in self._recent if agent_of(stream) == agent)
         return list(dict.fromkeys([*self._named.get(agent, ()), *recent]))
 
@@ -70,9 +75,12 @@ class Watermarks:
         store: str = "",
         births: Collection[str] = (),
     ) -> bytes:
-        """`{"v","ingest","store","t","streams":{stream:[[from,to],...]}}`, intervals inclusive; and `births`, the
-        devices whose birth documents have not come, where there are some."""
-        told = {stream: marks[stream].pairs() if stream in marks else [] for stream in self.streams(agent)}
+        """`{"v","ingest","store","t","streams":{stream:[[from,to],...]}}`, intervals inclusive; and
+        `births`, the devices whose birth documents have not come, where there are some."""
+        told = {
+            stream: marks[stream].pairs() if stream in marks else []
+            for stream in self.streams(agent)
+        }
         document: dict[str, Any] = {"v": 1, "ingest": client, "t": t, "streams": told}
         if store:
             document["store"] = store
@@ -82,5 +90,6 @@ class Watermarks:
 
 
 def _is_publishable(agent: str) -> bool:
-    """Whether a topic can have this name; a broker ends the connection of who publishes to one it cannot have."""
+    """Whether a topic can have this name; a broker ends the connection of who publishes to one it
+    cannot have."""
     return agent_fault(agent) is None

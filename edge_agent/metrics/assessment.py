@@ -1,4 +1,5 @@
-"""What every metric is a function of: register, live facts, options. And the sets of machines they all speak of."""
+"""What every metric is a function of: register, live facts, options. And the sets of machines they
+all speak of."""
 
 from __future__ import annotations
 
@@ -10,7 +11,13 @@ from functools import cached_property
 from typing import Any, Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.evidence import CHANGE_WITHIN_S, HISTORY_S, JUDGED_AFTER_S, MachineEvidence, collect
+from edge_agent.metrics.evidence import (
+    CHANGE_WITHIN_S,
+    HISTORY_S,
+    JUDGED_AFTER_S,
+    MachineEvidence,
+    collect,
+)
 from edge_agent.metrics.live import LiveEvidence
 from edge_agent.metrics.result import EffectiveAfter, Grade, MetricResult, Window, divide, weakest
 from edge_agent.register.kinds import CONTROLLED, ROBOT, MachineKind, MachineKinds, published
@@ -70,15 +77,23 @@ class Assessment:
 
     @cached_property
     def all_evidence(self) -> dict[str, MachineEvidence]:
-        """By equipment id: of the machines that count at the window's end, and of those that worked before it."""
+        """By equipment id: of the machines that count at the window's end, and of those that worked
+        before it."""
         return collect(
-            self.register, self.live, self.configured, members=self.members, change_within_s=self.change_within_s
+            self.register,
+            self.live,
+            self.configured,
+            members=self.members,
+            change_within_s=self.change_within_s,
         )
 
     @cached_property
     def evidence(self) -> dict[str, MachineEvidence]:
         """By equipment id, production equipment only."""
-        return {machine.equipment_id: self.all_evidence[machine.equipment_id] for machine in self.machines}
+        return {
+            machine.equipment_id: self.all_evidence[machine.equipment_id]
+            for machine in self.machines
+        }
 
     @cached_property
     def _by_process(self) -> dict[str, list[Equipment]]:
@@ -93,15 +108,19 @@ class Assessment:
         return self._by_process.get(process.process_id, [])
 
     def is_nc(self, machine: Equipment, process: Process) -> bool:
-        """Numerically controlled as the industry type of its process defines it, in a discrete one by its kind too."""
+        """Numerically controlled as the industry type of its process defines it, in a discrete one
+        by its kind too."""
         if machine.control_class in _NC[process.industry_type]:
             return True
         if process.industry_type != "discrete":
             return False
-        return (self.robot_is_nc and machine.control_class == "robot") or self.nc_kind(machine) is not None
+        return (self.robot_is_nc and machine.control_class == "robot") or self.nc_kind(
+            machine
+        ) is not None
 
     def nc_kind(self, machine: Equipment) -> MachineKind | None:
-        """The kind by which a machine counts as numerically controlled whatever controls it; None where none does."""
+        """The kind by which a machine counts as numerically controlled whatever controls it; None
+        where none does."""
         stated = [ROBOT] if machine.is_robot else []
         for name in (*stated, machine.machine_kind) if machine.control_class in CONTROLLED else ():
             kind = self.kinds.get(name)
@@ -111,12 +130,19 @@ class Assessment:
 
     @cached_property
     def nc_by_kind(self) -> dict[str, MachineKind]:
-        """Machines of discrete key processes that count as numerically controlled by their kind alone."""
+        """Machines of discrete key processes that count as numerically controlled by their kind
+        alone."""
         found = {}
         for machine in self.machines:
             kind = self.nc_kind(machine)
-            served = [process for process in self.key_processes_of(machine) if process.industry_type == "discrete"]
-            by_class = machine.control_class == "cnc" or (self.robot_is_nc and machine.control_class == "robot")
+            served = [
+                process
+                for process in self.key_processes_of(machine)
+                if process.industry_type == "discrete"
+            ]
+            by_class = machine.control_class == "cnc" or (
+                self.robot_is_nc and machine.control_class == "robot"
+            )
             if kind is not None and served and not by_class:
                 found[machine.equipment_id] = kind
         return found
@@ -134,14 +160,20 @@ class Assessment:
 
     @property
     def collected(self) -> bool:
-        """Whether anything was collected in the window, of any device: else nothing is said of what data would show."""
+        """Whether anything was collected in the window, of any device: else nothing is said of what
+        data would show."""
         return any(facts.collected for facts in self.live.devices.values())
 
     @property
     def provisional(self) -> bool:
-        """Whether a declared machine has under 30 days of history, or a running plant has none of any yet."""
-        nothing_yet = bool(self.live.devices) and not any(facts.connected for facts in self.live.devices.values())
-        return nothing_yet or any(each.provisional for each in self.evidence.values() if each.declared)
+        """Whether a declared machine has under 30 days of history, or a running plant has none of
+        any yet."""
+        nothing_yet = bool(self.live.devices) and not any(
+            facts.connected for facts in self.live.devices.values()
+        )
+        return nothing_yet or any(
+            each.provisional for each in self.evidence.values() if each.declared
+        )
 
     @property
     def networking_window(self) -> Window:
@@ -149,18 +181,28 @@ class Assessment:
         end = self.live.end_ns
         if end is None:
             return Window()
-        known = [e.history_s for e in self.evidence.values() if e.declared and e.history_s is not None]
+        known = [
+            e.history_s for e in self.evidence.values() if e.declared and e.history_s is not None
+        ]
         length = min(HISTORY_S, max(known, default=HISTORY_S))
         return Window(end - int(length * _S), end)
 
     def now_online(self, machines: Iterable[Equipment]) -> tuple[int, int]:
-        """Of these machines: those declared networked that deliver at the window's end, and all declared ones."""
-        declared = [each for machine in machines if (each := self.evidence[machine.equipment_id]).declared]
+        """Of these machines: those declared networked that deliver at the window's end, and all
+        declared ones."""
+        declared = [
+            each for machine in machines if (each := self.evidence[machine.equipment_id]).declared
+        ]
         return sum(each.online for each in declared), len(declared)
 
     def _all_newly_connected(self, machines: Collection[Equipment]) -> bool:
-        """Whether no declared one of these machines was connected long enough for a rate of them to mean anything."""
-        seen = [each for each in self._evidence_of(machines) if each.declared and each.planned_s is not None]
+        """Whether no declared one of these machines was connected long enough for a rate of them to
+        mean anything."""
+        seen = [
+            each
+            for each in self._evidence_of(machines)
+            if each.declared and each.planned_s is not None
+        ]
         return bool(seen) and all(each.new for each in seen)
 
     @cached_property
@@ -172,7 +214,8 @@ class Assessment:
         return [self.evidence[machine.equipment_id] for machine in machines]
 
     def effective_after(self, machines: Collection[Equipment]) -> EffectiveAfter | None:
-        """What is said of these machines instead of a networking rate; None when the rate means something."""
+        """What is said of these machines instead of a networking rate; None when the rate means
+        something."""
         if not self._all_newly_connected(machines):
             return None
         declared = [each for each in self._evidence_of(machines) if each.declared]
@@ -188,13 +231,23 @@ class Assessment:
         """A result of this assessment; `rest` are the fields of Result."""
         rest.setdefault("window", self.snapshot)
         return MetricResult(
-            BY_ID[metric], value, register_version=self.register.version, computed_at=self.computed_at, **rest
+            BY_ID[metric],
+            value,
+            register_version=self.register.version,
+            computed_at=self.computed_at,
+            **rest,
         )
 
     def share(
-        self, metric: str, part: Collection[Equipment], whole: Collection[Equipment], empty: Text, **rest: Any
+        self,
+        metric: str,
+        part: Collection[Equipment],
+        whole: Collection[Equipment],
+        empty: Text,
+        **rest: Any,
     ) -> MetricResult:
-        """Count over count, by machine; null with the reason `empty` when there is nothing to divide by."""
+        """Count over count, by machine; null with the reason `empty` when there is nothing to
+        divide by."""
         value = divide(len(part), len(whole))
         return self.result(
             metric,

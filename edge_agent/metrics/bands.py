@@ -1,7 +1,9 @@
-"""The MIIT 2024 questionnaire's scoring of the digital rate and the networking rate: right-closed bands.
+"""The MIIT 2024 questionnaire's scoring of the digital rate and the networking rate: right-closed
+bands.
 
-Source: 工信部《中小企业数字化水平评测指标(2024年版)》, questionnaire as published: [0,10] (10,20] (20,40] (40,60]
-(60,100] percent give 0, 1.5, 3, 4.5 and 6 points. A scoring of its own, never part of a metric.
+Source: 工信部《中小企业数字化水平评测指标(2024年版)》, questionnaire as published: [0,10] (10,20]
+(20,40] (40,60] (60,100] percent give 0, 1.5, 3, 4.5 and 6 points. A scoring of its own, never part
+of a metric.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def band(rate: Fraction) -> str:
 
 
 def machines_to_next_band(numerator: int, denominator: int) -> int | None:
-    """How many more machines in the numerator reach the next band; None in the highest or without machines."""
+    """How many more machines in the numerator reach the next band; None in the highest or without
+    machines."""
     if not denominator:
         return None
     rate = Fraction(numerator, denominator)

@@ -1,8 +1,10 @@
-"""The shift calendar: YAML in, the plan of every moment out, over midnight and over changes of the clock.
+"""The shift calendar: YAML in, the plan of every moment out, over midnight and over changes of the
+clock.
 
-Shifts are wall-clock times of the site's zone; a shift that ends at or before its start ends on the next day and
-belongs to the day it began. Every time is converted to UTC on its own, so a shift over the night in which the clock
-changes has one hour more or less, as it has for the people who work it.
+Shifts are wall-clock times of the site's zone; a shift that ends at or before its start ends on the
+next day and belongs to the day it began. Every time is converted to UTC on its own, so a shift over
+the night in which the clock changes has one hour more or less, as it has for the people who work
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from edge_agent.config.models import Model
 from edge_agent.errors import ConfigError, Finding
@@ -32,14 +41,19 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 def _clock(text: object) -> object:
-    """`8:00`, `20:00`; YAML 1.1 reads 20:00 as the number 1200 (base 60), which is turned back; 24:00 is 00:00."""
+    """`8:00`, `20:00`; YAML 1.1 reads 20:00 as the number 1200 (base 60), which is turned back;
+    24:00 is 00:00."""
     if isinstance(text, int | float):
         if not isinstance(text, bool) and 0 <= text <= 24 * 60 and text == int(text):
             return time(int(text) // 60 % 24, int(text) % 60)
         raise ValueError(
             "不是时刻，请写成 '8:00' no time of day, write it as '8:00'"
         )  # 8:00:00 is 28800 there, 25:00 is 1500
-    if isinstance(text, str) and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text)) and int(match[1]) <= 24:
+    if (
+        isinstance(text, str)
+        and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text))
+        and int(match[1]) <= 24
+    ):
         return time(int(match[1]) % 24, int(match[2])) if int(match[2]) < 60 else text
     return text
 
@@ -79,7 +93,9 @@ class PlannedStop(Model):
     @model_validator(mode="after")
     def _forward(self) -> PlannedStop:
         if (self.start.tzinfo is None) != (self.end.tzinfo is None):
-            raise ValueError("开始与结束须同为本地时间 start and end: both local times, or both with a zone")
+            raise ValueError(
+                "开始与结束须同为本地时间 start and end: both local times, or both with a zone"
+            )
         if self.end <= self.start:
             raise ValueError("结束不晚于开始 it ends before it begins")
         return self
@@ -99,7 +115,8 @@ class ShiftSchedule(Model):
 
 
 class Calendar(Model):
-    """The calendar file. The register's `schedule_id` names a schedule; without one it is `default`."""
+    """The calendar file. The register's `schedule_id` names a schedule; without one it is
+    `default`."""
 
     timezone: str = "Asia/Shanghai"
     schedules: dict[str, ShiftSchedule] = Field(min_length=1)
@@ -118,15 +135,19 @@ class Calendar(Model):
         return self.schedules.get(name) or self.schedules.get("default")
 
     def shifts(self, name: str, start: int, end: int) -> list[tuple[str, int, int]]:
-        """(name, start, end) in ns of every shift that overlaps `start..end`, by start; planned stops inside belong."""
+        """(name, start, end) in ns of every shift that overlaps `start..end`, by start; planned
+        stops inside belong."""
         schedule = self.schedule(name)
         if schedule is None:
             return []
         zone = ZoneInfo(self.timezone)
         found = {
-            (recurring.name, *_on(day, recurring, zone)) for day, recurring in _begun(schedule, self._days(start, end))
+            (recurring.name, *_on(day, recurring, zone))
+            for day, recurring in _begun(schedule, self._days(start, end))
         }
-        return sorted((each for each in found if each[1] < end and each[2] > start), key=lambda each: each[1:])
+        return sorted(
+            (each for each in found if each[1] < end and each[2] > start), key=lambda each: each[1:]
+        )
 
     def day(self, t: int) -> Span:
         """The calendar day of a moment, from midnight to midnight of the zone (23 to 25 hours)."""
@@ -185,7 +206,9 @@ def _begun(schedule: ShiftSchedule, days: Iterable[date]) -> Iterator[tuple[date
                 yield day, shift
 
 
-def _stops(schedule: ShiftSchedule, days: Iterable[date], zone: ZoneInfo, kind: str) -> Iterator[Span]:
+def _stops(
+    schedule: ShiftSchedule, days: Iterable[date], zone: ZoneInfo, kind: str
+) -> Iterator[Span]:
     days = list(days)
     for each in schedule.breaks:
         if each.kind == kind:
@@ -208,13 +231,33 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return result
 
 
-def _overlay(shifts: list[Span], stops: list[Span], upkeep: list[Span], start: int, end: int) -> Track[Plan]:
-    """Maintenance before stop before shift; a stop outside every shift is off: nothing was planned to be stopped."""
-    cuts = sorted({start, *(t for spans in (shifts, stops, upkeep) for span in spans for t in span if start < t < end)})
+def _overlay(
+    shifts: list[Span], stops: list[Span], upkeep: list[Span], start: int, end: int
+) -> Track[Plan]:
+    """Maintenance before stop before shift; a stop outside every shift is off: nothing was planned
+    to be stopped."""
+    cuts = sorted(
+        {
+            start,
+            *(
+                t
+                for spans in (shifts, stops, upkeep)
+                for span in spans
+                for t in span
+                if start < t < end
+            ),
+        }
+    )
     times: list[int] = []
     values: list[Plan] = []
     for t in cuts:
-        inside = Plan.MAINTENANCE if _covers(upkeep, t) else Plan.STOP if _covers(stops, t) else Plan.SHIFT
+        inside = (
+            Plan.MAINTENANCE
+            if _covers(upkeep, t)
+            else Plan.STOP
+            if _covers(stops, t)
+            else Plan.SHIFT
+        )
         value = inside if _covers(shifts, t) else Plan.OFF
         if not values or values[-1] is not value:
             times.append(t)
@@ -228,7 +271,8 @@ def _covers(spans: list[Span], t: int) -> bool:
 
 
 def check_schedules(register: Register, calendar: Calendar | None, name: str) -> list[Finding]:
-    """Machines whose `schedule_id` the calendar does not have: they follow `default`, or have no planned time."""
+    """Machines whose `schedule_id` the calendar does not have: they follow `default`, or have no
+    planned time."""
     if calendar is None:
         return []
     zh, en = "没有计划时间", "it has no planned time"
@@ -239,7 +283,8 @@ def check_schedules(register: Register, calendar: Calendar | None, name: str) ->
             "unknown-schedule",
             f"{name}:{row.equipment_id}:schedule_id",
             f"班次日历中没有“{row.schedule_id}”，{row.equipment_id} {zh}；请改正台账或补日历。",
-            f"the calendar has no schedule “{row.schedule_id}”, so for {row.equipment_id} {en}; correct either.",
+            f"the calendar has no schedule “{row.schedule_id}”, so for {row.equipment_id} {en}; "
+            "correct either.",
         )
         for row in register.equipment
         if row.counted and row.schedule_id not in calendar.schedules

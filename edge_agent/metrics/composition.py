@@ -27,12 +27,18 @@ def m08_count(assessment: Assessment) -> MetricResult:
 
 def m08_value(assessment: Assessment) -> MetricResult:
     """Purchase value (yuan) of smart machines over that of all; null while a price is missing."""
-    missing = [machine.equipment_id for machine in assessment.machines if machine.purchase_cny is None]
+    missing = [
+        machine.equipment_id for machine in assessment.machines if machine.purchase_cny is None
+    ]
     part = [machine for machine in assessment.machines if _smart(machine)]
     numerator, denominator = _cost(part), _cost(assessment.machines)
     value = None if missing else divide(numerator, denominator)
     names = ", ".join(missing)
-    absent = Text(f"缺少购置金额：{names}", f"purchase value missing: {names}") if missing else NO_EQUIPMENT
+    absent = (
+        Text(f"缺少购置金额：{names}", f"purchase value missing: {names}")
+        if missing
+        else NO_EQUIPMENT
+    )
     return assessment.result(
         "M-08-value",
         value,

@@ -1,4 +1,5 @@
-"""Several cumulative quantities as one: the energy of a line is the sum of its meters, or of its machines."""
+"""Several cumulative quantities as one: the energy of a line is the sum of its meters, or of its
+machines."""
 
 from __future__ import annotations
 

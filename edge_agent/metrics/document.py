@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - Chinese letters are counted twice as wide, and rows of a Markdown table cannot be broken
-"""The definitions as a page for people: `python -m edge_agent.metrics.document > docs/metrics.md`."""
+"""The definitions as a page for people: `python -m edge_agent.metrics.document >
+docs/metrics.md`."""
 
 from __future__ import annotations
 
@@ -277,10 +277,16 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for kind in published().values():
         counts = "是 yes" if kind.nc else ""
-        yield f"| {kind.zh} | `{kind.kind}` | {counts} | {kind.reason_zh} | {kind.reason_en} | {kind.source} |"
+        yield (
+            f"| {kind.zh} | `{kind.kind}` | {counts} | {kind.reason_zh} | {kind.reason_en} | "
+            f"{kind.source} |"
+        )
     yield "\n## 换表文件的列 / Columns of `register.meters`\n"
     yield "时间为工厂当地时间，读数用数据点的单位；变量留空即该设备的电能计数。"
-    yield "Times by the plant's clock, readings in the unit of the tag; without a tag the device's energy counter.\n"
+    yield (
+        "Times by the plant's clock, readings in the unit of the tag; without a tag the device's "
+        "energy counter.\n"
+    )
     yield from _columns(METERS)
     yield "\n## 事件判定文件的列 / Columns of `register.events`\n"
     yield "时间写到分、秒或更细，判定其间的全部读数。"
@@ -293,18 +299,27 @@ def _definition(definition: MetricDefinition) -> Iterator[str]:
     yield f"### {definition.id} {definition.name.zh} / {definition.name.en}\n"
     yield f"- 公式：{definition.formula.zh}"
     yield f"- Formula: {definition.formula.en}"
-    yield f"- 单位 / unit: {unit} · 依据 / basis: {_BASIS[definition.basis]} · 来源 / source: {definition.source}"
+    yield (
+        f"- 单位 / unit: {unit} · 依据 / basis: {_BASIS[definition.basis]} · 来源 / source: "
+        f"{definition.source}"
+    )
     for assumption in definition.assumptions:
         yield f"- 说明：{assumption.zh}"
         yield f"  {assumption.en}"
     if definition.target:
-        yield f"- 目标 / target (> {float(definition.target.above) * 100:g} %): {' / '.join(definition.target.text)}"
+        yield (
+            f"- 目标 / target (> {float(definition.target.above) * 100:g} %): "
+            f"{' / '.join(definition.target.text)}"
+        )
     yield ""
 
 
 def _bands() -> Iterator[str]:
     yield f"## 评分 {NAME} / The scoring {NAME}\n"
-    yield "单独的评分，适用于 M-03 与 M-04a，右闭区间。 A scoring of its own for M-03 and M-04a, right-closed bands.\n"
+    yield (
+        "单独的评分，适用于 M-03 与 M-04a，右闭区间。 A scoring of its own for M-03 and M-04a, "
+        "right-closed bands.\n"
+    )
     yield "| 不超过 / up to | 分 / points |"
     yield "|---|---|"
     for upper, points in BANDS:
@@ -317,7 +332,9 @@ def _columns(columns: tuple[RegisterColumn, ...]) -> Iterator[str]:
     for column in columns:
         words = " · ".join(f"{also[0]} {word}" for word, also in column.words.items())
         values = words or _VALUES.get(column.kind, "")
-        yield f"| {column.zh} | `{column.name}` | {'是 yes' if column.required else ''} | {values} |"
+        yield (
+            f"| {column.zh} | `{column.name}` | {'是 yes' if column.required else ''} | {values} |"
+        )
 
 
 _VALUES: Final = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0", "positive": "> 0"}

@@ -1,4 +1,5 @@
-"""M-18 to M-20: energy per good part, in standard coal, while idle; and the load in 15-minute windows."""
+"""M-18 to M-20: energy per good part, in standard coal, while idle; and the load in 15-minute
+windows."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from edge_agent.metrics.result import Grade, MetricResult, Window, divide, numbe
 from edge_agent.metrics.timemodel import Timeline
 
 KGCE_PER_KWH: Final = Fraction("0.1229")
-"""Equivalent value (当量) commonly used after GB/T 2589; an assumption, configurable and printed."""
+"""Equivalent value (当量) commonly used after GB/T 2589; an assumption, configurable and
+printed."""
 DEMAND_NS: Final = 900_000_000_000
 _HOUR_NS: Final = 3_600_000_000_000
 
@@ -46,7 +48,11 @@ def _result(
     reason: Text | None,
     **details: object,
 ) -> MetricResult:
-    value = None if reason or numerator is None or denominator is None else divide(numerator, denominator)
+    value = (
+        None
+        if reason or numerator is None or denominator is None
+        else divide(numerator, denominator)
+    )
     return MetricResult(
         BY_ID[metric],
         value,
@@ -77,15 +83,27 @@ def per_good_part(scope: EnergyScope, energy: Energy | None, good: Fraction | No
 
 
 def _no_meter(energy: Energy | None) -> Text | None:
-    return Text("没有电表或功率数据", "there is no meter and no power tag with a reading") if energy is None else None
+    return (
+        Text("没有电表或功率数据", "there is no meter and no power tag with a reading")
+        if energy is None
+        else None
+    )
 
 
-def standard_coal(scope: EnergyScope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> MetricResult:
+def standard_coal(
+    scope: EnergyScope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH
+) -> MetricResult:
     """M-19 in tce; the coefficient is part of the result."""
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     kgce = None if kwh is None else kwh * kgce_per_kwh
     return _result(
-        scope, "M-19", kgce, Fraction(1000), _no_meter(energy), kgce_per_kwh=number(kgce_per_kwh), kwh=number(kwh)
+        scope,
+        "M-19",
+        kgce,
+        Fraction(1000),
+        _no_meter(energy),
+        kgce_per_kwh=number(kgce_per_kwh),
+        kwh=number(kwh),
     )
 
 
@@ -106,11 +124,15 @@ def idle_share(scope: EnergyScope, energy: Energy | None, timeline: Timeline) ->
 
 
 def demand(energy: Energy, start: int, end: int) -> list[tuple[int, Fraction]]:
-    """Mean power in kW of every 15-minute window that begins in `start..end` (aligned to the full quarter)."""
+    """Mean power in kW of every 15-minute window that begins in `start..end` (aligned to the full
+    quarter)."""
     begins = range(start - start % DEMAND_NS, end, DEMAND_NS)
     edges = np.array([*begins, begins[-1] + DEMAND_NS] if begins else [], np.int64)
     per_hour = Fraction(_HOUR_NS, DEMAND_NS)
-    return [(t, used * per_hour) for t, used in zip(begins, energy.profile(edges) if begins else (), strict=True)]
+    return [
+        (t, used * per_hour)
+        for t, used in zip(begins, energy.profile(edges) if begins else (), strict=True)
+    ]
 
 
 def peak(profile: Iterable[tuple[int, Fraction]]) -> tuple[int, Fraction] | None:
@@ -119,7 +141,8 @@ def peak(profile: Iterable[tuple[int, Fraction]]) -> tuple[int, Fraction] | None
 
 
 def integrated(power: Sequence[tuple[int, float]], max_gap_ns: int) -> Fraction:
-    """kWh under a power curve (kW), trapezoids; a gap longer than `max_gap_ns` counts nothing, it is not known."""
+    """kWh under a power curve (kW), trapezoids; a gap longer than `max_gap_ns` counts nothing, it
+    is not known."""
     total = Fraction(0)
     for (t0, p0), (t1, p1) in pairwise(power):
         if 0 < t1 - t0 <= max_gap_ns:
@@ -134,5 +157,6 @@ STEPS: Final = 20
 
 
 def disagreement(metered: Fraction, integral: Fraction) -> Fraction | None:
-    """|meter - integral| / meter; None without metered energy. Above a few percent: CT/PT ratio or wiring."""
+    """|meter - integral| / meter; None without metered energy. Above a few percent: CT/PT ratio or
+    wiring."""
     return divide(abs(metered - integral), metered)

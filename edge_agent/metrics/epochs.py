@@ -1,11 +1,14 @@
-"""Epochs of a counter: where what its numbers mean changed, and what may be counted across such a moment.
+"""Epochs of a counter: where what its numbers mean changed, and what may be counted across such a
+moment.
 
-Nothing is counted across the beginning of an epoch, but for two stated rules. Where only the scaling changed (same
-address, both numeric), the last reading before is restated in the new scaling, and the step across is the counter's
-own. Where the unit changed, readings are converted before they come here; if the scaling as converted changed too, a
-first reading that continues either the raw number or the converted one is counted from that, by the shorter step.
-Where a person wrote down a meter exchange (last reading of the old, first reading of the new), what the old one
-counted until then and the new one since then is counted, and the difference between the two readings is not.
+Nothing is counted across the beginning of an epoch, but for two stated rules. Where only the
+scaling changed (same address, both numeric), the last reading before is restated in the new
+scaling, and the step across is the counter's own. Where the unit changed, readings are converted
+before they come here; if the scaling as converted changed too, a first reading that continues
+either the raw number or the converted one is counted from that, by the shorter step. Where a person
+wrote down a meter exchange (last reading of the old, first reading of the new), what the old one
+counted until then and the new one since then is counted, and the difference between the two
+readings is not.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ _NUMERIC: Final = frozenset({"bool", "int", "float"})
 
 @dataclass(frozen=True, slots=True)
 class TagDefinition:
-    """What a tag's numbers mean, as far as its birth document says it. An empty text: it does not say."""
+    """What a tag's numbers mean, as far as its birth document says it. An empty text: it does not
+    say."""
 
     kind: str = ""
     address: str = ""
@@ -42,7 +46,8 @@ class TagDefinition:
     max_rate: float | None = None
     unit: str = ""
     factor: Fraction | None = Fraction(1)
-    """By which its readings were converted into the unit they are counted in; None: nobody can say."""
+    """By which its readings were converted into the unit they are counted in; None: nobody can
+    say."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> TagDefinition:
@@ -54,11 +59,15 @@ class TagDefinition:
             _number(entry.get("scale"), 1),
             _number(entry.get("offset"), 0),
             _text(entry, "exponent_from"),
-            entry["modulus"] if type(entry.get("modulus")) is int and entry["modulus"] > 1 else None,
+            entry["modulus"]
+            if type(entry.get("modulus")) is int and entry["modulus"] > 1
+            else None,
             _text(entry, "device"),
             low,
             high,
-            float(entry["max_rate"]) if _is_number(entry.get("max_rate")) and entry["max_rate"] > 0 else None,
+            float(entry["max_rate"])
+            if _is_number(entry.get("max_rate")) and entry["max_rate"] > 0
+            else None,
             _text(entry, "unit"),
         )
 
@@ -87,13 +96,17 @@ class TagDefinition:
     @property
     def rolls_over_at(self) -> Number | None:
         """In the tag's own unit."""
-        return None if self.modulus is None or self.exponent_from else self.modulus * abs(self.scale)
+        return (
+            None if self.modulus is None or self.exponent_from else self.modulus * abs(self.scale)
+        )
 
     def changed_from(self, other: TagDefinition) -> tuple[str, ...]:
         """What differs from an earlier definition, of what both of them say."""
         pairs = {
             "device": (self.device, other.device),
-            "address": (self.address, other.address) if self.address and other.address else ("", ""),
+            "address": (self.address, other.address)
+            if self.address and other.address
+            else ("", ""),
             "kind": (self.kind, other.kind) if self.kind and other.kind else ("", ""),
             "scale": (
                 (self.scale, self.offset, self.exponent_from) if self.address else None,
@@ -103,18 +116,25 @@ class TagDefinition:
         known = {name: pair for name, pair in pairs.items() if None not in pair}
         found = [name for name, (new, old) in known.items() if new != old]
         silent = not self.address or not other.address
-        if self.factor != other.factor and (None in (self.factor, other.factor) or silent or "scale" in found):
+        if self.factor != other.factor and (
+            None in (self.factor, other.factor) or silent or "scale" in found
+        ):
             found.append("unit")
         return tuple(found)
 
     def rescaled(self, value: Number, other: TagDefinition) -> Fraction | None:
-        """A reading under another definition, as it would have been under this one; None where nobody can say."""
+        """A reading under another definition, as it would have been under this one; None where
+        nobody can say."""
         changed = self.changed_from(other)
         numeric = self.kind in _NUMERIC and other.kind in _NUMERIC
         scaled = not self.exponent_from and not other.exponent_from and other.scale != 0
         known = self.factor is not None and other.factor is not None
         alike = "scale" in changed or self.another_unit(other)
-        if not set(changed) <= {"scale", "kind", "unit"} or not alike or not (numeric and scaled and known):
+        if (
+            not set(changed) <= {"scale", "kind", "unit"}
+            or not alike
+            or not (numeric and scaled and known)
+        ):
             return None
         return (Fraction(value) - other.offset) / other.scale * self.scale + self.offset
 
@@ -129,29 +149,36 @@ class Epoch:
 
     t: int
     why: str
-    """What changed: `scale`, `kind`, `address`, `device`, `unit`, joined by commas; or `exchange`."""
+    """What changed: `scale`, `kind`, `address`, `device`, `unit`, joined by commas; or
+    `exchange`."""
     rule: CounterRule
     bounds: Bounds
     restate: tuple[Fraction, Fraction] | None = None
     """(factor, shift) by which a reading before becomes one of this epoch."""
     continues: bool = False
-    """A reading before, as it is, may be what the first one of this epoch continues: the unit changed."""
+    """A reading before, as it is, may be what the first one of this epoch continues: the unit
+    changed."""
     last: Number | None = None
     """The last reading of the old meter, and the first of the new one."""
     first: Number | None = None
 
 
-def by_definition(t: int, new: TagDefinition, old: TagDefinition, rule: CounterRule, bounds: Bounds) -> Epoch:
+def by_definition(
+    t: int, new: TagDefinition, old: TagDefinition, rule: CounterRule, bounds: Bounds
+) -> Epoch:
     """The epoch that a changed definition begins."""
     zero, one = new.rescaled(0, old), new.rescaled(1, old)
     restate = None if zero is None or one is None else (one - zero, zero)
     why = new.changed_from(old)
-    return Epoch(t, ",".join(why), rule, bounds, restate, continues=restate is not None and "unit" in why)
+    return Epoch(
+        t, ",".join(why), rule, bounds, restate, continues=restate is not None and "unit" in why
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedReadings:
-    """What of a counter's readings counts: runs, the epochs they are in (from, modulus), and what was seen."""
+    """What of a counter's readings counts: runs, the epochs they are in (from, modulus), and what
+    was seen."""
 
     runs: CounterRuns
     epochs: tuple[tuple[int, Number | None], ...]
@@ -165,8 +192,13 @@ def judged(
     epochs: Sequence[Epoch] = (),
     decisions: Sequence[Decision] = (),
 ) -> JudgedReadings:
-    """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
-    pieces, marks, events = list[CounterRuns](), list[tuple[int, Number | None]](), list[CounterEvent]()
+    """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the
+    first epoch."""
+    pieces, marks, events = (
+        list[CounterRuns](),
+        list[tuple[int, Number | None]](),
+        list[CounterEvent](),
+    )
     before: Known | None = None
     begun: list[Epoch] = []
     """Epochs that began since the last reading."""
@@ -175,8 +207,14 @@ def judged(
         own_rule, own_bounds = (rule, bounds) if epoch is None else (epoch.rule, epoch.bounds)
         if epoch is not None:
             begun.append(epoch)
-            if before is not None and before.carried is not None and len(begun) > 1 and epoch.last is not None:
-                # What the old meter counted in an epoch without a reading begins at the reading that was carried on.
+            if (
+                before is not None
+                and before.carried is not None
+                and len(begun) > 1
+                and epoch.last is not None
+            ):
+                # What the old meter counted in an epoch without a reading begins at the reading
+                # that was carried on.
                 pieces.append(_one(*before.carried))
                 marks.append((before.carried[0], begun[-2].rule.modulus))
             pieces, piece, carried = _across(pieces, piece, epoch, before)
@@ -195,7 +233,9 @@ def judged(
         if len(kept):
             last = int(kept.last[-1]), float(kept.value[-1])
             before = Known(*last, last)
-    return JudgedReadings(joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
+    return JudgedReadings(
+        joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events)
+    )
 
 
 class Known(NamedTuple):
@@ -204,8 +244,8 @@ class Known(NamedTuple):
     t: int
     value: float
     carried: tuple[int, float] | None
-    """(t, reading) that the next one is counted from, by the rules of the epochs that began since, in the scaling of
-    the last of them; None: nothing is counted across."""
+    """(t, reading) that the next one is counted from, by the rules of the epochs that began since,
+    in the scaling of the last of them; None: nothing is counted across."""
 
 
 def cut(runs: CounterRuns, begins: Sequence[int]) -> list[CounterRuns]:
@@ -213,7 +253,9 @@ def cut(runs: CounterRuns, begins: Sequence[int]) -> list[CounterRuns]:
     found, rest = list[CounterRuns](), runs
     for t in begins:
         early, late = rest.first < t, rest.last >= t
-        found.append(CounterRuns(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early]))
+        found.append(
+            CounterRuns(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early])
+        )
         rest = CounterRuns(np.maximum(rest.first[late], t), rest.last[late], rest.value[late])
     return [*found, rest]
 
@@ -221,8 +263,8 @@ def cut(runs: CounterRuns, begins: Sequence[int]) -> list[CounterRuns]:
 def _across(
     pieces: list[CounterRuns], piece: CounterRuns, epoch: Epoch, before: Known | None
 ) -> tuple[list[CounterRuns], CounterRuns, tuple[int, float] | None]:
-    """The readings that a stated rule adds on both sides of an epoch's beginning, and what the next epoch may count
-    from, if this one has no reading."""
+    """The readings that a stated rule adds on both sides of an epoch's beginning, and what the next
+    epoch may count from, if this one has no reading."""
     carried = None if before is None else before.carried
     if epoch.last is not None and carried is not None and epoch.last >= exact(carried[1]):
         pieces = [*pieces, _one(epoch.t - 1, float(epoch.last))]
@@ -243,8 +285,9 @@ def _across(
 
 
 def _continued(candidates: Sequence[float], piece: CounterRuns) -> float | None:
-    """Which of these readings the next ones continue, by the smaller rise; None where they are below both, or there is
-    none yet. Of the first three the median speaks, as one of them may be a glitch."""
+    """Which of these readings the next ones continue, by the smaller rise; None where they are
+    below both, or there is none yet. Of the first three the median speaks, as one of them may be a
+    glitch."""
     if not len(piece):
         return None
     first = float(np.sort(piece.value[:3])[min(len(piece), 3) // 2 if len(piece) > 2 else 0])
@@ -256,11 +299,15 @@ def _event(epoch: Epoch, before: Known, piece: CounterRuns) -> CounterEvent:
         old = exact(before.value) if epoch.last is None else epoch.last
         new = exact(piece.value[0]) if epoch.first is None else epoch.first
         return CounterEvent(epoch.t, "exchange", old, new, basis=epoch.why)
-    return CounterEvent(epoch.t, "epoch", exact(before.value), exact(piece.value[0]), basis=epoch.why)
+    return CounterEvent(
+        epoch.t, "epoch", exact(before.value), exact(piece.value[0]), basis=epoch.why
+    )
 
 
 def _one(t: int, value: float) -> CounterRuns:
-    return CounterRuns(np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64))
+    return CounterRuns(
+        np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64)
+    )
 
 
 def joined(pieces: Sequence[CounterRuns]) -> CounterRuns:
@@ -282,7 +329,11 @@ def _is_number(value: object) -> bool:
 
 
 def _number(value: Any, default: int) -> Fraction:
-    return Fraction(repr(value)) if _is_number(value) and abs(value) != float("inf") else Fraction(default)
+    return (
+        Fraction(repr(value))
+        if _is_number(value) and abs(value) != float("inf")
+        else Fraction(default)
+    )
 
 
 def _pair(value: object) -> tuple[float | None, float | None]:

@@ -41,8 +41,15 @@ METRICS: Final[Mapping[str, Metric]] = {
 NO_DATA: Final = Text("窗口内没有采集数据", "no collected data in the window")
 #: What data show; of these what is divided by time, readings or machines that data show.
 _OF_DATA: Final = (
-    "M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06", "M-07",
-)  # fmt: skip
+    "M-04a-effective",
+    "M-04b-effective",
+    "M-04c-effective",
+    "M-04d",
+    "M-05",
+    "M-05-process",
+    "M-06",
+    "M-07",
+)
 _OF_TIME: Final = ("M-04d", "M-05", "M-07")
 
 #: Flat key -> the metric whose percentage it is.
@@ -64,7 +71,8 @@ _BOUNDARIES: Final = ("0", "10", "10.01", "20", "20.01", "40", "40.01", "60", "6
 
 
 def compute(assessment: Assessment) -> dict[str, MetricResult]:
-    """Every register-based metric by id; without any collected data those that rest on data are null, not 0."""
+    """Every register-based metric by id; without any collected data those that rest on data are
+    null, not 0."""
     found = {metric: function(assessment) for metric, function in METRICS.items()}
     if assessment.collected or not assessment.machines:
         return found
@@ -72,10 +80,20 @@ def compute(assessment: Assessment) -> dict[str, MetricResult]:
 
 
 def _unseen(result: MetricResult) -> MetricResult:
-    if result.denominator == 0 and result.reason is not None and result.definition.id not in _OF_TIME:
+    if (
+        result.denominator == 0
+        and result.reason is not None
+        and result.definition.id not in _OF_TIME
+    ):
         return result  # there is nothing to divide by either, which is what is to be mended first
     return replace(
-        result, value=None, numerator=None, numerator_ids=(), grade=None, reason=NO_DATA, effective_after=None
+        result,
+        value=None,
+        numerator=None,
+        numerator_ids=(),
+        grade=None,
+        reason=NO_DATA,
+        effective_after=None,
     )
 
 
@@ -89,16 +107,20 @@ def evaluate(
     findings: Collection[Finding] = (),
     zone: tzinfo = UTC,
 ) -> dict[str, Any]:
-    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is collected. `zone`:
-    whose days the dates of the register are."""
-    assessment = Assessment(register, live or LiveEvidence(), computed_at, robot_is_nc, configured, zone=zone)
+    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is
+    collected. `zone`: whose days the dates of the register are."""
+    assessment = Assessment(
+        register, live or LiveEvidence(), computed_at, robot_is_nc, configured, zone=zone
+    )
     results = compute(assessment)
     return {
         **_flat(assessment, results),
         "register_version": register.version,
         "provisional": assessment.provisional,
         "live_not_declared": live_not_declared(assessment),
-        "not_counted": [{"equipment_id": row.equipment_id, "why": why} for row, why in assessment.members.absent],
+        "not_counted": [
+            {"equipment_id": row.equipment_id, "why": why} for row, why in assessment.members.absent
+        ],
         "evidence": [_evidence(assessment, key) for key in sorted(assessment.evidence)],
         "findings": [_finding(finding) for finding in findings],
         "results": {metric: result.to_full_json() for metric, result in results.items()},
@@ -107,24 +129,32 @@ def evaluate(
 
 def live_not_declared(assessment: Assessment) -> list[str]:
     """Machines that deliver as a networked one does and are not declared: listed, not counted."""
-    return sorted(key for key, each in assessment.evidence.items() if each.live and not each.declared)
+    return sorted(
+        key for key, each in assessment.evidence.items() if each.live and not each.declared
+    )
 
 
 def not_effective(assessment: Assessment) -> list[str]:
     """Declared and not networked in effect."""
-    return sorted(key for key, each in assessment.evidence.items() if each.declared and not each.live)
+    return sorted(
+        key for key, each in assessment.evidence.items() if each.declared and not each.live
+    )
 
 
 def needing_attention(assessment: Assessment) -> list[str]:
-    """Of these the ones somebody has to look at: not those that are online and were only just connected."""
+    """Of these the ones somebody has to look at: not those that are online and were only just
+    connected."""
     waiting = not_judged_yet(assessment)
     return [key for key in not_effective(assessment) if key not in waiting]
 
 
 def not_judged_yet(assessment: Assessment) -> list[str]:
-    """Declared machines that are online, were connected too short a time to be judged, and need nothing but time."""
+    """Declared machines that are online, were connected too short a time to be judged, and need
+    nothing but time."""
     rows = assessment.evidence.items()
-    return sorted(key for key, each in rows if each.declared and not each.live and each.new and each.online)
+    return sorted(
+        key for key, each in rows if each.declared and not each.live and each.new and each.online
+    )
 
 
 def _flat(assessment: Assessment, results: Mapping[str, MetricResult]) -> dict[str, Any]:
@@ -144,7 +174,9 @@ def _flat(assessment: Assessment, results: Mapping[str, MetricResult]) -> dict[s
         "key_process_nc": results["M-01-strict"].details["nc_by_process"],
         "miit_score_digital": score(results["M-03"]),
         "miit_score_networked_effective": score(results["M-04a-effective"]),
-        "band_boundaries": {text: number(bands.points(Fraction(text) / 100)) for text in _BOUNDARIES},
+        "band_boundaries": {
+            text: number(bands.points(Fraction(text) / 100)) for text in _BOUNDARIES
+        },
         "not_effective": not_effective(assessment),
         "not_judged_yet": not_judged_yet(assessment),
         "now_online": list(assessment.now_online(assessment.machines)),

@@ -1,4 +1,5 @@
-"""Which machines are networked in effect, why others are not, and how well each is evidenced (E0-E3)."""
+"""Which machines are networked in effect, why others are not, and how well each is evidenced
+(E0-E3)."""
 
 from __future__ import annotations
 
@@ -20,10 +21,11 @@ MIN_COVERAGE: Final = Fraction(9, 10)
 HISTORY_S: Final = 30 * DAY_S
 """Under this much history a result is provisional."""
 JUDGED_AFTER_S: Final = Fraction(8 * 3600)
-"""Planned working time after which a coverage says something; or `HISTORY_S` of any time, whichever is first."""
+"""Planned working time after which a coverage says something; or `HISTORY_S` of any time, whichever
+is first."""
 CHANGE_WITHIN_S: Final = Fraction(8 * 3600)
-"""Planned working time within which a value of a networked machine has to change; a choice of the plant, this if none
-is stated."""
+"""Planned working time within which a value of a networked machine has to change; a choice of the
+plant, this if none is stated."""
 NEW_S: Final = Fraction(3600)
 """For so much planned time after its first connection a device may have shown no change yet."""
 ONLINE_AGE_S: Final = Fraction(300)
@@ -75,13 +77,16 @@ def collect(
 ) -> dict[str, MachineEvidence]:
     """Evidence for every machine that counts, or worked in the window.
 
-    `configured` are the configured device ids; None: those of `live`. `members`: the register in the window; None: as
-    it stands, whatever its dates.
+    `configured` are the configured device ids; None: those of `live`. `members`: the register in
+    the window; None: as it stands, whatever its dates.
     """
     known = live.devices.keys() if configured is None else configured
     members = Membership(register) if members is None else members
     machines = {machine.equipment_id: machine for machine in (*members.machines, *members.working)}
-    return {key: _evidence(machine, live.devices, known, members, change_within_s) for key, machine in machines.items()}
+    return {
+        key: _evidence(machine, live.devices, known, members, change_within_s)
+        for key, machine in machines.items()
+    }
 
 
 def _evidence(
@@ -91,15 +96,22 @@ def _evidence(
     members: Membership,
     change_within_s: Fraction,
 ) -> MachineEvidence:
-    """By its primary device: what its other devices say is shown, and proves nothing of the machine."""
+    """By its primary device: what its other devices say is shown, and proves nothing of the
+    machine."""
     broken = _broken_link(machine, configured, members)
     fact = DeviceFacts() if broken else facts.get(machine.device, DeviceFacts())
     why_not = broken or _not_live(fact, change_within_s)
     found = MachineEvidence(
-        machine.equipment_id, machine.device, machine.networked_declared, _grade(fact, change_within_s),
-        why_not is None, why_not, fact.history_s,
-        fact.history_s if fact.planned_s is None else fact.planned_s, _online(fact),
-    )  # fmt: skip
+        machine.equipment_id,
+        machine.device,
+        machine.networked_declared,
+        _grade(fact, change_within_s),
+        why_not is None,
+        why_not,
+        fact.history_s,
+        fact.history_s if fact.planned_s is None else fact.planned_s,
+        _online(fact),
+    )
     if why_not is None or broken or not (found.new and found.online):
         return found
     new = _too_new(found.planned_s or Fraction(0))
@@ -123,19 +135,25 @@ def _too_new(planned_s: Fraction) -> Text:
     )
 
 
-def _broken_link(machine: Equipment, configured: Collection[str], members: Membership) -> Text | None:
+def _broken_link(
+    machine: Equipment, configured: Collection[str], members: Membership
+) -> Text | None:
     device = machine.device
     if not device:
         return Text("没有对应的采集设备", "not linked to a device")
     if not members.alone(machine):
-        return Text(f"采集设备 {device} 被多台机器共用", f"several machines are linked to the device {device}")
+        return Text(
+            f"采集设备 {device} 被多台机器共用",
+            f"several machines are linked to the device {device}",
+        )
     if device not in configured:
         return Text(f"采集设备 {device} 未配置", f"the device {device} is not configured")
     return None
 
 
 def alive(fact: DeviceFacts, within_s: Fraction) -> bool:
-    """Whether a value of a device changed of late: one that repeats the same for hours may be a gateway's cache."""
+    """Whether a value of a device changed of late: one that repeats the same for hours may be a
+    gateway's cache."""
     if not fact.looked_for_changes:
         return True
     if fact.unchanged_s is not None:
@@ -150,10 +168,15 @@ def _unchanged(fact: DeviceFacts, within_s: Fraction) -> Text:
         zh, en = "没有见过任何数值变化", "no value was seen to change"
     else:
         hours = float(fact.unchanged_s / 3600)
-        zh, en = f"计划工时 {hours:.1f} h 内没有任何数值变化", f"no value changed for {hours:.1f} planned hours"
+        zh, en = (
+            f"计划工时 {hours:.1f} h 内没有任何数值变化",
+            f"no value changed for {hours:.1f} planned hours",
+        )
     return Text(
-        f"已连接，但{zh}（要求 {needed:g} 计划小时内有变化）：可能是网关在重复缓存；请采集控制器的时钟或心跳",
-        f"connected, and {en} (a change is required within {needed:g}): it may be a gateway that repeats its cache; "
+        f"已连接，但{zh}（要求 {needed:g} 计划小时内有变化）：可能是网关在重复缓存；"
+        "请采集控制器的时钟或心跳",
+        f"connected, and {en} (a change is required within {needed:g}): it may be a gateway that "
+        "repeats its cache; "
         "collect the controller's clock or heartbeat",
     )
 
@@ -166,11 +189,16 @@ def _not_live(fact: DeviceFacts, change_within_s: Fraction) -> Text | None:
         )
     if fact.last_good_age_s is None:
         if fact.connected:
-            return Text("已连接，但窗口内没有有效数据", "connected, and no good value in this window")
+            return Text(
+                "已连接，但窗口内没有有效数据", "connected, and no good value in this window"
+            )
         return Text("窗口内未连接", "not connected in this window")
     if fact.last_good_age_s > MAX_AGE_S:
         days = float(fact.last_good_age_s / DAY_S)
-        return Text(f"末次有效数据在 {days:.1f} 天前（> 7 天）", f"last good value {days:.1f} days ago (> 7 days)")
+        return Text(
+            f"末次有效数据在 {days:.1f} 天前（> 7 天）",
+            f"last good value {days:.1f} days ago (> 7 days)",
+        )
     if not alive(fact, change_within_s):
         return _unchanged(fact, change_within_s)
     if fact.coverage is None:

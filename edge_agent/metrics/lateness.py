@@ -1,4 +1,5 @@
-"""M-21: how late values reach the store, as nearest-rank percentiles of `store time - source time`."""
+"""M-21: how late values reach the store, as nearest-rank percentiles of `store time - source
+time`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _SKEWED: Final = Text(
 
 
 def percentile(ordered: Sequence[int], share: Fraction) -> int:
-    """Nearest rank: the smallest value with at least `share` (0 < share <= 1) of all values at or below it."""
+    """Nearest rank: the smallest value with at least `share` (0 < share <= 1) of all values at or
+    below it."""
     return ordered[ceil(share * len(ordered)) - 1]
 
 
@@ -31,12 +33,17 @@ def lateness(
     return _results(Counter(delays_ns), _S, ids, window or Window())
 
 
-def from_histogram(counts_ms: Mapping[int, int], ids: Sequence[str], window: Window) -> dict[str, MetricResult]:
-    """The same from milliseconds -> how many values came that late: for more values than one would list."""
+def from_histogram(
+    counts_ms: Mapping[int, int], ids: Sequence[str], window: Window
+) -> dict[str, MetricResult]:
+    """The same from milliseconds -> how many values came that late: for more values than one would
+    list."""
     return _results(counts_ms, 1000, ids, window)
 
 
-def _results(counts: Mapping[int, int], per_s: int, ids: Sequence[str], window: Window) -> dict[str, MetricResult]:
+def _results(
+    counts: Mapping[int, int], per_s: int, ids: Sequence[str], window: Window
+) -> dict[str, MetricResult]:
     total = sum(counts.values())
     ahead = sum(count for delay, count in counts.items() if delay < 0)
     results = {}

@@ -1,8 +1,10 @@
-"""What a counter makes possible by its own past: twenty times the step that all but one in a thousand stay below.
+"""What a counter makes possible by its own past: twenty times the step that all but one in a
+thousand stay below.
 
-Learned day by day (UTC) from the days before: from at least 1 000 steps on at least three days, the nearest ones, and
-never from a step beyond what was possible on its own day. Each day's limit is a function of the four weeks (a fixed
-grid of them) it lies in and those before, not of the window asked for.
+Learned day by day (UTC) from the days before: from at least 1 000 steps on at least three days, the
+nearest ones, and never from a step beyond what was possible on its own day. Each day's limit is a
+function of the four weeks (a fixed grid of them) it lies in and those before, not of the window
+asked for.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def first_day(t: int) -> int:
 def limits(
     days: Mapping[int, StepCounts], upper: Callable[[int], float], from_ns: int, to_ns: int
 ) -> tuple[StepLimit, ...]:
-    """One for each day of `from_ns..to_ns` on which enough is known. `days`: by their starts, from `first_day` on;
-    `upper`: what steps of a size stay below."""
+    """One for each day of `from_ns..to_ns` on which enough is known. `days`: by their starts, from
+    `first_day` on; `upper`: what steps of a size stay below."""
     found: list[StepLimit] = []
     first, last = from_ns // DAY_NS, to_ns // DAY_NS
     for block in range(first // _WEEKS, last // _WEEKS + 1):
@@ -51,7 +53,9 @@ def limits(
             steps = days.get(day * DAY_NS)
             if steps is not None:
                 sizes = {
-                    size: number for size, number in steps.sizes.items() if limit is None or upper(size) <= limit.burst
+                    size: number
+                    for size, number in steps.sizes.items()
+                    if limit is None or upper(size) <= limit.burst
                 }
                 accepted[day] = sizes, steps.busiest
     return tuple(found)

@@ -1,6 +1,8 @@
-"""Live facts of the configured devices: all that the metrics know of the running plant, as plain numbers.
+"""Live facts of the configured devices: all that the metrics know of the running plant, as plain
+numbers.
 
-The store service fills them from `device_health`; a first assessment without a gateway reads them from a JSON file.
+The store service fills them from `device_health`; a first assessment without a gateway reads them
+from a JSON file.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class DeviceFacts:
     history_s: Fraction | None = None
     """Seconds from the first connection to the window's end."""
     connected: bool = False
-    """A session or connection was established in the window (grade E1), with or without good data."""
+    """A session or connection was established in the window (grade E1), with or without good
+    data."""
     online_s: Fraction | None = None
     """Covered seconds of the recent window (shift, day): M-04d."""
     scheduled_s: Fraction | None = None
@@ -55,7 +58,8 @@ class DeviceFacts:
     collected: bool = True
     """There is a health row of the window: somebody tried to read it, with or without success."""
     planned_s: Fraction | None = None
-    """Seconds of planned working time since max(first connection, end - 30 days), or since somebody first tried."""
+    """Seconds of planned working time since max(first connection, end - 30 days), or since somebody
+    first tried."""
     online: bool | None = None
     """Whether it delivered at the window's end."""
     looked_for_changes: bool = False
@@ -63,12 +67,14 @@ class DeviceFacts:
     unchanged_s: Fraction | None = None
     """Planned seconds since a value of it last changed; None where no change was seen."""
     contradicted: bool = False
-    """Its health speaks of good readings and the store has none of them: no evidence of anything but a connection."""
+    """Its health speaks of good readings and the store has none of them: no evidence of anything
+    but a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveEvidence:
-    """Facts by device id. `end_ns`: the moment all ages count from; `recent_s`: length of the recent window."""
+    """Facts by device id. `end_ns`: the moment all ages count from; `recent_s`: length of the
+    recent window."""
 
     devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
     end_ns: int | None = None
@@ -82,7 +88,8 @@ class StoredSignals:
     last_sample: int | None
     """Its newest good sample (ns), as far back as was looked; None without any."""
     last_change: int | None
-    """The newest good sample that differs from the good one of the same tag before it; None without any."""
+    """The newest good sample that differs from the good one of the same tag before it; None without
+    any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +118,16 @@ def from_health(
     online: bool | None = None,
     stored: StoredSignals | None = None,
 ) -> DeviceFacts:
-    """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
+    """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled
+    and uncovered.
 
-    `planned`: only this time is scheduled, and the sums are of it alone; None: all time is. `calendar`: the planned
-    working time itself, also where coverage counts all time because none was planned yet; None: all time is planned.
-    `stored`: what the store has of its values, which is looked at beside what the health says of them; None: nobody
-    looked.
+    `planned`: only this time is scheduled, and the sums are of it alone; None: all time is.
+    `calendar`: the planned working time itself, also where coverage counts all time because none
+    was planned yet; None: all time is planned. `stored`: what the store has of its values, which is
+    looked at beside what the health says of them; None: nobody looked.
 
-    A device that never connected was scheduled while the agent tried, which its health rows tell, and never online.
+    A device that never connected was scheduled while the agent tried, which its health rows tell,
+    and never online.
     """
     first = end_ns if first_ns is None else first_ns
     long_s = _scheduled(planned, max(first, long[0]), end_ns)
@@ -130,7 +139,9 @@ def from_health(
     if first_ns is None:
         planned_s = min(planned_s, _exact(long[1].scheduled_s))
     facts = DeviceFacts(
-        last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),
+        last_good_age_s=None
+        if last_good_ns is None
+        else Fraction(max(0, end_ns - last_good_ns), _S),
         coverage=min(Fraction(1), _exact(long[1].covered_s) / long_s) if long_s else None,
         history_s=None if first_ns is None else Fraction(max(0, end_ns - first), _S),
         connected=first_ns is not None,
@@ -148,7 +159,9 @@ def from_health(
     return facts if stored is None else _beside(facts, stored, calendar, end_ns)
 
 
-def _beside(facts: DeviceFacts, stored: StoredSignals, calendar: PlannedTime | None, end_ns: int) -> DeviceFacts:
+def _beside(
+    facts: DeviceFacts, stored: StoredSignals, calendar: PlannedTime | None, end_ns: int
+) -> DeviceFacts:
     """What the health says, held against what is stored."""
     change = stored.last_change
     unchanged_s = None if change is None else _scheduled(calendar, change, end_ns)
@@ -157,7 +170,13 @@ def _beside(facts: DeviceFacts, stored: StoredSignals, calendar: PlannedTime | N
         return facts
     covered = None if facts.coverage is None else Fraction(0)
     return replace(
-        facts, last_good_age_s=None, coverage=covered, online_s=Fraction(0), good=0, online=False, contradicted=True
+        facts,
+        last_good_age_s=None,
+        coverage=covered,
+        online_s=Fraction(0),
+        good=0,
+        online=False,
+        contradicted=True,
     )
 
 
@@ -172,7 +191,8 @@ def _expected(readings: int, elapsed_s: Fraction, seen_s: Fraction) -> int:
 
 
 def _exact(number: float) -> Fraction:
-    """The decimal digits of a number; seconds are nearly always whole milliseconds, which is quicker to find."""
+    """The decimal digits of a number; seconds are nearly always whole milliseconds, which is
+    quicker to find."""
     thousandths = round(number * 1000)
     if abs(thousandths) < _WHOLE and thousandths / 1000 == number:
         return Fraction(thousandths, 1000)
@@ -192,12 +212,17 @@ _NUMBERS: Final = {
     "expected": Fraction(1),
     "unchanged_h": Fraction(3600),
 }
-_FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_s", "unchanged_h": "unchanged_s"}
+_FIELD: Final = {
+    "last_good_age_h": "last_good_age_s",
+    "history_days": "history_s",
+    "unchanged_h": "unchanged_s",
+}
 _FLAGS: Final = ("connected", "controller", "normalised", "online")
 
 
 def read_live(path: Path) -> LiveEvidence:
-    """A live file: `{device: {last_good_age_h, coverage, ...}}`, or these under `devices` beside `end`, `recent_s`.
+    """A live file: `{device: {last_good_age_h, coverage, ...}}`, or these under `devices` beside
+    `end`, `recent_s`.
 
     Raises FindingsError with everything that is wrong in it.
     """
@@ -205,15 +230,22 @@ def read_live(path: Path) -> LiveEvidence:
         document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         why_zh, why_en = words_of(error)
-        raise _refuse(path.name, f"读不到文件（{why_zh}）。", f"cannot be read ({why_en}).") from error
+        raise _refuse(
+            path.name, f"读不到文件（{why_zh}）。", f"cannot be read ({why_en})."
+        ) from error
     except ValueError as error:
-        raise _refuse(path.name, f"不是有效的 JSON({error})。", f"is not valid JSON ({error}).") from error
+        raise _refuse(
+            path.name, f"不是有效的 JSON({error})。", f"is not valid JSON ({error})."
+        ) from error
     return parse_live(document, path.name)
 
 
 def _refuse(name: str, zh: str, en: str) -> FindingsError:
     return FindingsError.one(
-        "live-file", f"实时数据{zh}请检查文件。", f"the file of live facts {en} Check the file.", name
+        "live-file",
+        f"实时数据{zh}请检查文件。",
+        f"the file of live facts {en} Check the file.",
+        name,
     )
 
 
@@ -224,7 +256,9 @@ def parse_live(document: object, name: str = "live") -> LiveEvidence:
     wrapped = isinstance(document.get("devices"), dict)
     rows = document["devices"] if wrapped else document
     findings: list[Finding] = []
-    devices = {str(device): _device(facts, f"{name}:{device}", findings) for device, facts in rows.items()}
+    devices = {
+        str(device): _device(facts, f"{name}:{device}", findings) for device, facts in rows.items()
+    }
     end = _end(document.get("end"), f"{name}:end", findings) if wrapped else None
     recent = document.get("recent_s") if wrapped else None
     if recent is not None and (not isinstance(recent, int) or not 0 < recent <= _LONGEST_S):
@@ -242,7 +276,9 @@ def _end(value: object, where: str, findings: list[Finding]) -> int | None:
         if moment.tzinfo is None:
             raise ValueError(value)
     except ValueError:
-        findings.append(_bad(where, "应为带时区的时间，如 2026-05-01T08:00:00+08:00", "a time with its zone"))
+        findings.append(
+            _bad(where, "应为带时区的时间，如 2026-05-01T08:00:00+08:00", "a time with its zone")
+        )
         return None
     return int(moment.timestamp()) * _S + moment.microsecond * 1000
 
@@ -253,7 +289,13 @@ def _bad(where: str, zh: str, en: str) -> Finding:
 
 def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
     if not isinstance(facts, dict):
-        findings.append(_bad(where, "应为对象 {last_good_age_h, coverage}", "an object {last_good_age_h, coverage}"))
+        findings.append(
+            _bad(
+                where,
+                "应为对象 {last_good_age_h, coverage}",
+                "an object {last_good_age_h, coverage}",
+            )
+        )
         return DeviceFacts()
     values: dict[str, Any] = {}
     for key, value in cast(dict[str, Any], facts).items():
@@ -269,8 +311,12 @@ def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
             values[key] = frozenset(map(str, value))
         else:
             known = " ".join((*_NUMBERS, *_FLAGS, "business_links"))
-            findings.append(_bad(place, f"未知的键或类型不符；可用：{known}", f"one of the keys {known}"))
-    values["looked_for_changes"] = "unchanged_h" in facts  # null: somebody looked, and none was seen
+            findings.append(
+                _bad(place, f"未知的键或类型不符；可用：{known}", f"one of the keys {known}")
+            )
+    values["looked_for_changes"] = (
+        "unchanged_h" in facts
+    )  # null: somebody looked, and none was seen
     values.setdefault("connected", "last_good_age_s" in values)
     return DeviceFacts(**values)
 
@@ -285,5 +331,7 @@ def _number(key: str, value: object, where: str, findings: list[Finding]) -> Fra
         return Fraction(0)  # 1e999999999 is a number too, and as a fraction would fill the memory
     number = Fraction(str(value))
     if number < 0 or (key == "coverage" and number > 1):
-        findings.append(_bad(where, "应为 0 以上（coverage 为 0 到 1）", "0 or more (coverage from 0 to 1)"))
+        findings.append(
+            _bad(where, "应为 0 以上（coverage 为 0 到 1）", "0 or more (coverage from 0 to 1)")
+        )
     return number * _NUMBERS[key]

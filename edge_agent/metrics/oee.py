@@ -1,4 +1,5 @@
-"""M-11 to M-17 of one machine in one window (ISO 22400-2), from time buckets and counters; times in seconds."""
+"""M-11 to M-17 of one machine in one window (ISO 22400-2), from time buckets and counters; times in
+seconds."""
 
 from __future__ import annotations
 
@@ -13,21 +14,30 @@ from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 
 _S: Final = 1_000_000_000
 
-_NO_TIME: Final = Text("窗口内没有计划工作时间（PBT 为 0）", "no planned busy time in the window (PBT is 0)")
-_NO_STATE: Final = Text(
-    "窗口内没有有效的设备状态（数据覆盖率为 0）", "there was no good machine state in the window (data coverage is 0)"
+_NO_TIME: Final = Text(
+    "窗口内没有计划工作时间（PBT 为 0）", "no planned busy time in the window (PBT is 0)"
 )
-_NO_RUN: Final = Text("窗口内没有加工时间（APT 为 0）", "no production time in the window (APT is 0)")
+_NO_STATE: Final = Text(
+    "窗口内没有有效的设备状态（数据覆盖率为 0）",
+    "there was no good machine state in the window (data coverage is 0)",
+)
+_NO_RUN: Final = Text(
+    "窗口内没有加工时间（APT 为 0）", "no production time in the window (APT is 0)"
+)
 _NO_BUSY: Final = Text("窗口内没有占用时间（AUBT 为 0）", "no busy time in the window (AUBT is 0)")
-_NO_UNIT: Final = Text("窗口内没有加工和准备时间（AUPT 为 0）", "no processing time in the window (AUPT is 0)")
+_NO_UNIT: Final = Text(
+    "窗口内没有加工和准备时间（AUPT 为 0）", "no processing time in the window (AUPT is 0)"
+)
 _NO_PARTS: Final = Text("计划工作时间内没有产量", "nothing was produced in planned busy time")
 _NO_PQ: Final = Text("没有产量计数（PQ）", "there is no count of produced parts (PQ)")
 _NO_GQ: Final = Text(
-    "没有合格品计数（GQ），不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed"
+    "没有合格品计数（GQ），不以 100 % 代替",
+    "there is no count of good parts (GQ); 100 % is not assumed",
 )
 MORE_SCRAP: Final = Text(
     "废品多于件数：两个计数器在这段时间内互相矛盾，请核对其来源与时刻",
-    "more scrap than parts: the two counters contradict each other in this time; check where they come from, and when",
+    "more scrap than parts: the two counters contradict each other in this time; check where "
+    "they come from, and when",
 )
 _MORE_GOOD: Final = Text(
     "合格品多于件数：两个计数器互相矛盾，请核对。",
@@ -35,14 +45,16 @@ _MORE_GOOD: Final = Text(
 )
 _MADE_IN_NO_TIME: Final = Text(
     "有产量而没有加工时间（APT 为 0）：件数与状态互相矛盾，请核对",
-    "parts were made in no production time (APT is 0): counts and states contradict each other; check",
+    "parts were made in no production time (APT is 0): counts and states contradict each other; "
+    "check",
 )
 _NO_PRU: Final = Text("台账没有标准节拍（PRU）", "the register has no nominal cycle (PRU)")
 _NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
 _NO_UPKEEP: Final = Text("窗口内没有维护", "there was no maintenance in the window")
 _NO_ORDER: Final = Text(
     "没有任务信号（order_source: calendar）：所有计划时间视为有任务，ADOT 及依赖它的指标无值",
-    "there is no order signal (order_source: calendar): all scheduled time counts as ordered, so ADOT and what rests "
+    "there is no order signal (order_source: calendar): all scheduled time counts as ordered, so "
+    "ADOT and what rests "
     "on it have no value",
 )
 
@@ -71,7 +83,8 @@ class Production:
 
     @property
     def outside_pq(self) -> Fraction | None:
-        """Parts produced outside planned busy time: no part of OEE, whose time has none of theirs."""
+        """Parts produced outside planned busy time: no part of OEE, whose time has none of
+        theirs."""
         return None if self.pq is None or self.whole_pq is None else self.whole_pq - self.pq
 
     def seconds(self, *buckets: Bucket) -> Fraction:
@@ -93,7 +106,8 @@ class Production:
 
     @property
     def is_unobserved(self) -> bool:
-        """Not one planned second with a known state: then nothing is said of the time, rather than 0 %."""
+        """Not one planned second with a known state: then nothing is said of the time, rather than
+        0 %."""
         return 0 < self.totals.pbt == self.totals.unknown
 
     @property
@@ -104,16 +118,26 @@ class Production:
 
 def evaluate(machine: Production) -> dict[str, MetricResult]:
     """M-11 to M-17 by id; every result carries the UNKNOWN share of its window."""
-    return {result.definition.id: result for result in (*_rates(machine), *_allocations(machine), *_failures(machine))}
+    return {
+        result.definition.id: result
+        for result in (*_rates(machine), *_allocations(machine), *_failures(machine))
+    }
 
 
 def _result(
-    machine: Production, metric: str, numerator: Fraction | None, denominator: Fraction | None, why: Sequence[Text]
+    machine: Production,
+    metric: str,
+    numerator: Fraction | None,
+    denominator: Fraction | None,
+    why: Sequence[Text],
 ) -> MetricResult:
-    """The quotient; `why` are the reasons that apply, the first one is told when there is no value."""
+    """The quotient; `why` are the reasons that apply, the first one is told when there is no
+    value."""
     if machine.is_unobserved and metric != "M-12":
         numerator, why = None, [_NO_STATE, *why]
-    value = None if numerator is None or denominator is None or why else divide(numerator, denominator)
+    value = (
+        None if numerator is None or denominator is None or why else divide(numerator, denominator)
+    )
     ids = (machine.equipment_id,)
     return MetricResult(
         BY_ID[metric],
@@ -174,15 +198,28 @@ def _rates(machine: Production) -> list[MetricResult]:
     quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))
     effectiveness = _result(machine, "M-13", nominal, apt, _missing(no_pru, no_pq, no_run))
     of_time = None if in_no_time else good
-    oee = _result(machine, "M-14", of_time, pbt, _missing(no_pru, no_gq, no_time, (in_no_time, _MADE_IN_NO_TIME)))
+    oee = _result(
+        machine,
+        "M-14",
+        of_time,
+        pbt,
+        _missing(no_pru, no_gq, no_time, (in_no_time, _MADE_IN_NO_TIME)),
+    )
     # NEE = AUPT/PBT * PRU*PQ/APT * GQ/PQ, written as one quotient so that it stays exact.
     net = None if good is None else machine.aupt * good
     nee = _result(machine, "M-15", net, pbt * apt, _missing(no_pru, no_gq, no_time, no_run))
-    return [availability, quality, effectiveness, _with_identity(oee, availability, effectiveness, quality), nee]
+    return [
+        availability,
+        quality,
+        effectiveness,
+        _with_identity(oee, availability, effectiveness, quality),
+        nee,
+    ]
 
 
 def _with_identity(oee: MetricResult, *factors: MetricResult) -> MetricResult:
-    """OEE is PRU * GQ / PBT; beside it stands the product of its three factors, which must be the same number."""
+    """OEE is PRU * GQ / PBT; beside it stands the product of its three factors, which must be the
+    same number."""
     product = Fraction(1)
     for factor in factors:
         if factor.value is None:
@@ -198,22 +235,33 @@ def _allocations(machine: Production) -> list[MetricResult]:
     unknown_order = _missing((aubt is None, _NO_ORDER))
     technical = machine.seconds(Bucket.APT, Bucket.ADET)
     return [
-        _result(machine, "M-16-allocation", aubt, pbt, unknown_order + _missing((not pbt, _NO_TIME))),
-        _result(machine, "M-16-utilisation", apt, aubt, unknown_order + _missing((aubt == 0, _NO_BUSY))),
+        _result(
+            machine, "M-16-allocation", aubt, pbt, unknown_order + _missing((not pbt, _NO_TIME))
+        ),
+        _result(
+            machine, "M-16-utilisation", apt, aubt, unknown_order + _missing((aubt == 0, _NO_BUSY))
+        ),
         _result(machine, "M-16-technical", apt, technical, _missing((not technical, _NO_RUN))),
         _result(
-            machine, "M-16-setup", machine.seconds(Bucket.ASUT), machine.aupt, _missing((not machine.aupt, _NO_UNIT))
+            machine,
+            "M-16-setup",
+            machine.seconds(Bucket.ASUT),
+            machine.aupt,
+            _missing((not machine.aupt, _NO_UNIT)),
         ),
     ]
 
 
 def _failures(machine: Production) -> list[MetricResult]:
-    """MTBF, MTTR (seconds) and the corrective maintenance ratio. Without a failure the operating time is still told."""
+    """MTBF, MTTR (seconds) and the corrective maintenance ratio. Without a failure the operating
+    time is still told."""
     totals = machine.totals
     count = Fraction(totals.failures)
     repair = Fraction(totals.repair, _S)
     corrective = Fraction(totals.reason(Reason.CORRECTIVE), _S)
-    upkeep = corrective + Fraction(totals.reason(Reason.MAINTENANCE, Reason.PLANNED_MAINTENANCE), _S)
+    upkeep = corrective + Fraction(
+        totals.reason(Reason.MAINTENANCE, Reason.PLANNED_MAINTENANCE), _S
+    )
     none = _missing((not count, _NO_FAILURE))
     return [
         _result(machine, "M-17-mtbf", machine.aupt, count, none),
@@ -225,6 +273,10 @@ def _failures(machine: Production) -> list[MetricResult]:
 def losses(machine: Production) -> list[dict[str, Any]]:
     """The loss Pareto: name, seconds, share of PBT."""
     return [
-        {"loss": name, "seconds": number(Fraction(length, _S)), "share": number(divide(length, machine.totals.pbt))}
+        {
+            "loss": name,
+            "seconds": number(Fraction(length, _S)),
+            "share": number(divide(length, machine.totals.pbt)),
+        }
         for name, length in pareto(machine.totals)
     ]

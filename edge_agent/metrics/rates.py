@@ -1,4 +1,5 @@
-"""M-01 to M-04c: numerical control, digital and networking rates from the register and the evidence."""
+"""M-01 to M-04c: numerical control, digital and networking rates from the register and the
+evidence."""
 
 from __future__ import annotations
 
@@ -12,17 +13,25 @@ from edge_agent.metrics.result import MetricResult, divide
 from edge_agent.register.kinds import MachineKind
 from edge_agent.register.model import Equipment, Process
 
-NO_EQUIPMENT: Final = Text("没有纳入统计且在用的生产设备", "there is no production equipment in scope and in use")
+NO_EQUIPMENT: Final = Text(
+    "没有纳入统计且在用的生产设备", "there is no production equipment in scope and in use"
+)
 _NO_DIGITAL: Final = Text("没有数字化设备", "there is no digital equipment")
-_NO_KEY_EQUIPMENT: Final = Text("关键工序没有在用设备", "the key processes have no equipment in use")
+_NO_KEY_EQUIPMENT: Final = Text(
+    "关键工序没有在用设备", "the key processes have no equipment in use"
+)
 _NO_KEY_PROCESS: Final = Text(
-    "工序表中没有关键工序，请由企业认定并填写", "the process list marks no process as key; the enterprise must decide"
+    "工序表中没有关键工序，请由企业认定并填写",
+    "the process list marks no process as key; the enterprise must decide",
 )
 
 
 def nc_shares(assessment: Assessment) -> dict[str, tuple[int, int]]:
-    """Key process -> (NC machines, machines). A key process without machines is (0, 0) and counts as 0."""
-    return {process.process_id: _nc_count(assessment, process) for process in assessment.key_processes}
+    """Key process -> (NC machines, machines). A key process without machines is (0, 0) and counts
+    as 0."""
+    return {
+        process.process_id: _nc_count(assessment, process) for process in assessment.key_processes
+    }
 
 
 def _nc_count(assessment: Assessment, process: Process) -> tuple[int, int]:
@@ -30,9 +39,13 @@ def _nc_count(assessment: Assessment, process: Process) -> tuple[int, int]:
     return sum(assessment.is_nc(machine, process) for machine in machines), len(machines)
 
 
-def _process_rate(assessment: Assessment, metric: str, score: Callable[[Fraction], Fraction]) -> MetricResult:
+def _process_rate(
+    assessment: Assessment, metric: str, score: Callable[[Fraction], Fraction]
+) -> MetricResult:
     shares = nc_shares(assessment)
-    scores = {key: score(divide(part, whole) or Fraction(0)) for key, (part, whole) in shares.items()}
+    scores = {
+        key: score(divide(part, whole) or Fraction(0)) for key, (part, whole) in shares.items()
+    }
     total = sum(scores.values(), Fraction(0))
     value = divide(total, len(scores))
     return assessment.result(
@@ -72,7 +85,9 @@ def _counted_nc(assessment: Assessment) -> list[Equipment]:
     return [
         machine
         for machine in assessment.key_machines
-        if any(assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine))
+        if any(
+            assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine)
+        )
     ]
 
 
@@ -81,12 +96,15 @@ def key_nc(assessment: Assessment) -> list[Equipment]:
     return [
         machine
         for machine in assessment.key_machines
-        if all(assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine))
+        if all(
+            assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine)
+        )
     ]
 
 
 def m02(assessment: Assessment) -> MetricResult:
-    """NC machines over machines, in key processes, each machine once: the fourth reading of M-01."""
+    """NC machines over machines, in key processes, each machine once: the fourth reading of
+    M-01."""
     part = key_nc(assessment)
     return assessment.share(
         "M-02",
@@ -110,8 +128,10 @@ def _kinds(assessment: Assessment) -> tuple[Text, ...]:
         machines.setdefault(kind, []).append(key)
     return tuple(
         Text(
-            f"按设备种类计为数控（{kind.zh}）：{'、'.join(keys)}。理由：{kind.reason_zh}。来源：{kind.source}。",
-            f"Counted as NC by kind ({kind.en}): {', '.join(keys)}. Reason: {kind.reason_en}. Source: {kind.source}.",
+            f"按设备种类计为数控（{kind.zh}）：{'、'.join(keys)}。理由：{kind.reason_zh}。来源："
+            f"{kind.source}。",
+            f"Counted as NC by kind ({kind.en}): {', '.join(keys)}. Reason: {kind.reason_en}. "
+            f"Source: {kind.source}.",
         )
         for kind, keys in machines.items()
     )
@@ -119,8 +139,13 @@ def _kinds(assessment: Assessment) -> tuple[Text, ...]:
 
 def _robots(assessment: Assessment) -> Text:
     if assessment.robot_is_nc:
-        return Text("机器人计为数控（robot_is_nc: true）。", "Robots count as NC (robot_is_nc: true).")
-    return Text("机器人不计为数控（robot_is_nc: false）。", "Robots do not count as NC (robot_is_nc: false).")
+        return Text(
+            "机器人计为数控（robot_is_nc: true）。", "Robots count as NC (robot_is_nc: true)."
+        )
+    return Text(
+        "机器人不计为数控（robot_is_nc: false）。",
+        "Robots do not count as NC (robot_is_nc: false).",
+    )
 
 
 def _unsigned(assessment: Assessment) -> tuple[Text, ...]:
@@ -128,14 +153,22 @@ def _unsigned(assessment: Assessment) -> tuple[Text, ...]:
         return ()
     missing = [process.process_id for process in assessment.key_processes if not process.reviewer]
     names = ", ".join(missing)
-    return (Text(f"关键工序尚无审核人：{names}。", f"No reviewer has signed these key processes: {names}."),)
+    return (
+        Text(
+            f"关键工序尚无审核人：{names}。",
+            f"No reviewer has signed these key processes: {names}.",
+        ),
+    )
 
 
 def m03(assessment: Assessment) -> MetricResult:
     """Digital machines; digital=Y with interface=none counts and is named."""
     digital = [machine for machine in assessment.machines if machine.digital]
     bare = ", ".join(machine.equipment_id for machine in digital if machine.interface == "none")
-    note = Text(f"申报数字化但无接口，已计入：{bare}。", f"Declared digital with interface none, counted: {bare}.")
+    note = Text(
+        f"申报数字化但无接口，已计入：{bare}。",
+        f"Declared digital with interface none, counted: {bare}.",
+    )
     return assessment.share(
         "M-03",
         digital,
@@ -146,7 +179,9 @@ def m03(assessment: Assessment) -> MetricResult:
     )
 
 
-def _declared(metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text) -> Metric:
+def _declared(
+    metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text
+) -> Metric:
     def compute(assessment: Assessment) -> MetricResult:
         whole = list(select(assessment))
         part = [machine for machine in whole if machine.networked_declared]
@@ -155,7 +190,9 @@ def _declared(metric: str, select: Callable[[Assessment], Iterable[Equipment]], 
     return compute
 
 
-def _effective(metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text) -> Metric:
+def _effective(
+    metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text
+) -> Metric:
     def compute(assessment: Assessment) -> MetricResult:
         whole = list(select(assessment))
         part = [machine for machine in whole if assessment.evidence[machine.equipment_id].effective]
@@ -178,7 +215,10 @@ def _effective(metric: str, select: Callable[[Assessment], Iterable[Equipment]],
 def _history(assessment: Assessment) -> tuple[Text, ...]:
     if assessment.provisional:
         return (
-            Text("部分设备接入不足 30 天：结果为暂定。", "Some machines have under 30 days of history: provisional."),
+            Text(
+                "部分设备接入不足 30 天：结果为暂定。",
+                "Some machines have under 30 days of history: provisional.",
+            ),
         )
     if any(each.effective and each.history_s is None for each in assessment.evidence.values()):
         return (

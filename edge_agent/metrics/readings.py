@@ -1,7 +1,8 @@
-"""Readings of a counter as two columns: a month of a counter that changes each second has millions of them.
+"""Readings of a counter as two columns: a month of a counter that changes each second has millions
+of them.
 
-A double stands for the decimal digits it is written with, so `0.3` is three tenths. Exact fractions are made of the
-few readings a figure asks for, never of the whole column.
+A double stands for the decimal digits it is written with, so `0.3` is three tenths. Exact fractions
+are made of the few readings a figure asks for, never of the whole column.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ class Readings(Sequence[tuple[int, Fraction]]):
 
     @classmethod
     def written(cls, t: Sequence[int], numbers: Sequence[Fraction]) -> Readings:
-        """From exact numbers, as they stand in a file: as doubles where doubles are written the same."""
-        value, column = np.empty(len(numbers), object), np.array([_nearest(number) for number in numbers], np.float64)
+        """From exact numbers, as they stand in a file: as doubles where doubles are written the
+        same."""
+        value, column = (
+            np.empty(len(numbers), object),
+            np.array([_nearest(number) for number in numbers], np.float64),
+        )
         value[:] = numbers
         same = all(map(_same, column.tolist(), numbers))
         return cls(np.array(t, np.int64), column if same else value)
@@ -96,7 +101,8 @@ def exact(number: float | Fraction) -> Fraction:
 
 
 def integers(value: Column) -> tuple[list[int], int]:
-    """All as integers of one common unit: value = integer / unit; of doubles their digits, and a power of ten."""
+    """All as integers of one common unit: value = integer / unit; of doubles their digits, and a
+    power of ten."""
     if value.dtype == object:
         unit = lcm(*(number.denominator for number in value))
         return [number.numerator * (unit // number.denominator) for number in value], unit

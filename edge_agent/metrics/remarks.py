@@ -1,4 +1,5 @@
-"""What must be said in the same line as a figure: that it is outside its possible range, or provisional."""
+"""What must be said in the same line as a figure: that it is outside its possible range, or
+provisional."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ ABOVE: Final = Text(
     "超过 100 %，超出可能范围：请核对标准节拍与计数器",
     "above 100 %, which is not possible: check the nominal cycle and the counters",
 )
-BELOW: Final = Text("小于 0，超出可能范围：请核对计数器", "below 0, which is not possible: check the counters")
+BELOW: Final = Text(
+    "小于 0，超出可能范围：请核对计数器", "below 0, which is not possible: check the counters"
+)
 PROVISIONAL: Final = Text("暂定", "provisional")
 
 
@@ -46,7 +49,10 @@ def with_range(result: MetricResult) -> MetricResult:
 
 def row_notes(result: MetricResult) -> list[Text]:
     """What stands beside the value, short: outside its range, provisional, or both."""
-    found = [outside(result), PROVISIONAL if result.provisional and result.value is not None else None]
+    found = [
+        outside(result),
+        PROVISIONAL if result.provisional and result.value is not None else None,
+    ]
     return [note for note in found if note is not None]
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 from edge_agent.metrics.definitions import MetricDefinition, Text
 
 Grade = Literal["E0", "E1", "E2", "E3"]
-"""E0 declared, E1 session or connection, E2 good data in the window, E3 controller-level semantics."""
+"""E0 declared, E1 session or connection, E2 good data in the window, E3 controller-level
+semantics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ _NAMED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class EffectiveAfter:
-    """A networking rate before it means anything: so much planned working time is needed, so much there was."""
+    """A networking rate before it means anything: so much planned working time is needed, so much
+    there was."""
 
     needed_s: Fraction
     so_far_s: Fraction
@@ -47,8 +49,10 @@ class EffectiveAfter:
         needed, so_far = int(self.needed_s / 3600), float(self.so_far_s / 3600)
         zh, en = self._who()
         return Text(
-            f"现在在线 {online}/{declared} 台{zh}；计划工时满 {needed} 小时后评定（已有 {so_far:.1f}）",
-            f"now online {online}/{declared}{en}; effective after {needed} planned hours ({so_far:.1f} so far)",
+            f"现在在线 {online}/{declared} 台{zh}；计划工时满 {needed} 小时后评定（已有 "
+            f"{so_far:.1f}）",
+            f"now online {online}/{declared}{en}; effective after {needed} planned hours "
+            f"({so_far:.1f} so far)",
         )
 
     def _who(self) -> tuple[str, str]:
@@ -58,13 +62,17 @@ class EffectiveAfter:
         return f"（缺 {'、'.join(self.not_online)}）", f" (not {', '.join(self.not_online)})"
 
     def to_json(self) -> dict[str, Any]:
-        hours = {"planned_hours": number(self.needed_s / 3600), "so_far": number(self.so_far_s / 3600)}
+        hours = {
+            "planned_hours": number(self.needed_s / 3600),
+            "so_far": number(self.so_far_s / 3600),
+        }
         return {**hours, **self.text()._asdict()}
 
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """`value` is exact, or None with a `reason`; numerator and denominator are the exact sums behind it."""
+    """`value` is exact, or None with a `reason`; numerator and denominator are the exact sums
+    behind it."""
 
     definition: MetricDefinition
     value: Fraction | None
@@ -81,9 +89,11 @@ class MetricResult:
     notes: tuple[Text, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     now_online: tuple[int, int] | None = None
-    """Of a networking rate: machines declared networked that deliver at the window's end, and all declared ones."""
+    """Of a networking rate: machines declared networked that deliver at the window's end, and all
+    declared ones."""
     effective_after: EffectiveAfter | None = None
-    """Of a networking rate that does not mean anything yet: what readers are shown instead of the value."""
+    """Of a networking rate that does not mean anything yet: what readers are shown instead of the
+    value."""
 
     def to_json(self) -> dict[str, Any]:
         """The metric object of the demo's document and of the retained message."""
@@ -109,10 +119,14 @@ class MetricResult:
         if self.now_online is None:
             return {}
         after = self.effective_after
-        return {"now_online": list(self.now_online), "effective_after": None if after is None else after.to_json()}
+        return {
+            "now_online": list(self.now_online),
+            "effective_after": None if after is None else after.to_json(),
+        }
 
     def to_full_json(self) -> dict[str, Any]:
-        """All of it: the exact fraction, the definition, the register's version, notes and the policy target."""
+        """All of it: the exact fraction, the definition, the register's version, notes and the
+        policy target."""
         definition, target = self.definition, self.definition.target
         return {
             **self.to_json(),
@@ -164,7 +178,9 @@ def divide(numerator: Fraction | int, denominator: Fraction | int) -> Fraction |
 def exact_sum(numbers: Sequence[Fraction]) -> Fraction:
     """Their sum, over the denominator that all have in common: a thousand of them are quick."""
     common = lcm(*(number.denominator for number in numbers))
-    return Fraction(sum(number.numerator * (common // number.denominator) for number in numbers), common)
+    return Fraction(
+        sum(number.numerator * (common // number.denominator) for number in numbers), common
+    )
 
 
 def weakest(grades: Sequence[Grade]) -> Grade | None:

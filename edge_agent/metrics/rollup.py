@@ -1,13 +1,15 @@
 """From machines to their line and site: sums of what is summable, never means of rates.
 
-The row of a scope multiplies: M-14 = M-11 x M-13 x M-12 exactly, because all four rest on the same machines, and each
-is a quotient of sums in which one factor's numerator is the next one's denominator:
+The row of a scope multiplies: M-14 = M-11 x M-13 x M-12 exactly, because all four rest on the same
+machines, and each is a quotient of sums in which one factor's numerator is the next one's
+denominator:
 
     M-11 = sum APT / sum PBT          M-13 = sum PRU*PQ / sum APT
     M-12 = sum PRU*GQ / sum PRU*PQ    M-14 = sum PRU*GQ / sum PBT
 
-So parts of different kinds are added by the time they are worth, not by the piece. What all machines of the scope say
-of availability, and of quality by the piece, stands apart: M-11-all and M-12-all.
+So parts of different kinds are added by the time they are worth, not by the piece. What all
+machines of the scope say of availability, and of quality by the piece, stands apart: M-11-all and
+M-12-all.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ _NOT_IN_ROW: Final = Text(
     "not among the machines of OEE (no nominal cycle or count); see the figure of all machines",
 )
 _BY_TIME: Final = Text(
-    "质量率按标准工时加权（ΣPRU·GQ / ΣPRU·PQ），因此 OEE = 时间利用率 × 效率 × 质量率；按件的合格品率见 M-12-all。",
-    "Quality is weighted with the nominal cycle (sum of PRU x GQ / sum of PRU x PQ), so OEE = availability x "
+    "质量率按标准工时加权（ΣPRU·GQ / ΣPRU·PQ），因此 OEE = 时间利用率 × 效率 × 质量率；"
+    "按件的合格品率见 M-12-all。",
+    "Quality is weighted with the nominal cycle (sum of PRU x GQ / sum of PRU x PQ), so OEE = "
+    "availability x "
     "effectiveness x quality; by the piece it is M-12-all.",
 )
 
@@ -49,16 +53,20 @@ def scope_results(
     scope: Sequence[str],
     window: Window,
 ) -> dict[str, MetricResult]:
-    """The results of a scope: those of `metrics` that sum up machine by machine, with the row that multiplies.
+    """The results of a scope: those of `metrics` that sum up machine by machine, with the row that
+    multiplies.
 
-    `machines`: machine -> its results by metric; `pbt`: machine -> its planned busy time in seconds.
+    `machines`: machine -> its results by metric; `pbt`: machine -> its planned busy time in
+    seconds.
     """
     found = {}
     for metric in metrics:
         if metric in ROW:
             continue
         own = ALL.get(metric, metric)
-        members = {key: (results[own], pbt[key]) for key, results in machines.items() if own in results}
+        members = {
+            key: (results[own], pbt[key]) for key, results in machines.items() if own in results
+        }
         found[metric] = rolled_up(metric, members, scope, window)
     return found | row(machines, scope, window)
 
@@ -66,17 +74,27 @@ def scope_results(
 def row(
     machines: Mapping[str, Mapping[str, MetricResult]], scope: Sequence[str], window: Window
 ) -> dict[str, MetricResult]:
-    """M-11, M-13, M-12 and M-14 of a scope, of the same machines: those that know all four, else those that know OEE.
+    """M-11, M-13, M-12 and M-14 of a scope, of the same machines: those that know all four, else
+    those that know OEE.
 
-    Where no machine has an OEE there is none to multiply up to, and each factor is of the machines that know it.
+    Where no machine has an OEE there is none to multiply up to, and each factor is of the machines
+    that know it.
     """
-    known = {key: results for key, results in machines.items() if all(metric in results for metric in ROW)}
-    complete = [key for key, results in known.items() if all(_known(results[metric]) for metric in ROW)]
+    known = {
+        key: results
+        for key, results in machines.items()
+        if all(metric in results for metric in ROW)
+    }
+    complete = [
+        key for key, results in known.items() if all(_known(results[metric]) for metric in ROW)
+    ]
     having = complete or [key for key, results in known.items() if _known(results["M-14"])]
     found = {}
     for metric in ROW:
         members = {key: (results[metric], Fraction(0)) for key, results in known.items()}
-        pairs = {key: _row_pair(metric, known[key], weighted=bool(complete)) for key in having or known}
+        pairs = {
+            key: _row_pair(metric, known[key], weighted=bool(complete)) for key in having or known
+        }
         used = {key: pair for key, pair in pairs.items() if pair is not None}
         found[metric] = _summed(metric, members, used, scope, window)
     if complete:
@@ -105,15 +123,20 @@ def _with_product(found: Mapping[str, MetricResult]) -> MetricResult:
         if value is None:
             return found["M-14"]
         product *= value
-    check = {"product_of_factors": number(product), "identity_holds": product == found["M-14"].value}
+    check = {
+        "product_of_factors": number(product),
+        "identity_holds": product == found["M-14"].value,
+    }
     return replace(found["M-14"], details={**found["M-14"].details, **check})
 
 
-def rolled_up(metric: str, members: Mapping[str, Weighted], scope: Sequence[str], window: Window) -> MetricResult:
+def rolled_up(
+    metric: str, members: Mapping[str, Weighted], scope: Sequence[str], window: Window
+) -> MetricResult:
     """Sum of the numerators over sum of the denominators, of the machines that know both.
 
-    NEE (a product of three rates) is weighted with the planned busy time instead. The machines left out are listed
-    with their reason in `details`, and the value speaks of the others only.
+    NEE (a product of three rates) is weighted with the planned busy time instead. The machines left
+    out are listed with their reason in `details`, and the value speaks of the others only.
     """
     pairs = {key: _pair(metric, *member) for key, member in members.items()}
     used = {key: pair for key, pair in pairs.items() if pair is not None}
@@ -121,7 +144,11 @@ def rolled_up(metric: str, members: Mapping[str, Weighted], scope: Sequence[str]
 
 
 def _summed(
-    metric: str, members: Mapping[str, Weighted], used: Mapping[str, Pair], scope: Sequence[str], window: Window
+    metric: str,
+    members: Mapping[str, Weighted],
+    used: Mapping[str, Pair],
+    scope: Sequence[str],
+    window: Window,
 ) -> MetricResult:
     top = sum((part for part, _ in used.values()), Fraction(0))
     bottom = sum((whole for _, whole in used.values()), Fraction(0))
@@ -145,7 +172,9 @@ def _summed(
             "scope": list(scope),
             "members": {key: number(result.value) for key, (result, _) in members.items()},
             "left_out": {
-                key: (result.reason or _NOT_IN_ROW)._asdict() for key, (result, _) in members.items() if key not in used
+                key: (result.reason or _NOT_IN_ROW)._asdict()
+                for key, (result, _) in members.items()
+                if key not in used
             },
         },
     )

@@ -1,8 +1,10 @@
-"""Machine states become time buckets (ISO 22400-2): a total table, every second of POT in exactly one bucket.
+"""Machine states become time buckets (ISO 22400-2): a total table, every second of POT in exactly
+one bucket.
 
-The table follows OPC 40001-1 Annex C (which uses the order state), with the calendar first: outside the shifts,
-planned stop, no good state, maintenance, set-up, executing, failure, standing with and without an order.
-Times are integer nanoseconds (Unix, UTC); spans are half open, `start <= t < end`.
+The table follows OPC 40001-1 Annex C (which uses the order state), with the calendar first: outside
+the shifts, planned stop, no good state, maintenance, set-up, executing, failure, standing with and
+without an order. Times are integer nanoseconds (Unix, UTC); spans are half open, `start <= t <
+end`.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class Plan(StrEnum):
 
 
 class Bucket(StrEnum):
-    """Where a second goes. `OVERTIME` and `OFF` lie outside POT, `PLANNED` inside POT and outside PBT."""
+    """Where a second goes. `OVERTIME` and `OFF` lie outside POT, `PLANNED` inside POT and outside
+    PBT."""
 
     APT = "APT"
     ASUT = "ASUT"
@@ -80,7 +83,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Track(Generic[T]):
-    """A value over time: `values[i]` holds from `times[i]` until the next. `times` rise strictly."""
+    """A value over time: `values[i]` holds from `times[i]` until the next. `times` rise
+    strictly."""
 
     times: Sequence[int]
     values: Sequence[T]
@@ -112,7 +116,8 @@ class StateSpan(NamedTuple):
     start: int
     end: int
     item: ItemState
-    """NOT_AVAILABLE whenever there was no good state: stale, no health row, a number outside the map."""
+    """NOT_AVAILABLE whenever there was no good state: stale, no health row, a number outside the
+    map."""
     mode: OperationMode
     order: bool
     plan: Plan
@@ -135,14 +140,22 @@ class Slice(NamedTuple):
 
 def item_of(value: object) -> ItemState:
     """A stored machine state; anything that is none of the vocabulary's numbers is NotAvailable."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in ItemState._value2member_map_:
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and value in ItemState._value2member_map_
+    ):
         return ItemState(value)
     return ItemState.NOT_AVAILABLE
 
 
 def mode_of(value: object) -> OperationMode:
     """A stored operation mode; anything outside the vocabulary is None."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in OperationMode._value2member_map_:
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and value in OperationMode._value2member_map_
+    ):
         return OperationMode(value)
     return OperationMode.NONE
 
@@ -155,11 +168,17 @@ def spans(
     order: Track[bool] | None,
     plan: Track[Plan],
 ) -> Iterator[StateSpan]:
-    """Cut `start..end` wherever something changes. `order` None: the calendar is the order (every second has one).
+    """Cut `start..end` wherever something changes. `order` None: the calendar is the order (every
+    second has one).
 
-    Before its first entry an item is NotAvailable, a mode None, an order absent, and the calendar says off.
+    Before its first entry an item is NotAvailable, a mode None, an order absent, and the calendar
+    says off.
     """
-    tracks: tuple[Track[ItemState] | Track[OperationMode] | Track[bool] | Track[Plan], ...] = (item, mode, plan)
+    tracks: tuple[Track[ItemState] | Track[OperationMode] | Track[bool] | Track[Plan], ...] = (
+        item,
+        mode,
+        plan,
+    )
     cuts = {t for track in tracks for t in track.times if start < t < end}
     if order is not None:
         cuts.update(t for t in order.times if start < t < end)
@@ -176,7 +195,8 @@ def spans(
 
 
 def bucket_of(span: StateSpan) -> tuple[Bucket, Reason]:
-    """The total table, first row that fits. A failure and a correction are told from the neighbours, in `classify`."""
+    """The total table, first row that fits. A failure and a correction are told from the
+    neighbours, in `classify`."""
     if span.plan is Plan.OFF:
         return (Bucket.OVERTIME if span.item is ItemState.EXECUTING else Bucket.OFF), Reason.NONE
     if span.plan is not Plan.SHIFT:
@@ -191,7 +211,10 @@ def bucket_of(span: StateSpan) -> tuple[Bucket, Reason]:
         return Bucket.APT, Reason.NONE
     if not span.order:
         return Bucket.ADOT, Reason.NONE
-    return Bucket.ADET, Reason.SHORT_STOP if span.item is ItemState.OUT_OF_SERVICE else Reason.STANDING
+    return (
+        Bucket.ADET,
+        Reason.SHORT_STOP if span.item is ItemState.OUT_OF_SERVICE else Reason.STANDING,
+    )
 
 
 def _planned_reason(span: StateSpan) -> Reason:
@@ -208,17 +231,22 @@ class Timeline:
     failures: tuple[int, ...]
     """When each failure began."""
     repairs: tuple[int, ...] = ()
-    """How long each of them was being put right (ns): out of service, and the maintenance that followed. It belongs to
-    the failure, whole, in whichever windows the time lies."""
+    """How long each of them was being put right (ns): out of service, and the maintenance that
+    followed. It belongs to the failure, whole, in whichever windows the time lies."""
     open: bool = False
     """The last failure is not over where the timeline ends."""
 
 
 def classify(parts: Iterable[StateSpan]) -> Timeline:
-    """Buckets for spans in order of time, with failures (debounced) and the maintenance that mends them."""
+    """Buckets for spans in order of time, with failures (debounced) and the maintenance that mends
+    them."""
     pieces = list(parts)
-    known: dict[tuple[object, ...], tuple[Bucket, Reason]] = {}  # a month has few kinds of spans, and many of each
-    buckets = [known.get(span[2:]) or known.setdefault(span[2:], bucket_of(span)) for span in pieces]
+    known: dict[
+        tuple[object, ...], tuple[Bucket, Reason]
+    ] = {}  # a month has few kinds of spans, and many of each
+    buckets = [
+        known.get(span[2:]) or known.setdefault(span[2:], bucket_of(span)) for span in pieces
+    ]
     spells = [spell for spell, down in _spells(pieces, buckets) if down >= DEBOUNCE_NS]
     failing = {index: failure for failure, spell in enumerate(spells) for index in spell}
     slices = []
@@ -233,16 +261,20 @@ def classify(parts: Iterable[StateSpan]) -> Timeline:
             mending = False
         if reason in (Reason.FAILURE, Reason.CORRECTIVE):
             repairs[failure] += span.end - span.start
-        slices.append(Slice(span.start, span.end, bucket, reason, span.item is ItemState.NOT_EXECUTING))
+        slices.append(
+            Slice(span.start, span.end, bucket, reason, span.item is ItemState.NOT_EXECUTING)
+        )
     began = tuple(pieces[spell[0]].start for spell in spells)
     return Timeline(tuple(slices), began, tuple(repairs), bool(spells) and mending)
 
 
-def _spells(pieces: Sequence[StateSpan], buckets: Sequence[tuple[Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
+def _spells(
+    pieces: Sequence[StateSpan], buckets: Sequence[tuple[Bucket, Reason]]
+) -> Iterator[tuple[list[int], int]]:
     """Spans of one failure each, by their places, with the time it was out of service (ns).
 
-    A spell ends only when the machine was seen up for the debounce time: neither lost communication, nor maintenance,
-    nor a break, nor a flapping contact makes two failures of one.
+    A spell ends only when the machine was seen up for the debounce time: neither lost
+    communication, nor maintenance, nor a break, nor a flapping contact makes two failures of one.
     """
     spell: list[int] = []
     up = down = 0
@@ -257,7 +289,9 @@ def _spells(pieces: Sequence[StateSpan], buckets: Sequence[tuple[Bucket, Reason]
             down += length
             if reason is Reason.SHORT_STOP:
                 spell.append(index)
-        elif span.item is not ItemState.NOT_AVAILABLE and span.mode is not OperationMode.MAINTENANCE:
+        elif (
+            span.item is not ItemState.NOT_AVAILABLE and span.mode is not OperationMode.MAINTENANCE
+        ):
             up += length
     if spell:
         yield spell, down
@@ -265,7 +299,8 @@ def _spells(pieces: Sequence[StateSpan], buckets: Sequence[tuple[Bucket, Reason]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Nanoseconds by bucket and reason in a window. Totals of adjoining windows add up to those of the whole."""
+    """Nanoseconds by bucket and reason in a window. Totals of adjoining windows add up to those of
+    the whole."""
 
     parts: Mapping[tuple[Bucket, Reason], int]
     failures: int
@@ -301,7 +336,8 @@ class Totals:
 
 
 def totals(timeline: Timeline, start: int, end: int) -> Totals:
-    """What falls into `start <= t < end`; a failure belongs to the window in which it began, with all of its repair."""
+    """What falls into `start <= t < end`; a failure belongs to the window in which it began, with
+    all of its repair."""
     parts: dict[tuple[Bucket, Reason], int] = {}
     for piece in timeline.slices:
         length = min(end, piece.end) - max(start, piece.start)
@@ -314,7 +350,8 @@ def totals(timeline: Timeline, start: int, end: int) -> Totals:
 
 
 def planned_busy(timeline: Timeline, start: int, end: int) -> list[tuple[int, int]]:
-    """PBT in `start..end` as spans, adjoining ones as one: the parts that OEE speaks of were made in them."""
+    """PBT in `start..end` as spans, adjoining ones as one: the parts that OEE speaks of were made
+    in them."""
     found: list[tuple[int, int]] = []
     for piece in timeline.slices:
         begin, stop = max(start, piece.start), min(end, piece.end)

@@ -3,4 +3,4 @@
 from edge_agent.mqtt.client import Inbound, MqttMessage
 from edge_agent.mqtt.connection import MqttConnection
 
-__all__ = ["MqttConnection", "Inbound", "MqttMessage"]
+__all__ = ["Inbound", "MqttConnection", "MqttMessage"]

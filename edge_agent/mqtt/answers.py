@@ -1,4 +1,5 @@
-"""What a broker says when it says no: CONNACK and DISCONNECT, read before paho, which knows not every code."""
+"""What a broker says when it says no: CONNACK and DISCONNECT, read before paho, which knows not
+every code."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ _FIXED: Final = {
     0x11: 4, 0x13: 2, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1,
 }  # fmt: skip
 _STRINGS: Final = {0x12: 1, 0x15: 1, 0x16: 1, 0x1A: 1, 0x1C: 1, 0x1F: 1, 0x26: 2}
-"""Properties of CONNACK and DISCONNECT: bytes of a number, or how many strings [MQTT 5, 2.2.2.2]."""
+"""Properties of CONNACK and DISCONNECT: bytes of a number, or how many strings [MQTT 5,
+2.2.2.2]."""
 _LONGEST_TEXT: Final = 200
 
 
 def refusal(kind: int, body: bytes, *, five: bool) -> tuple[str, str] | None:
-    """(MQTT's name for the reason, the broker's own words or "") of a CONNACK that says no or a DISCONNECT.
+    """(MQTT's name for the reason, the broker's own words or "") of a CONNACK that says no or a
+    DISCONNECT.
 
     None for everything else, and for what is too short to be one: paho refuses that.
     """
@@ -59,7 +62,8 @@ def _words(properties: bytes) -> str:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """(value, place after it) of a variable byte integer. Raises IndexError when it does not end."""
+    """(value, place after it) of a variable byte integer. Raises IndexError when it does not
+    end."""
     value = shift = 0
     while True:
         digit = data[at]

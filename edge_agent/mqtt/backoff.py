@@ -6,7 +6,8 @@ import random
 
 SHORTEST_S = 0.2
 AWAY_S = 1.5
-"""A broker that is away is tried at least so often: within 2 s of its return fresh values are to be in the store."""
+"""A broker that is away is tried at least so often: within 2 s of its return fresh values are to be
+in the store."""
 LONGEST_S = 10.0
 """After a refusal (password, certificate) it takes a human: no hurry."""
 

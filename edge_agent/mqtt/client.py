@@ -24,7 +24,8 @@ class MqttMessage:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """How to miss nothing: the broker keeps the session, and what arrives is acknowledged by hand."""
+    """How to miss nothing: the broker keeps the session, and what arrives is acknowledged by
+    hand."""
 
     keep_s: int
     """MQTT 5: how long the session outlives its connection."""
@@ -41,7 +42,9 @@ class Client(mqtt.Client):
         return self.pipe
 
 
-def client_for(config: Mqtt, client_id: str, will: MqttMessage | None, inbound: Inbound | None) -> Client:
+def client_for(
+    config: Mqtt, client_id: str, will: MqttMessage | None, inbound: Inbound | None
+) -> Client:
     """A paho client that is used for one connection."""
     five = config.version == "5"
     client = Client(
@@ -52,9 +55,13 @@ def client_for(config: Mqtt, client_id: str, will: MqttMessage | None, inbound: 
         reconnect_on_failure=False,
         manual_ack=inbound is not None,
     )
-    client.max_inflight_messages_set(0)  # the window is the caller's: paho must send whatever it is given
+    client.max_inflight_messages_set(
+        0
+    )  # the window is the caller's: paho must send whatever it is given
     if will is not None:
         client.will_set(will.topic, will.payload, 1, retain=will.retained)
     if config.username is not None:
-        client.username_pw_set(config.username, None if config.password is None else config.password.get_secret_value())
+        client.username_pw_set(
+            config.username, None if config.password is None else config.password.get_secret_value()
+        )
     return client

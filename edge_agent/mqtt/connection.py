@@ -1,8 +1,9 @@
 """One connection to the broker; it lives exactly as long as its socket.
 
-paho knows the protocol, and the network is ours: it never queues, never resends and never reconnects here. Its
-callbacks only note what happened (calling paho from within them is what breaks it); the note is acted upon when
-paho has returned. What a value costs, PUBLISH and PUBACK, does not pass through paho at all.
+paho knows the protocol, and the network is ours: it never queues, never resends and never
+reconnects here. Its callbacks only note what happened (calling paho from within them is what breaks
+it); the note is acted upon when paho has returned. What a value costs, PUBLISH and PUBACK, does not
+pass through paho at all.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class _Notes:
 
 
 class MqttConnection:
-    """Open it, use it while `error` is None, close it, throw it away. `flush` sends what the other methods queue."""
+    """Open it, use it while `error` is None, close it, throw it away. `flush` sends what the other
+    methods queue."""
 
     def __init__(
         self,
@@ -75,7 +77,8 @@ class MqttConnection:
         inbound: Inbound | None = None,
         accepted_before: bool = False,
     ) -> None:
-        """`accepted_before`: the broker took these settings before, so that they are not at fault when it does not."""
+        """`accepted_before`: the broker took these settings before, so that they are not at fault
+        when it does not."""
         self.url = config.url
         retained_will = will is not None and will.retained
         self._attempt = Attempt(config.url, config.version == "5", retained_will, accepted_before)
@@ -101,9 +104,11 @@ class MqttConnection:
         self.maximum_packet: int | None = None
         """The largest packet the broker accepts, bytes, where it says so (MQTT 5 CONNACK)."""
         self.retain_available = True
-        """Whether the broker keeps retained messages; one of MQTT 3.1.1 does not say (MQTT 5 CONNACK)."""
+        """Whether the broker keeps retained messages; one of MQTT 3.1.1 does not say (MQTT 5
+        CONNACK)."""
         self.unknown_acks = 0
-        """Acknowledgements of messages that were not under way: the broker, or a proxy, is faulty."""
+        """Acknowledgements of messages that were not under way: the broker, or a proxy, is
+        faulty."""
         self.heard_at = 0.0
         """Monotonic time when the broker last sent anything (PUBACK, PINGRESP, ...)."""
         self.error: LinkError | None = None
@@ -112,12 +117,14 @@ class MqttConnection:
         """Called with (message id, reason of a refusal or "") of what the broker answered for."""
         self.on_message: Callable[[MqttMessage], None] = lambda message: None
         self.on_subscribed: Callable[[dict[int, str]], None] = lambda refusals: None
-        """Called with the positions of the filters that the broker refused, and MQTT's name for why."""
+        """Called with the positions of the filters that the broker refused, and MQTT's name for
+        why."""
         self.on_lost: Callable[[], None] = lambda: None
         self._bind()
 
     async def open(self, context: ssl.SSLContext | None) -> None:
-        """Connect and wait for the broker's consent. Raises LinkError with the reason when there is none."""
+        """Connect and wait for the broker's consent. Raises LinkError with the reason when there is
+        none."""
         address = urlsplit(self.url)
         port = address.port or (1883 if context is None else 8883)
         try:
@@ -142,14 +149,17 @@ class MqttConnection:
         return time.monotonic() - self._asked_at
 
     def publish(self, topic: str, payload: bytes, *, retained: bool) -> int:
-        """Queue a message with QoS 1; returns its message id. ValueError for what MQTT cannot carry."""
+        """Queue a message with QoS 1; returns its message id. ValueError for what MQTT cannot
+        carry."""
         if self._stock or self._pipe is None:
             info = self._client.publish(topic, payload, 1, retained)
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._break(ConnectionError(mqtt.error_string(info.rc)))
             return int(info.mid)
         mid = self._next_id()
-        self._pipe.write(packets.publish(topic, len(payload), mid, retained=retained, five=self._five), payload)
+        self._pipe.write(
+            packets.publish(topic, len(payload), mid, retained=retained, five=self._five), payload
+        )
         self._unacknowledged.add(mid)
         return mid
 
@@ -233,7 +243,7 @@ class MqttConnection:
         if self._pipe is not None:
             self._pipe.close()
 
-    # --- the socket --------------------------------------------------------------------------------------------
+    # --- the socket -------------------------------------------------------------------------------
 
     def _begin(self, sock: socket.socket) -> None:
         """From a connected socket to CONNECT on its way."""
@@ -255,7 +265,9 @@ class MqttConnection:
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
-        self._fd = -1  # remembered until here: uvloop wants the number of a socket that paho has already closed
+        self._fd = (
+            -1
+        )  # remembered until here: uvloop wants the number of a socket that paho has already closed
         self._writing = False
 
     def _tick(self) -> None:
@@ -308,7 +320,9 @@ class MqttConnection:
                 if inbox[first] == packets.PUBACK and not self._stock:
                     self._note_puback(acked, start, end)
                 elif start > first and (
-                    refusal := answers.refusal(inbox[first], bytes(inbox[start:end]), five=self._five)
+                    refusal := answers.refusal(
+                        inbox[first], bytes(inbox[start:end]), five=self._five
+                    )
                 ):
                     self._refused(*refusal)
                 else:
@@ -354,7 +368,7 @@ class MqttConnection:
             if self._mid not in self._unacknowledged:
                 return self._mid
 
-    # --- paho --------------------------------------------------------------------------------------------------
+    # --- paho -------------------------------------------------------------------------------------
 
     def _give(self, packet: bytearray) -> None:
         if self._pipe is not None:
@@ -386,7 +400,9 @@ class MqttConnection:
         client.on_subscribe = _safe(self._on_subscribe)
         client.on_message = _safe(self._on_message)
 
-    def _on_connect(self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Properties) -> None:
+    def _on_connect(
+        self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Properties
+    ) -> None:
         if self._connack.done():
             return
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
@@ -394,13 +410,19 @@ class MqttConnection:
         self.retain_available = bool(getattr(properties, "RetainAvailable", True))
         self._connack.set_result(None)
 
-    def _on_disconnect(self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+    def _on_disconnect(
+        self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
         self._notes.lost = str(reason)
 
-    def _on_publish(self, _: mqtt.Client, __: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+    def _on_publish(
+        self, _: mqtt.Client, __: Any, mid: int, reason: ReasonCode, properties: Any
+    ) -> None:
         self._notes.acked.append((mid, str(reason) if reason.is_failure else ""))
 
-    def _on_subscribe(self, _: mqtt.Client, __: Any, mid: int, codes: list[ReasonCode], properties: Any) -> None:
+    def _on_subscribe(
+        self, _: mqtt.Client, __: Any, mid: int, codes: list[ReasonCode], properties: Any
+    ) -> None:
         self._notes.refused.append(
             {at: reasons.name_of(code.value) for at, code in enumerate(codes) if code.is_failure}
         )

@@ -11,10 +11,13 @@ from edge_agent.mqtt.trouble import HandshakeError
 
 
 def dial(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:
-    """A connected, non-blocking socket; `limit` seconds for each step. Raises OSError (HandshakeError)."""
+    """A connected, non-blocking socket; `limit` seconds for each step. Raises OSError
+    (HandshakeError)."""
     sock = socket.create_connection((host, port), limit)
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a burst is one `send`: nothing to wait for
+        sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # a burst is one `send`: nothing to wait for
         if context is not None:
             sock = _handshaken(sock, context, host)
         sock.setblocking(False)
@@ -33,8 +36,11 @@ def _handshaken(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.
         raise HandshakeError(*error.args) from error
 
 
-async def dial_async(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:
-    """`dial` for the event loop. When nobody waits for it any more, the thread ends by itself and closes the socket.
+async def dial_async(
+    host: str, port: int, context: ssl.SSLContext | None, limit: float
+) -> socket.socket:
+    """`dial` for the event loop. When nobody waits for it any more, the thread ends by itself and
+    closes the socket.
 
     An executor would make the end of the program wait for a name server that does not answer.
     """

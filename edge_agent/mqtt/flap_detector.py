@@ -1,4 +1,5 @@
-"""A broker that takes us and soon hangs up, again and again: told as such, and met with patience."""
+"""A broker that takes us and soon hangs up, again and again: told as such, and met with
+patience."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ SHORT_S: Final = 10.0
 """A connection that ends sooner did not hold."""
 MANY: Final = 3
 LONGEST_S: Final = 5.0
-"""Seconds between attempts then. Two clients of one name would otherwise throw each other out all the time."""
+"""Seconds between attempts then. Two clients of one name would otherwise throw each other out all
+the time."""
 
 
 class FlapDetector:
@@ -37,7 +39,11 @@ class FlapDetector:
 
     def wait(self, seconds: float) -> float:
         """How long to wait instead of `seconds`."""
-        return max(seconds, LONGEST_S * min(1.0, 0.2 * (self.short - MANY + 1))) if self.now else seconds
+        return (
+            max(seconds, LONGEST_S * min(1.0, 0.2 * (self.short - MANY + 1)))
+            if self.now
+            else seconds
+        )
 
 
 def flapping(client_id: str, url: str, last: Finding) -> Finding:
@@ -48,9 +54,13 @@ def flapping(client_id: str, url: str, last: Finding) -> Finding:
         url,
         f"消息服务器接受连接后很快又断开，已连续多次（最近一次：{zh}）。"
         f"是否有另一个程序使用同样的 client_id {client_id!r}"
-        "（例如复制的配置）？或者消息服务器不接受某条消息（大小、权限，或不支持保留消息：mqtt.retain: false）"
+        "（例如复制的配置）？或者消息服务器不接受某条消息（大小、权限，或不支持保留消息："
+        "mqtt.retain: false）"
         "？请查看消息服务器的日志。",
-        f"The broker accepts the connection and soon ends it, several times in a row (the last time: {en}). Does"
-        f" another program use the client id {client_id!r} (a copied configuration)? Or does the broker dislike a"
-        " message (its size, permissions, or any retained message: `mqtt.retain: false`)? See its log.",
+        "The broker accepts the connection and soon ends it, several times in a row (the last "
+        f"time: {en}). Does"
+        f" another program use the client id {client_id!r} (a copied configuration)? Or does the "
+        "broker dislike a"
+        " message (its size, permissions, or any retained message: `mqtt.retain: false`)? See "
+        "its log.",
     )

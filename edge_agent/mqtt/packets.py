@@ -1,8 +1,10 @@
-"""The two packets that a value costs, PUBLISH with QoS 1 and its PUBACK: pure functions between fields and bytes.
+"""The two packets that a value costs, PUBLISH with QoS 1 and its PUBACK: pure functions between
+fields and bytes.
 
-Everything else is left to paho, and so are these two when `EDGE_AGENT_STOCK=1`: paho makes five objects, two of
-them with locks, per message sent and two per message acknowledged, which is several times what the bytes take.
-Sections in brackets are those of MQTT 3.1.1 and 5.0, which agree on them.
+Everything else is left to paho, and so are these two when `EDGE_AGENT_STOCK=1`: paho makes five
+objects, two of them with locks, per message sent and two per message acknowledged, which is several
+times what the bytes take. Sections in brackets are those of MQTT 3.1.1 and 5.0, which agree on
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Final
 
 PUBACK: Final = 0x40
 DISCONNECT: Final = b"\xe0\x00"
-"""A clean end (MQTT 5: reason 0, by leaving it out), after which the last will is not published [3.14]."""
+"""A clean end (MQTT 5: reason 0, by leaving it out), after which the last will is not published
+[3.14]."""
 
 _PUBLISH_QOS1: Final = 0x32
 _PUBACK_SHORT: Final = 0x4002
@@ -24,10 +27,17 @@ Buffer = bytes | bytearray
 
 
 def publish(topic: str, payload: int, mid: int, *, retained: bool, five: bool) -> bytes:
-    """All of a PUBLISH but its `payload` bytes, which follow it [3.3]. ValueError for what MQTT cannot carry."""
+    """All of a PUBLISH but its `payload` bytes, which follow it [3.3]. ValueError for what MQTT
+    cannot carry."""
     name = _topic(topic)
     length = _length(len(name) + (3 if five else 2) + payload)
-    return b"%c%b%b%b%b" % (_PUBLISH_QOS1 | retained, length, name, _SHORT.pack(mid), b"\0" if five else b"")
+    return b"%c%b%b%b%b" % (
+        _PUBLISH_QOS1 | retained,
+        length,
+        name,
+        _SHORT.pack(mid),
+        b"\0" if five else b"",
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -68,7 +78,8 @@ def span(data: Buffer, at: int) -> tuple[int, int]:
 
 
 def acknowledged(data: Buffer) -> tuple[int, ...]:
-    """The message ids, when `data` is nothing but PUBACKs that say yes in the shortest way, as it nearly always is."""
+    """The message ids, when `data` is nothing but PUBACKs that say yes in the shortest way, as it
+    nearly always is."""
     count, rest = divmod(len(data), 4)
     if rest or not count or data[0] != PUBACK:
         return ()

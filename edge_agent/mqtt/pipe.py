@@ -1,4 +1,5 @@
-"""What paho takes for its socket. The socket itself is ours: one `send` and one `recv` serve many packets."""
+"""What paho takes for its socket. The socket itself is ours: one `send` and one `recv` serve many
+packets."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _CHUNK = 65_536
 
 
 class Pipe:
-    """paho reads what it is given and writes into a list. The lower half belongs to the event loop."""
+    """paho reads what it is given and writes into a list. The lower half belongs to the event
+    loop."""
 
     def __init__(self, sock: socket.socket, on_close: Callable[[], None]) -> None:
         self._sock = sock
@@ -49,10 +51,12 @@ class Pipe:
         self._in, self._at = packet, 0
 
     def receive(self) -> bytes | None:
-        """What the broker sent; empty at its end, None when there is nothing now. Raises OSError."""
+        """What the broker sent; empty at its end, None when there is nothing now. Raises
+        OSError."""
         try:
             data = self._sock.recv(_CHUNK)
-            # TLS gives one record at a time; what it has already decrypted would never wake the loop again.
+            # TLS gives one record at a time; what it has already decrypted would never wake the
+            # loop again.
             while isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
                 data += self._sock.recv(_CHUNK)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):

@@ -1,4 +1,5 @@
-"""Report by exception: a value leaves when it left its deadband, changed its quality, or was silent too long."""
+"""Report by exception: a value leaves when it left its deadband, changed its quality, or was silent
+too long."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from edge_agent.model import GOOD, Batch, Report, Tag, TagTable, Value
 
 
 class ChangeFilter:
-    """The last values sent of one table. Health counts readings before this filter, so coverage does not suffer."""
+    """The last values sent of one table. Health counts readings before this filter, so coverage
+    does not suffer."""
 
     def __init__(self, table: TagTable) -> None:
         self._rules = table.once(_rules)
@@ -31,7 +33,11 @@ class ChangeFilter:
         for index, (position, value) in enumerate(zip(columns, batch.values, strict=True)):
             code = status.get(index, GOOD) if status else GOOD
             if self._is_reportable(position, value, code, batch.t):
-                self._sent[position], self._code[position], self._at[position] = value, code, batch.t
+                self._sent[position], self._code[position], self._at[position] = (
+                    value,
+                    code,
+                    batch.t,
+                )
                 keep.append(index)
         if len(keep) == len(batch.values):
             return batch
@@ -57,7 +63,11 @@ class ChangeFilter:
         if value == before:
             return False
         absolute, percent = self._limits[position]
-        if not isinstance(value, int | float) or not isinstance(before, int | float) or isinstance(value, bool):
+        if (
+            not isinstance(value, int | float)
+            or not isinstance(before, int | float)
+            or isinstance(value, bool)
+        ):
             return True
         return abs(value - before) > max(absolute, percent * abs(before))
 
@@ -71,7 +81,8 @@ def _limits(tags: Sequence[Tag]) -> list[tuple[float, float]]:
 
 
 def _limit(tag: Tag) -> tuple[float, float]:
-    """(absolute limit, fraction of the last value sent): a percent deadband is of the range where the tag has one."""
+    """(absolute limit, fraction of the last value sent): a percent deadband is of the range where
+    the tag has one."""
     fraction = tag.report.deadband_percent / 100.0
     if fraction and tag.low is not None and tag.high is not None:
         return max(tag.report.deadband, fraction * (tag.high - tag.low)), 0.0

@@ -1,7 +1,7 @@
 """Normalisation compiled once for all devices with equal tags, and applied to whole columns.
 
-Only the positions that need a step are visited; a table of plain numbers costs one `sum` (which is not
-finite if any of them is not).
+Only the positions that need a step are visited; a table of plain numbers costs one `sum` (which is
+not finite if any of them is not).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Normaliser:
         self._exponents = Exponents(table) if program.exponents else None
 
     def apply(self, batch: Batch) -> None:
-        """Normalise the batch in place; its table becomes `self.table`, which may carry derived state tags."""
+        """Normalise the batch in place; its table becomes `self.table`, which may carry derived
+        state tags."""
         if self._exponents is not None:
             self._exponents.apply(batch)
         if batch.columns is None and not batch.status:
@@ -55,7 +56,8 @@ class Normaliser:
 
     @property
     def timed(self) -> bool:
-        """Whether its derived tags may change while no value does (`StateMachine.due` says when)."""
+        """Whether its derived tags may change while no value does (`StateMachine.due` says
+        when)."""
         return self._state is not None and self._state.timed
 
     def due(self, now: float) -> bool:
@@ -63,7 +65,8 @@ class Normaliser:
         return self._state is not None and self._state.due(now)
 
     def reportable(self, batch: Batch) -> Batch | None:
-        """What of a normalised batch is to be reported: all of it, or by change; None when nothing is."""
+        """What of a normalised batch is to be reported: all of it, or by change; None when nothing
+        is."""
         return batch if self._change is None else self._change.apply(batch)
 
     def _whole(self, values: list[Value], status: dict[int, int]) -> None:
@@ -84,7 +87,8 @@ class Normaliser:
                 step.apply(step.position, values, status)
 
     def _learn_floats(self, values: list[Value]) -> Sequence[Any]:
-        """Of tags whose type only the device knows, some are texts or lists: from now on those are passed over."""
+        """Of tags whose type only the device knows, some are texts or lists: from now on those are
+        passed over."""
         self._floats = [at for at in self._floats if isinstance(values[at], int | float)]
         self._pick = _picker(self._floats, len(values))
         if not self._floats:
@@ -124,15 +128,20 @@ class _Program:
     __slots__ = ("by_position", "exponents", "floats", "pick", "steps")
 
     def __init__(self, tags: Sequence[Tag]) -> None:
-        self.steps = [_Steps(position, tag) for position, tag in enumerate(tags) if _Steps.needed(tag)]
+        self.steps = [
+            _Steps(position, tag) for position, tag in enumerate(tags) if _Steps.needed(tag)
+        ]
         self.exponents = any(tag.scale_exponent_from is not None for tag in tags)
         self.by_position = {step.position: step for step in self.steps}
-        self.floats = [position for position, tag in enumerate(tags) if tag.kind in ("float", "any")]
+        self.floats = [
+            position for position, tag in enumerate(tags) if tag.kind in ("float", "any")
+        ]
         self.pick = _picker(self.floats, len(tags))
 
 
 def _picker(positions: list[int], width: int) -> Callable[[list[Value]], Sequence[Value]] | None:
-    """From a column of `width` values to those at `positions`; None when that is all of them, or there are none."""
+    """From a column of `width` values to those at `positions`; None when that is all of them, or
+    there are none."""
     if len(positions) in (0, width):
         return None
     first = positions[0]
@@ -142,7 +151,17 @@ def _picker(positions: list[int], width: int) -> Callable[[list[Value]], Sequenc
 class _Steps:
     """What happens to one tag: sentinel, scale, then enumeration or range."""
 
-    __slots__ = ("_high", "_labels", "_low", "_of_integer", "_offset", "_scale", "_scaled", "_sentinels", "position")
+    __slots__ = (
+        "_high",
+        "_labels",
+        "_low",
+        "_of_integer",
+        "_offset",
+        "_scale",
+        "_scaled",
+        "_sentinels",
+        "position",
+    )
 
     def __init__(self, position: int, tag: Tag) -> None:
         self.position = position
@@ -174,11 +193,16 @@ class _Steps:
             return
         if self._scaled:
             values[index] = value = self._scale_of(value)
-        if not self._low <= value <= self._high or (self._labels is not None and value not in self._labels):
+        if not self._low <= value <= self._high or (
+            self._labels is not None and value not in self._labels
+        ):
             status.setdefault(index, _EXCEEDED)
 
-    def _apply_to_list(self, index: int, value: list[Any], values: list[Value], status: dict[int, int]) -> None:
-        """An array with one element that is no value is bad as a whole: nobody can tell which one was meant."""
+    def _apply_to_list(
+        self, index: int, value: list[Any], values: list[Value], status: dict[int, int]
+    ) -> None:
+        """An array with one element that is no value is bad as a whole: nobody can tell which one
+        was meant."""
         if not self._sentinels.isdisjoint(value):
             values[index] = None
             status[index] = _SENSOR_FAILURE

@@ -1,9 +1,10 @@
-"""The conditions of state rules, compiled once for a device: comparisons, `all`, `any`, and how long they have held.
+"""The conditions of state rules, compiled once for a device: comparisons, `all`, `any`, and how
+long they have held.
 
-A condition holds, or not, or cannot be known because a value it needs is bad. As in three-valued logic `any` needs one
-that holds whatever the others are, and `all` fails with one that does not. What rests on an uncertain value is
-uncertain itself. An optional tag that the device does not have is no value that is missing: what is asked of it does
-not hold.
+A condition holds, or not, or cannot be known because a value it needs is bad. As in three-valued
+logic `any` needs one that holds whatever the others are, and `all` fails with one that does not.
+What rests on an uncertain value is uncertain itself. An optional tag that the device does not have
+is no value that is missing: what is asked of it does not hold.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class WithinBounds:
             return _unknown(code, self.optional)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None, _NO_NUMBER
-        return (self.low < value < self.high if self.strict else self.low <= value <= self.high), code
+        return (
+            self.low < value < self.high if self.strict else self.low <= value <= self.high
+        ), code
 
 
 def _unknown(code: int, optional: bool) -> Verdict:
@@ -77,21 +80,28 @@ class CombinedCondition:
 
     parts: tuple[Condition, ...]
     decisive: bool
-    """The verdict of a part that decides whatever the others are: False for `all`, True for `any`."""
+    """The verdict of a part that decides whatever the others are: False for `all`, True for
+    `any`."""
 
     def judge(self, seen: Seen, now: float) -> Verdict:
-        """Every part is asked each time: those with a duration count the time for which they held."""
+        """Every part is asked each time: those with a duration count the time for which they
+        held."""
         verdicts = [part.judge(seen, now) for part in self.parts]
         deciding = [code for holds, code in verdicts if holds is self.decisive]
         if deciding:
             return self.decisive, min(deciding)  # the surest of them: good before uncertain
         unknown = [code for holds, code in verdicts if holds is None]
-        return (None, unknown[0]) if unknown else (not self.decisive, max(code for _, code in verdicts))
+        return (
+            (None, unknown[0])
+            if unknown
+            else (not self.decisive, max(code for _, code in verdicts))
+        )
 
 
 @dataclass(slots=True)
 class LastingCondition:
-    """A condition that must have held for some seconds without a break. One object for each device."""
+    """A condition that must have held for some seconds without a break. One object for each
+    device."""
 
     condition: Condition
     seconds: float
@@ -150,7 +160,11 @@ class Compiler:
         numeric = asked.above is not None or asked.below is not None
         if asked.equals is not None or not (numeric or asked.between is not None):
             accepted = (
-                asked.equals if isinstance(asked.equals, list) else [] if asked.equals is None else [asked.equals]
+                asked.equals
+                if isinstance(asked.equals, list)
+                else []
+                if asked.equals is None
+                else [asked.equals]
             )
             made.append(self.equal(tag, accepted))
         if numeric:

@@ -1,4 +1,5 @@
-"""Values whose power of ten the device gives in another register, as SunSpec's scale factors are."""
+"""Values whose power of ten the device gives in another register, as SunSpec's scale factors
+are."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Final
 
 from edge_agent.model import STATUS, Batch, TagTable, Value, is_bad
 
-#: SunSpec's scale factors lie within these; a number outside them says that the value is not implemented.
+#: SunSpec's scale factors lie within these; a number outside them says that the value is not
+#: implemented.
 _LOWEST: Final = -10
 _HIGHEST: Final = 10
 
@@ -25,10 +27,15 @@ class Exponents:
         """Column of an exponent -> its last power; None for one that means 'not implemented'."""
 
     def apply(self, batch: Batch) -> None:
-        """Multiply in place. A value is bad as long as its power of ten is unknown, bad or out of range."""
+        """Multiply in place. A value is bad as long as its power of ten is unknown, bad or out of
+        range."""
         values, status = batch.values, batch.status
         index_of = range(len(values)) if batch.columns is None else None
-        at = None if batch.columns is None else {place: index for index, place in enumerate(batch.columns)}
+        at = (
+            None
+            if batch.columns is None
+            else {place: index for index, place in enumerate(batch.columns)}
+        )
         for place, exponent_place, sentinels in self._pairs:
             index = place if index_of is not None else (at or {}).get(place)
             other = exponent_place if index_of is not None else (at or {}).get(exponent_place)
@@ -44,7 +51,9 @@ class Exponents:
             if power is None or (isinstance(raw, int | float) and raw in sentinels):
                 _make_bad(index, "BadSensorFailure", values, status)
             elif isinstance(raw, list):
-                values[index] = [_scaled(item, power) for item in raw if isinstance(item, int | float)]
+                values[index] = [
+                    _scaled(item, power) for item in raw if isinstance(item, int | float)
+                ]
             elif isinstance(raw, int | float):
                 values[index] = _scaled(raw, power)
 

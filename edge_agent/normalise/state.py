@@ -18,8 +18,15 @@ from edge_agent.normalise.conditions import Compiler, Condition, LastingConditio
 ITEM_STATE: Final = ("NotAvailable", "OutOfService", "NotExecuting", "Executing")
 OPERATION_MODE: Final = ("None", "Maintenance", "Setup", "Processing")
 EXECUTION: Final = (
-    "ACTIVE", "FEED_HOLD", "INTERRUPTED", "OPTIONAL_STOP", "READY", "PROGRAM_COMPLETED", "PROGRAM_STOPPED", "STOPPED",
-)  # fmt: skip
+    "ACTIVE",
+    "FEED_HOLD",
+    "INTERRUPTED",
+    "OPTIONAL_STOP",
+    "READY",
+    "PROGRAM_COMPLETED",
+    "PROGRAM_STOPPED",
+    "STOPPED",
+)
 
 #: part of `state:` -> (name of the derived tag, its words)
 VOCABULARY: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -29,11 +36,13 @@ VOCABULARY: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 _DERIVED: Final[Mapping[str, Tag]] = {
-    name: Tag(name, "int", None, labels=dict(enumerate(words))) for name, words in VOCABULARY.values()
+    name: Tag(name, "int", None, labels=dict(enumerate(words)))
+    for name, words in VOCABULARY.values()
 }
 
 _UNDECIDED = (0, STATUS["UncertainInitialValue"])
-"""Not available, and said to be uncertain: no rule's time has been over since the values were last good."""
+"""Not available, and said to be uncertain: no rule's time has been over since the values were last
+good."""
 _OUTSIDE = STATUS["UncertainEngineeringUnitsExceeded"]
 _NEVER_SEEN: Final = (None, GOOD)
 
@@ -58,10 +67,12 @@ class _Part:
     _last: tuple[int | None, int] = _UNDECIDED
 
     def evaluate(self, seen: Seen, now: float) -> tuple[int | None, int]:
-        """(number, status): the first rule that fits; what a rule needs and is bad makes the state bad.
+        """(number, status): the first rule that fits; what a rule needs and is bad makes the state
+        bad.
 
-        While only the time of a rule is not over, the state stays as it was. An optional tag that the device does not
-        have fits no rule; where it has none of the tags, the state is bad: it would rest on nothing.
+        While only the time of a rule is not over, the state stays as it was. An optional tag that
+        the device does not have fits no rule; where it has none of the tags, the state is bad: it
+        would rest on nothing.
         """
         for lasting in self.lasting:  # their time runs on, or ends, whichever rule fits
             lasting.judge(seen, now)
@@ -88,10 +99,14 @@ class _Part:
                 return rule.number, rests_on
         if any(lasting.since is not None for lasting in self.lasting):
             return None
-        return 0, _OUTSIDE  # the device speaks a word that its map does not know: not available, and said so
+        return (
+            0,
+            _OUTSIDE,
+        )  # the device speaks a word that its map does not know: not available, and said so
 
     def _all_absent(self, seen: Seen) -> int | None:
-        """The status of the tags when the device has none of them; None when it has one, or that is not known yet."""
+        """The status of the tags when the device has none of them; None when it has one, or that is
+        not known yet."""
         code = None
         for name in self.optional:
             _, code = seen.get(name, _NEVER_SEEN)
@@ -102,7 +117,8 @@ class _Part:
 
 @dataclass(slots=True)
 class StateMachine:
-    """The derived tags of one device, fed by all its tables; they travel with the table of their first source tag."""
+    """The derived tags of one device, fed by all its tables; they travel with the table of their
+    first source tag."""
 
     parts: tuple[_Part, ...]
     home: TagTable
@@ -150,7 +166,9 @@ class StateMachine:
 
     def due(self, now: float) -> bool:
         """Whether the time of a condition has ended since the last evaluation."""
-        return any(each.due is not None and self._evaluated < each.due <= now for each in self._lasting)
+        return any(
+            each.due is not None and self._evaluated < each.due <= now for each in self._lasting
+        )
 
     @classmethod
     def compile(
@@ -162,8 +180,8 @@ class StateMachine:
         derived: bool = False,
         now: Now = monotonic,
     ) -> StateMachine | None:
-        """None when the device has no rules. `own`: the tags the device reads itself, never overwritten; `derived`: see
-        the attribute; `now`: the clock of rules with a `for`."""
+        """None when the device has no rules. `own`: the tags the device reads itself, never
+        overwritten; `derived`: see the attribute; `now`: the clock of rules with a `for`."""
         if state is None or not tables:
             return None
         optional = frozenset(tag.name for table in tables for tag in table.tags if tag.optional)
@@ -199,8 +217,13 @@ def _watched(tags: Sequence[Tag], sources: frozenset[str]) -> dict[int, str]:
     return {position: tag.name for position, tag in enumerate(tags) if tag.name in sources}
 
 
-def _rules(source: StateMap | list[StateRule], words: tuple[str, ...], compiler: Compiler) -> tuple[_Rule, ...]:
+def _rules(
+    source: StateMap | list[StateRule], words: tuple[str, ...], compiler: Compiler
+) -> tuple[_Rule, ...]:
     if isinstance(source, StateMap):
         compiler.tags.add(source.tag)
-        return tuple(_Rule(compiler.equal(source.tag, [key]), words.index(word)) for key, word in source.map.items())
+        return tuple(
+            _Rule(compiler.equal(source.tag, [key]), words.index(word))
+            for key, word in source.map.items()
+        )
     return tuple(_Rule(compiler.condition(rule), words.index(rule.gives)) for rule in source)

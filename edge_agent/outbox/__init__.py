@@ -4,4 +4,4 @@ from edge_agent.outbox.ledger import OutboxStats, UndeliveredRange
 from edge_agent.outbox.outbox import Outbox
 from edge_agent.outbox.record import OutboxEntry
 
-__all__ = ["OutboxEntry", "UndeliveredRange", "Outbox", "OutboxStats"]
+__all__ = ["Outbox", "OutboxEntry", "OutboxStats", "UndeliveredRange"]

@@ -1,8 +1,10 @@
-"""The log of what was acknowledged: small, append-only, never synced, since losing it only means sending again.
+"""The log of what was acknowledged: small, append-only, never synced, since losing it only means
+sending again.
 
     record = crc32, kind u8, stream length u16, first u64, last u64, stream      (little endian)
 
-The CRC covers all that follows it. A damaged record is skipped; the next valid one is found by trying every byte.
+The CRC covers all that follows it. A damaged record is skipped; the next valid one is found by
+trying every byte.
 """
 
 from __future__ import annotations
@@ -60,7 +62,12 @@ def parse(raw: bytes) -> Iterator[Ack]:
     while at + _HEAD.size <= len(raw):
         crc, kind, width, first, last = _HEAD.unpack_from(raw, at)
         end = at + _HEAD.size + width
-        if width > _LONGEST_STREAM or end > len(raw) or first > last or crc32(raw[at + 4 : end]) != crc:
+        if (
+            width > _LONGEST_STREAM
+            or end > len(raw)
+            or first > last
+            or crc32(raw[at + 4 : end]) != crc
+        ):
             at += 1
             continue
         yield Ack(kind, raw[at + _HEAD.size : end].decode(errors="replace"), first, last)
@@ -84,7 +91,8 @@ class AckLog:
         self.size = 0
         self._limit = 0
         self.broken = True
-        """A write failed: what was to be recorded is in memory only, and the next `rewrite` saves it."""
+        """A write failed: what was to be recorded is in memory only, and the next `rewrite` saves
+        it."""
 
     @property
     def due(self) -> bool:
@@ -92,7 +100,8 @@ class AckLog:
         return self.size > self._limit
 
     def append(self, acks: Iterable[Ack]) -> None:
-        """Record; without space on the disk nothing is raised, the log is `broken` until it can be rewritten."""
+        """Record; without space on the disk nothing is raised, the log is `broken` until it can be
+        rewritten."""
         data = b"".join(map(pack, acks))
         if self._fd < 0:
             return
@@ -111,7 +120,9 @@ class AckLog:
         data = b"".join(pack(Ack(k, s, a, b)) for (k, s), pairs in state.items() for a, b in pairs)
         fresh = self._path.with_suffix(".new")
         try:
-            fd = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = os.open(
+                fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
             self._still_broken(error)
             return

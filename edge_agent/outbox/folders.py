@@ -1,5 +1,5 @@
-"""Where the outboxes of one agent are: its own in the folder of the configuration, those of worker processes, which
-former versions had, in one below each."""
+"""Where the outboxes of one agent are: its own in the folder of the configuration, those of worker
+processes, which former versions had, in one below each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def learned_folder(path: Path) -> Path:
 
 def workers_with_folder(path: Path) -> list[int]:
     """The former workers that have an outbox below `path`."""
-    names = (folder.name.removeprefix(_PREFIX) for folder in path.glob(f"{_PREFIX}*") if folder.is_dir())
+    names = (
+        folder.name.removeprefix(_PREFIX) for folder in path.glob(f"{_PREFIX}*") if folder.is_dir()
+    )
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
@@ -43,8 +45,14 @@ def holds_segments(folder: Path) -> bool:
 
 
 def bytes_in(folder: Path) -> int:
-    """What an outbox that nobody has opened takes of its bound, a rewrite of the acknowledgement log included."""
-    counted = [*segment_files(folder), folder / FILE, folder / FILE, *(folder / FOLDER).glob("*.bin")]
+    """What an outbox that nobody has opened takes of its bound, a rewrite of the acknowledgement
+    log included."""
+    counted = [
+        *segment_files(folder),
+        folder / FILE,
+        folder / FILE,
+        *(folder / FOLDER).glob("*.bin"),
+    ]
     return sum(file.stat().st_size for file in counted if file.exists())
 
 

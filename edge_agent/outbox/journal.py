@@ -1,8 +1,10 @@
-"""All segments of an outbox: appending to the newest, finding the others, and what happens when the disk refuses.
+"""All segments of an outbox: appending to the newest, finding the others, and what happens when the
+disk refuses.
 
-A record the disk does not take stays in memory, within a bound, and is written as soon as the disk takes it. After a
-failed sync the kernel may have thrown away what was not yet on the medium and will not say so again, so nothing of
-that segment is trusted: its entries are written once more, to a fresh one.
+A record the disk does not take stays in memory, within a bound, and is written as soon as the disk
+takes it. After a failed sync the kernel may have thrown away what was not yet on the medium and
+will not say so again, so nothing of that segment is trusted: its entries are written once more, to
+a fresh one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from edge_agent.outbox.syncer import Syncer
 log = logging.getLogger(__name__)
 
 _BUFFER = 8 << 20
-"""Bytes kept in memory at the most, each: for a disk that is full, and for a sync that does not return."""
+"""Bytes kept in memory at the most, each: for a disk that is full, and for a sync that does not
+return."""
 _RETRY_S = 0.25
 _number = attrgetter("number")
 _first = attrgetter("first")
@@ -68,7 +71,11 @@ class Journal:
     def size(self) -> int:
         """Bytes of all segments on the disk, with the trailer that the present one will get."""
         writer = self._writer
-        return self._size if writer is None else self._size + writer.segment.size + 8 * len(writer.index.offsets)
+        return (
+            self._size
+            if writer is None
+            else self._size + writer.segment.size + 8 * len(writer.index.offsets)
+        )
 
     @property
     def unsynced_records(self) -> Iterable[RecordInMemory]:
@@ -103,7 +110,9 @@ class Journal:
         """The segments that hold any of `first..last`."""
         segments = self.of(stream)
         low = max(0, bisect_right(segments, first, key=_first) - 1)
-        return [s for s in segments[low : bisect_right(segments, last, key=_first)] if s.last >= first]
+        return [
+            s for s in segments[low : bisect_right(segments, last, key=_first)] if s.last >= first
+        ]
 
     def at_or_after(self, number: int) -> Segment | None:
         """The oldest segment whose number is at least this."""
@@ -125,8 +134,8 @@ class Journal:
             self._hold(raw)
 
     def retry_failed_writes(self, *, now: bool = False) -> None:
-        """Repair what can be repaired: write again after a failed sync, write what the disk refused before. `now`: even
-        though it was tried just before."""
+        """Repair what can be repaired: write again after a failed sync, write what the disk refused
+        before. `now`: even though it was tried just before."""
         if time.monotonic() < self._retry_at and not now:
             return
         if self._syncer.failed:
@@ -136,10 +145,13 @@ class Journal:
         while self._held and self._write(self._held[0]):
             self._held_bytes -= self._held.popleft().size
         if before and not self._held:
-            log.info("outbox-disk-takes-again entries=%d", before, extra={"ends": "outbox-disk-refuses"})
+            log.info(
+                "outbox-disk-takes-again entries=%d", before, extra={"ends": "outbox-disk-refuses"}
+            )
 
     def remove(self, segment: Segment, *, later: bool) -> None:
-        """Take a segment out. `later`: only after the acknowledgements are on the medium (it was delivered)."""
+        """Take a segment out. `later`: only after the acknowledgements are on the medium (it was
+        delivered)."""
         writer = self._writer
         if writer is not None and writer.segment is segment:
             self._leave()
@@ -233,7 +245,8 @@ class Journal:
             self._on_overflow(oldest)
 
     def _rewrite(self) -> None:
-        """After a failed sync: what is not durable leaves its segments and is written to a fresh one."""
+        """After a failed sync: what is not durable leaves its segments and is written to a fresh
+        one."""
         writers = self._syncer.reset()
         durable = self._syncer.durable
         again = list(self._not_durable(writers, durable))
@@ -249,7 +262,8 @@ class Journal:
         self._held_bytes += sum(raw.size for raw in again)
 
     def _not_durable(self, writers: list[Writer], durable: int) -> Iterator[RecordInMemory]:
-        """The records after `durable`: from memory, or from the file where memory has them no more."""
+        """The records after `durable`: from memory, or from the file where memory has them no
+        more."""
         in_memory = self._unsynced[0].entry.seq if self._unsynced else self.last_of(self.stream) + 1
         for segment in [w.segment for w in writers if w.segment in self.segments]:
             for seq in range(max(segment.first, durable + 1), min(segment.last + 1, in_memory)):

@@ -1,4 +1,5 @@
-"""The two orders in which entries leave: what is read now goes first, what was left behind follows in between."""
+"""The two orders in which entries leave: what is read now goes first, what was left behind follows
+in between."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ _RING = 4 << 20
 class Lanes:
     """Hands out each entry once per connection. Within a lane the order is that of appending."""
 
-    def __init__(self, journal: Journal, ledger: Ledger, on_damage: Callable[[Segment, int], None]) -> None:
+    def __init__(
+        self, journal: Journal, ledger: Ledger, on_damage: Callable[[Segment, int], None]
+    ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._on_damage = on_damage
@@ -38,7 +41,8 @@ class Lanes:
         return len(self._ring)
 
     def attach(self, next_seq: int) -> None:
-        """A connection begins: entries from `next_seq` on are live, all others not yet done are backlog."""
+        """A connection begins: entries from `next_seq` on are live, all others not yet done are
+        backlog."""
         self.detach()
         self._live = True
         self._live_from = next_seq
@@ -104,7 +108,11 @@ class Lanes:
 
     def _limit(self, stream: str, last: int) -> int:
         """The last number of a segment that is backlog."""
-        return min(last, self._live_from - 1) if self._live and stream == self._journal.stream else last
+        return (
+            min(last, self._live_from - 1)
+            if self._live and stream == self._journal.stream
+            else last
+        )
 
     def _read(self, segment: Segment, limit: int) -> OutboxEntry | None:
         state = self._ledger.state(segment.stream)

@@ -1,4 +1,5 @@
-"""What became of the entries of each stream: acknowledged, released, dropped, and the counters of all that."""
+"""What became of the entries of each stream: acknowledged, released, dropped, and the counters of
+all that."""
 
 from __future__ import annotations
 
@@ -13,23 +14,27 @@ from edge_agent.outbox.acks import Ack, AckKind, AckLog
 
 Pairs = Iterable[tuple[int, int]]
 Reason = Literal["full", "disk", "damaged", "missing"]
-"""Why entries never left: the outbox was full, the disk was full, their bytes were damaged, or they are gone."""
+"""Why entries never left: the outbox was full, the disk was full, their bytes were damaged, or they
+are gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredRange:
-    """A hole in the data, which is itself data: entries `from_seq..to_seq` of a stream will never be delivered."""
+    """A hole in the data, which is itself data: entries `from_seq..to_seq` of a stream will never
+    be delivered."""
 
     stream: str
     from_seq: int
     to_seq: int
     from_t: int
-    """Read time of the first of them, ns; of the nearest entry that is left where its own is unknown."""
+    """Read time of the first of them, ns; of the nearest entry that is left where its own is
+    unknown."""
     to_t: int
     values: int
     """Values in them (0 where the bytes that said so are gone)."""
     acknowledged: int
-    """Those of the values that the broker had acknowledged (only `confirm: store` can drop such)."""
+    """Those of the values that the broker had acknowledged (only `confirm: store` can drop
+    such)."""
     reason: Reason
 
     @property
@@ -39,9 +44,15 @@ class UndeliveredRange:
     def to_json(self) -> dict[str, Any]:
         """The `gap` of a health document."""
         return {
-            "stream": self.stream, "from_seq": self.from_seq, "to_seq": self.to_seq, "from_t": self.from_t,
-            "to_t": self.to_t, "values": self.values, "acknowledged": self.acknowledged, "reason": self.reason,
-        }  # fmt: skip
+            "stream": self.stream,
+            "from_seq": self.from_seq,
+            "to_seq": self.to_seq,
+            "from_t": self.from_t,
+            "to_t": self.to_t,
+            "values": self.values,
+            "acknowledged": self.acknowledged,
+            "reason": self.reason,
+        }
 
     @classmethod
     def gap_from_document(cls, payload: bytes) -> UndeliveredRange | None:
@@ -55,29 +66,43 @@ class UndeliveredRange:
 
     def joined(self, later: UndeliveredRange) -> UndeliveredRange | None:
         """Both as one, when `later` continues this one."""
-        if (self.stream, self.to_seq + 1, self.reason) != (later.stream, later.from_seq, later.reason):
+        if (self.stream, self.to_seq + 1, self.reason) != (
+            later.stream,
+            later.from_seq,
+            later.reason,
+        ):
             return None
         values, acknowledged = self.values + later.values, self.acknowledged + later.acknowledged
         return UndeliveredRange(
-            self.stream, self.from_seq, later.to_seq, self.from_t, later.to_t, values, acknowledged, self.reason
+            self.stream,
+            self.from_seq,
+            later.to_seq,
+            self.from_t,
+            later.to_t,
+            values,
+            acknowledged,
+            self.reason,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxStats:
-    """Counters since the outbox was opened, and what it holds now. Plain names count values (one tag once)."""
+    """Counters since the outbox was opened, and what it holds now. Plain names count values (one
+    tag once)."""
 
     enqueued: int
     durable_seq: int
     acknowledged: int
     """Acknowledged by the broker."""
     confirmed: int
-    """Released: acknowledged with `confirm: broker`, covered by the watermark with `confirm: store`."""
+    """Released: acknowledged with `confirm: broker`, covered by the watermark with `confirm:
+    store`."""
     dropped: int
     dropped_acknowledged: int
     """Those of the dropped values that the broker had acknowledged."""
     unseen: int
-    """Those of the confirmed values that went at the broker's acknowledgement because no ingest was ever seen."""
+    """Those of the confirmed values that went at the broker's acknowledgement because no ingest was
+    ever seen."""
     quarantined: int
     """Values lost to damaged bytes."""
     pending: int
@@ -122,12 +147,23 @@ class StreamState:
 class Ledger:
     """The states of all streams, written to the acknowledgement log as they change."""
 
-    def __init__(self, acks: AckLog, known: Iterable[Ack], values_of: Callable[[str, int, int], int]) -> None:
+    def __init__(
+        self, acks: AckLog, known: Iterable[Ack], values_of: Callable[[str, int, int], int]
+    ) -> None:
         self._acks = acks
         self._values_of = values_of
         self.streams: dict[str, StreamState] = {}
         self.values = dict.fromkeys(
-            ("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "unseen", "quarantined"), 0
+            (
+                "enqueued",
+                "acknowledged",
+                "confirmed",
+                "dropped",
+                "forgone",
+                "unseen",
+                "quarantined",
+            ),
+            0,
         )
         self.entries = dict.fromkeys(self.values, 0)
         self.pending_values = 0
@@ -158,7 +194,12 @@ class Ledger:
     def acknowledge(self, stream: str, pairs: Pairs, *, release: bool) -> None:
         """The broker has these entries; with `release` that is all that was waited for."""
         state = self.state(stream)
-        fresh = [p for pair in pairs for a in state.released.missing(*pair) for p in state.acked.missing(*a)]
+        fresh = [
+            p
+            for pair in pairs
+            for a in state.released.missing(*pair)
+            for p in state.acked.missing(*a)
+        ]
         if not fresh:
             return
         entries, values = _total(fresh), self._total_values(stream, fresh)
@@ -171,14 +212,17 @@ class Ledger:
         self._acks.append([Ack(AckKind.ACKED, stream, a, b) for a, b in fresh])
 
     def release(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
-        """These entries were delivered for good. Returns those of which that was not known before."""
+        """These entries were delivered for good. Returns those of which that was not known
+        before."""
         state = self.state(stream)
         fresh = [part for pair in pairs for part in state.released.missing(*pair)]
         if fresh:
             self._release(stream, fresh, _total(fresh), self._total_values(stream, fresh))
         return fresh
 
-    def _release(self, stream: str, fresh: list[tuple[int, int]], entries: int, values: int) -> None:
+    def _release(
+        self, stream: str, fresh: list[tuple[int, int]], entries: int, values: int
+    ) -> None:
         """`fresh` holds so many entries and values, none of them released before."""
         self._count("confirmed", entries, values)
         self.hold(-entries, -values)
@@ -195,7 +239,8 @@ class Ledger:
             state.taken.discard(first, last)
 
     def unrelease(self, stream: str, pairs: Pairs) -> int:
-        """These were delivered, and are to be delivered once more; returns how many of them there are."""
+        """These were delivered, and are to be delivered once more; returns how many of them there
+        are."""
         state = self.state(stream)
         back = [part for pair in pairs for part in state.released.within(*pair)]
         entries, values = _total(back), self._total_values(stream, back)
@@ -206,9 +251,11 @@ class Ledger:
         return entries
 
     def unconfirm(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
-        """The store no longer has these: they wait to be confirmed again. Returns those that were released.
+        """The store no longer has these: they wait to be confirmed again. Returns those that were
+        released.
 
-        Not written to the log: whoever reads it next hears of the store's marks first, and concludes the same.
+        Not written to the log: whoever reads it next hears of the store's marks first, and
+        concludes the same.
         """
         state = self.state(stream)
         back: list[tuple[int, int]] = []
@@ -236,7 +283,8 @@ class Ledger:
         self.queue_gap(gap)
 
     def queue_gap(self, gap: UndeliveredRange) -> None:
-        """This hole is among those of the next `gaps`. It may have been told before, by an entry that was lost too."""
+        """This hole is among those of the next `gaps`. It may have been told before, by an entry
+        that was lost too."""
         joined = self._gaps[-1].joined(gap) if self._gaps else None
         if joined is None:
             self._gaps.append(gap)
@@ -244,8 +292,8 @@ class Ledger:
             self._gaps[-1] = joined
 
     def leave(self, stream: str, last: int, entries: int, values: int) -> None:
-        """The end has come, and the disk never took these entries. They are counted now; that numbers up to `last` were
-        given out is recorded, so that the next opening tells the hole."""
+        """The end has come, and the disk never took these entries. They are counted now; that
+        numbers up to `last` were given out is recorded, so that the next opening tells the hole."""
         self.values["dropped"] += values
         self.entries["dropped"] += entries
         self.hold(-entries, -values)

@@ -1,7 +1,8 @@
 """The durable buffer between "read" and "sent": bounded, ordered, and honest about what it lost.
 
-`append` writes to the page cache at once, so that a killed agent loses nothing; a thread makes it durable at most
-`fsync_ms` later, so that a power cut loses nothing older. All other methods belong to the thread of the event loop too.
+`append` writes to the page cache at once, so that a killed agent loses nothing; a thread makes it
+durable at most `fsync_ms` later, so that a power cut loses nothing older. All other methods belong
+to the thread of the event loop too.
 """
 
 from __future__ import annotations
@@ -41,17 +42,21 @@ RESERVE = "reserve"
 INGEST_SEEN = "ingest-seen"
 """An empty file: a live ingest was seen while this outbox was in use."""
 _RELIEF = 0.8
-"""Until then: the share of the bound from which on the broker's acknowledgement is enough for the oldest."""
+"""Until then: the share of the bound from which on the broker's acknowledgement is enough for the
+oldest."""
 _RESERVE_BYTES = 4096
 """Given up on a full disk to record, at the end, what the disk never took."""
 _SEGMENT = (32_768, 4 << 20)
-"""Smallest and largest segment; in between a 32nd of the bound, which is what dropping the oldest costs at a time."""
+"""Smallest and largest segment; in between a 32nd of the bound, which is what dropping the oldest
+costs at a time."""
 
 
 class Outbox:
     """One folder, one process, one new stream at every opening."""
 
-    def __init__(self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int) -> None:
+    def __init__(
+        self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int
+    ) -> None:
         self._max_bytes = max_bytes
         self._path = path
         refuse_newer(path)
@@ -61,19 +66,28 @@ class Outbox:
         self._quarantine = SegmentQuarantine(path, max_bytes // 16)
         known = read(path / ACKS)
         segments = open_segments(path, self._quarantine)
-        self.stream = _new_stream(agent, worker, {s.stream for s in segments} | {a.stream for a in known})
+        self.stream = _new_stream(
+            agent, worker, {s.stream for s in segments} | {a.stream for a in known}
+        )
         self._seq = 0
         self._ledger = Ledger(self._acks, known, self._values_of)
         self._syncer = Syncer(self._folder, fsync_ms / 1000, self._acks.sync)
         self._journal = Journal(
-            path, self.stream, self._syncer, segments, min(max(max_bytes // 32, _SEGMENT[0]), _SEGMENT[1]),
-            make_room=self._make_room, on_sealed=self._sealed, on_overflow=self._overflow,
-        )  # fmt: skip
+            path,
+            self.stream,
+            self._syncer,
+            segments,
+            min(max(max_bytes // 32, _SEGMENT[0]), _SEGMENT[1]),
+            make_room=self._make_room,
+            on_sealed=self._sealed,
+            on_overflow=self._overflow,
+        )
         self._lanes = Lanes(self._journal, self._ledger, self._damaged)
         self.on_append: Callable[[], None] | None = None
         """Called after each append: somebody may send it."""
         self.on_dropped: Callable[[], None] | None = None
-        """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have it forgotten."""
+        """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have
+        it forgotten."""
         self._dropped = False
         self._mark = path / INGEST_SEEN
         self.ingest_seen = self._mark.exists()
@@ -86,12 +100,16 @@ class Outbox:
         with contextlib.suppress(OSError):
             self._reserve.write_bytes(bytes(_RESERVE_BYTES))
             self._reserve.chmod(0o600)
-        log.info("outbox-open stream=%s pending=%d segments=%d", self.stream, self.pending, len(segments))
+        log.info(
+            "outbox-open stream=%s pending=%d segments=%d", self.stream, self.pending, len(segments)
+        )
 
     def append(self, topic: str, head: bytes, tail: bytes, t: int, values: int) -> int:
-        """Store the message `head + seq + tail` read at `t` (ns) with so many values; returns its seq.
+        """Store the message `head + seq + tail` read at `t` (ns) with so many values; returns its
+        seq.
 
-        The disk's troubles never reach the caller: what cannot be stored is counted and reported as a gap.
+        The disk's troubles never reach the caller: what cannot be stored is counted and reported as
+        a gap.
         """
         self._seq = seq = self._seq + 1
         payload = b"%b%d%b" % (head, seq, tail)
@@ -150,15 +168,26 @@ class Outbox:
         """Counters since the opening, and what is held now."""
         values, entries = self._ledger.values, self._ledger.entries
         return OutboxStats(
-            enqueued=values["enqueued"], durable_seq=self.durable_seq, acknowledged=values["acknowledged"],
-            confirmed=values["confirmed"], dropped=values["dropped"], dropped_acknowledged=values["forgone"],
-            unseen=values["unseen"], quarantined=values["quarantined"], pending=self._ledger.pending_values,
-            enqueued_entries=entries["enqueued"], acknowledged_entries=entries["acknowledged"],
-            confirmed_entries=entries["confirmed"], dropped_entries=entries["dropped"],
-            quarantined_entries=entries["quarantined"], pending_entries=self.pending,
-            unconfirmed_entries=self.unconfirmed, quarantined_bytes=self._quarantine.seen,
-            bytes=self._disk(), oldest_t=self._oldest_t(),
-        )  # fmt: skip
+            enqueued=values["enqueued"],
+            durable_seq=self.durable_seq,
+            acknowledged=values["acknowledged"],
+            confirmed=values["confirmed"],
+            dropped=values["dropped"],
+            dropped_acknowledged=values["forgone"],
+            unseen=values["unseen"],
+            quarantined=values["quarantined"],
+            pending=self._ledger.pending_values,
+            enqueued_entries=entries["enqueued"],
+            acknowledged_entries=entries["acknowledged"],
+            confirmed_entries=entries["confirmed"],
+            dropped_entries=entries["dropped"],
+            quarantined_entries=entries["quarantined"],
+            pending_entries=self.pending,
+            unconfirmed_entries=self.unconfirmed,
+            quarantined_bytes=self._quarantine.seen,
+            bytes=self._disk(),
+            oldest_t=self._oldest_t(),
+        )
 
     def streams(self) -> tuple[str, ...]:
         """The streams with something pending, by age, and the current one as the last."""
@@ -169,7 +198,8 @@ class Outbox:
         """Each of `streams`, and the number from which on it may have something pending."""
         first = {segment.stream: segment.first for segment in reversed(self._journal.segments)}
         return {
-            stream: self._ledger.state(stream).released.next_missing(first.get(stream, 1)) for stream in self.streams()
+            stream: self._ledger.state(stream).released.next_missing(first.get(stream, 1))
+            for stream in self.streams()
         }
 
     def gaps(self) -> list[UndeliveredRange]:
@@ -212,8 +242,9 @@ class Outbox:
             self._tidy()
 
     def compare(self, stream: str, pairs: Pairs) -> int:
-        """All that the believed store has of a stream. What is still here, was confirmed and is not among it (the store
-        is an older copy of itself) waits to be confirmed again; returns how many entries that are."""
+        """All that the believed store has of a stream. What is still here, was confirmed and is not
+        among it (the store is an older copy of itself) waits to be confirmed again; returns how
+        many entries that are."""
         have, count = IntervalSet(pairs), 0
         for segment in self._journal.segments:
             if segment.stream != stream or have.covers(segment.first, segment.last):
@@ -233,7 +264,8 @@ class Outbox:
             self.confirm(stream, self._ledger.state(stream).acked.pairs())
 
     def note_ingest(self) -> None:
-        """A live ingest is there. From now on nothing leaves before the store has it, also after a restart."""
+        """A live ingest is there. From now on nothing leaves before the store has it, also after a
+        restart."""
         if not self.ingest_seen:
             self.ingest_seen = True
             try:
@@ -242,13 +274,17 @@ class Outbox:
                 log.warning("outbox-mark path=%s reason=%s", self._mark, error.strerror)
 
     def _drop_oldest_acknowledged(self) -> None:
-        """Nearly full, and no ingest was ever seen: the oldest that the broker has are done, and counted."""
+        """Nearly full, and no ingest was ever seen: the oldest that the broker has are done, and
+        counted."""
         limit = _RELIEF * self._max_bytes
         if self.ingest_seen or not self.unconfirmed or self._disk() < limit:
             return
         before = self._ledger.values["confirmed"]
         for segment in list(self._journal.segments):
-            self.confirm(segment.stream, self._ledger.state(segment.stream).acked.within(segment.first, segment.last))
+            self.confirm(
+                segment.stream,
+                self._ledger.state(segment.stream).acked.within(segment.first, segment.last),
+            )
             if self._disk() < limit:
                 break
         freed = self._ledger.values["confirmed"] - before
@@ -275,13 +311,17 @@ class Outbox:
         return self._store
 
     def follow_store(self, store: str) -> int:
-        """From now on believe this store. Of another one before it is forgotten what it confirmed of the entries that
-        are still here, and they are handed out again; returns how many."""
+        """From now on believe this store. Of another one before it is forgotten what it confirmed
+        of the entries that are still here, and they are handed out again; returns how many."""
         before, self._store = self._store, store
         if before == store:
             return 0
         store_id.write(self._path, store)
-        again = sum([self._requeue_segment(segment) for segment in self._journal.segments]) if before else 0
+        again = (
+            sum([self._requeue_segment(segment) for segment in self._journal.segments])
+            if before
+            else 0
+        )
         if again:
             self._lanes.rewind()
             self._save()
@@ -312,7 +352,8 @@ class Outbox:
         self._syncer.sync()
 
     async def close(self, limit: float = 5.0) -> None:
-        """Make everything durable and give the folder back. Waits for the disk at most `limit` seconds."""
+        """Make everything durable and give the folder back. Waits for the disk at most `limit`
+        seconds."""
         await asyncio.to_thread(self.close_now, limit)
 
     def close_now(self, limit: float = 5.0) -> None:
@@ -334,11 +375,15 @@ class Outbox:
     def _record_unwritten_loss(self) -> None:
         """What the disk refuses to the end is lost, and the next opening has to know."""
         released = self._ledger.state(self.stream).released
-        lost = [raw.entry for raw in self._journal.unsynced_records if raw.entry.seq not in released]
+        lost = [
+            raw.entry for raw in self._journal.unsynced_records if raw.entry.seq not in released
+        ]
         if not lost:
             return
         values = sum(entry.values for entry in lost)
-        log.error("outbox-lost stream=%s entries=%d values=%d reason=disk", self.stream, len(lost), values)
+        log.error(
+            "outbox-lost stream=%s entries=%d values=%d reason=disk", self.stream, len(lost), values
+        )
         self._reserve.unlink(missing_ok=True)
         self._ledger.leave(self.stream, self._seq, len(lost), values)
         self._save()
@@ -358,7 +403,9 @@ class Outbox:
 
     def _free(self, segment: Segment) -> None:
         """A finished segment of which nothing is pending goes."""
-        if segment.sealed and self._ledger.state(segment.stream).released.covers(segment.first, segment.last):
+        if segment.sealed and self._ledger.state(segment.stream).released.covers(
+            segment.first, segment.last
+        ):
             self._journal.remove(segment, later=True)
 
     def _sealed(self, segment: Segment) -> None:
@@ -374,7 +421,13 @@ class Outbox:
 
     def _disk(self) -> int:
         """Bytes on the disk at the most, a rewrite of the acknowledgement log included."""
-        return self._journal.size + _RESERVE_BYTES + TRAILER_BASE + 2 * self._acks.size + self._quarantine.size
+        return (
+            self._journal.size
+            + _RESERVE_BYTES
+            + TRAILER_BASE
+            + 2 * self._acks.size
+            + self._quarantine.size
+        )
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""
@@ -384,7 +437,8 @@ class Outbox:
             self._drop(self._journal.segments[0])
 
     def _append_gap_documents(self) -> None:
-        """The entry that tells may have the next oldest dropped: that is left to the next call, which comes soon."""
+        """The entry that tells may have the next oldest dropped: that is left to the next call,
+        which comes soon."""
         if self._dropped and (tell := self.on_dropped) is not None:
             self.on_dropped, self._dropped = None, False
             try:
@@ -424,16 +478,24 @@ class Outbox:
             acknowledged = entry.values if seq in state.acked else 0
             if seq not in state.acked:
                 self._requeue_gap(entry)
-            self._ledger.lose(UndeliveredRange(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason))
+            self._ledger.lose(
+                UndeliveredRange(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason)
+            )
 
     def _requeue_gap(self, entry: OutboxEntry | None) -> None:
-        """In an outage longer than the outbox is deep, what tells of a hole is dropped in its turn; the hole stays."""
-        gap = UndeliveredRange.gap_from_document(entry.payload) if entry is not None and entry.values == 0 else None
+        """In an outage longer than the outbox is deep, what tells of a hole is dropped in its turn;
+        the hole stays."""
+        gap = (
+            UndeliveredRange.gap_from_document(entry.payload)
+            if entry is not None and entry.values == 0
+            else None
+        )
         if gap is not None:
             self._ledger.queue_gap(gap)
 
     def _damaged(self, segment: Segment, seq: int) -> None:
-        """The bytes of `seq` are not what was written: find all such of its segment, keep them aside, report."""
+        """The bytes of `seq` are not what was written: find all such of its segment, keep them
+        aside, report."""
         size = segment.size
         for damage, data in segment.rescan():
             self._quarantine.keep(segment.path, damage, data)
@@ -446,14 +508,17 @@ class Outbox:
 
     def _oldest_t(self) -> int | None:
         for segment in self._journal.segments:
-            pending = self._ledger.state(segment.stream).released.missing(segment.first, segment.last)
+            pending = self._ledger.state(segment.stream).released.missing(
+                segment.first, segment.last
+            )
             if pending:
                 return segment.time_of(pending[0][0])
         return next((raw.entry.t for raw in self._journal.unsynced_records), None)
 
 
 def _own(path: Path) -> tuple[int, int]:
-    """The folder, made and locked: descriptors of the lock and of the folder. FindingsError when it is in use."""
+    """The folder, made and locked: descriptors of the lock and of the folder. FindingsError when it
+    is in use."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
@@ -463,7 +528,8 @@ def _own(path: Path) -> tuple[int, int]:
         raise FindingsError.one(
             "outbox-folder",
             f"发件箱目录 {path} 不可用（{why_zh}）。请检查 outbox.path 及其权限。",
-            f"The outbox folder {path} cannot be used ({why_en}). Check outbox.path and its permissions.",
+            f"The outbox folder {path} cannot be used ({why_en}). Check outbox.path and its "
+            "permissions.",
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -474,7 +540,8 @@ def _own(path: Path) -> tuple[int, int]:
         raise FindingsError.one(
             "outbox-locked",
             f"发件箱 {path} 正被另一个进程使用。请先停止另一个 edge-agent，或另设 outbox.path。",
-            f"The outbox {path} is used by another process. Stop the other edge-agent, or set another outbox.path.",
+            f"The outbox {path} is used by another process. Stop the other edge-agent, or set "
+            "another outbox.path.",
         ) from error
     return lock, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -494,7 +561,8 @@ def _by_stream(entries: Iterable[OutboxEntry]) -> dict[str, IntervalSet]:
 
 
 def _runs(entries: Iterable[OutboxEntry]) -> Iterator[tuple[int, int]]:
-    """Their numbers (from 1 on), those that follow one another as one run: nearly always there is just one."""
+    """Their numbers (from 1 on), those that follow one another as one run: nearly always there is
+    just one."""
     first = last = 0
     for entry in entries:
         if last and entry.seq != last + 1:

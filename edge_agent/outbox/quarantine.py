@@ -1,4 +1,5 @@
-"""Damaged bytes are kept for whoever wants to look at them, up to a bound; they are never delivered."""
+"""Damaged bytes are kept for whoever wants to look at them, up to a bound; they are never
+delivered."""
 
 from __future__ import annotations
 
@@ -29,14 +30,23 @@ class SegmentQuarantine:
         """Damaged bytes found in this life, kept or not."""
 
     def keep(self, segment: Path, damage: Damage, data: bytes) -> None:
-        """Copy the bytes; when the folder is full, or the disk is, they are only counted and logged."""
+        """Copy the bytes; when the folder is full, or the disk is, they are only counted and
+        logged."""
         self.seen += len(data)
         name = f"{segment.stem}-{damage.start}-{damage.end}.bin"
-        log.error("outbox-damage segment=%s from=%d to=%d bytes=%d", segment.name, damage.start, damage.end, len(data))
+        log.error(
+            "outbox-damage segment=%s from=%d to=%d bytes=%d",
+            segment.name,
+            damage.start,
+            damage.end,
+            len(data),
+        )
         if self.size + len(data) > self._max_bytes or self._files >= _MOST_FILES:
             log.warning("outbox-quarantine-full bytes=%d files=%d", self.size, self._files)
             return
-        with contextlib.suppress(OSError):  # keeping evidence must not stop the agent; it is logged above
+        with contextlib.suppress(
+            OSError
+        ):  # keeping evidence must not stop the agent; it is logged above
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with open(self._folder / name, "wb", opener=_private) as file:
                 file.write(data)

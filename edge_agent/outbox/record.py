@@ -4,12 +4,14 @@
     record   = marker "\\xF5\\xC1\\xFFR", crc32, payload length u32, values u32, seq u64, t i64,
                stream length u16, topic length u16, stream, topic, payload      (little endian)
     trailer  = body, footer: marker "\\xF5\\xC1\\xFFT", crc32 of body, length of body u32
-    body     = data end u64, first seq u64, first t i64, last t i64, entries u32, stream length u16, stream,
-               entries x offset u32, entries x values u32 (both in the machine's byte order)
+    body     = data end u64, first seq u64, first t i64, last t i64, entries u32,
+               stream length u16, stream, entries x offset u32, entries x values u32
+               (both in the machine's byte order)
 
-The CRC of a record covers all that follows it, and each record names its own stream and seq, so a record can be
-trusted by itself whatever happened to its neighbours. The first three bytes of a marker cannot occur in UTF-8
-text: after damage the reader finds the next record without tripping over payloads.
+The CRC of a record covers all that follows it, and each record names its own stream and seq, so a
+record can be trusted by itself whatever happened to its neighbours. The first three bytes of a
+marker cannot occur in UTF-8 text: after damage the reader finds the next record without tripping
+over payloads.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ class Damage(NamedTuple):
 
 @dataclass(slots=True)
 class SegmentIndex:
-    """Where the entries of a segment are: entry `first + i` begins at `offsets[i]`; 0 says that it is lost."""
+    """Where the entries of a segment are: entry `first + i` begins at `offsets[i]`; 0 says that it
+    is lost."""
 
     stream: str
     first: int
@@ -88,7 +91,11 @@ class SegmentIndex:
 def format_of(start: Buffer) -> int | None:
     """The number of the format that a segment's first bytes name; None when they name none."""
     start = bytes(start[: len(MAGIC)])
-    return start[6] if len(start) == len(MAGIC) and start[:6] + start[7:] == MAGIC[:6] + MAGIC[7:] else None
+    return (
+        start[6]
+        if len(start) == len(MAGIC) and start[:6] + start[7:] == MAGIC[:6] + MAGIC[7:]
+        else None
+    )
 
 
 def pack(stream: bytes, topic: bytes, payload: bytes, seq: int, t: int, values: int) -> bytes:
@@ -112,7 +119,8 @@ def head_at(data: Buffer, at: int, base: int = 0) -> RecordHead | None:
 
 
 def claimed_size(data: Buffer) -> int:
-    """How long the record that seems to begin here says it is; endless when even its head is cut; 0 when none is."""
+    """How long the record that seems to begin here says it is; endless when even its head is cut; 0
+    when none is."""
     if bytes(data[: len(MARKER)]) != MARKER[: len(data)]:
         return 0
     if len(data) < HEAD_SIZE:
@@ -126,11 +134,14 @@ def entry_of(head: RecordHead, record: Buffer) -> OutboxEntry:
     text = HEAD_SIZE + head.stream
     body = text + head.topic
     stream, topic = bytes(record[HEAD_SIZE:text]).decode(), bytes(record[text:body]).decode()
-    return OutboxEntry(stream, head.seq, topic, bytes(record[body : head.size]), head.t, head.values)
+    return OutboxEntry(
+        stream, head.seq, topic, bytes(record[body : head.size]), head.t, head.values
+    )
 
 
 def scan(raw: bytes, start: int, end: int) -> Iterator[RecordHead | Damage]:
-    """Walk the records of `raw[start:end]`; what is no valid record comes out as `Damage`, up to the next valid one."""
+    """Walk the records of `raw[start:end]`; what is no valid record comes out as `Damage`, up to
+    the next valid one."""
     data = memoryview(raw)[:end]
     at = start
     while at < end:
@@ -145,7 +156,8 @@ def scan(raw: bytes, start: int, end: int) -> Iterator[RecordHead | Damage]:
 
 
 def _next_valid(raw: bytes, data: memoryview, at: int) -> int:
-    """Where the next valid record begins, at or behind `at`; the end of the data when there is none."""
+    """Where the next valid record begins, at or behind `at`; the end of the data when there is
+    none."""
     end = len(data)
     while (at := raw.find(MARKER, at, end)) >= 0:
         if head_at(data, at) is not None:
@@ -157,7 +169,9 @@ def _next_valid(raw: bytes, data: memoryview, at: int) -> int:
 def pack_trailer(index: SegmentIndex) -> bytes:
     """The trailer of a finished segment."""
     stream = index.stream.encode()
-    fixed = _BODY.pack(index.data_end, index.first, index.first_t, index.last_t, len(index.offsets), len(stream))
+    fixed = _BODY.pack(
+        index.data_end, index.first, index.first_t, index.last_t, len(index.offsets), len(stream)
+    )
     body = b"".join((fixed, stream, index.offsets.tobytes(), index.values.tobytes()))
     return body + _FOOTER.pack(_TRAILER, crc32(body), len(body))
 
@@ -171,7 +185,8 @@ def trailer_length(footer: bytes) -> int:
 
 
 def parse_trailer(trailer: bytes, size: int) -> SegmentIndex | None:
-    """The index in a trailer (body and footer) of a file of `size` bytes; None unless everything about it fits."""
+    """The index in a trailer (body and footer) of a file of `size` bytes; None unless everything
+    about it fits."""
     marker, crc, length = _FOOTER.unpack(trailer[-FOOTER_SIZE:])
     body = trailer[:-FOOTER_SIZE]
     if marker != _TRAILER or length != len(body) or length < _BODY.size or crc32(body) != crc:
@@ -181,4 +196,6 @@ def parse_trailer(trailer: bytes, size: int) -> SegmentIndex | None:
         return None
     at = _BODY.size + width
     offsets, values = array("I", body[at : at + 4 * entries]), array("I", body[at + 4 * entries :])
-    return SegmentIndex(body[_BODY.size : at].decode(), first, first_t, last_t, data_end, offsets, values)
+    return SegmentIndex(
+        body[_BODY.size : at].decode(), first, first_t, last_t, data_end, offsets, values
+    )

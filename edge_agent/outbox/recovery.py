@@ -1,4 +1,5 @@
-"""Opening what an earlier life left: finish its segments, set damage aside, and say what is missing."""
+"""Opening what an earlier life left: finish its segments, set damage aside, and say what is
+missing."""
 
 from __future__ import annotations
 
@@ -21,11 +22,14 @@ _NO_END: Final = 1 << 63
 
 def segment_files(folder: Path) -> list[Path]:
     """The segment files of an outbox, by age."""
-    return sorted((p for p in folder.glob(f"*{SUFFIX}") if p.stem.isdigit()), key=lambda p: int(p.stem))
+    return sorted(
+        (p for p in folder.glob(f"*{SUFFIX}") if p.stem.isdigit()), key=lambda p: int(p.stem)
+    )
 
 
 def refuse_newer(folder: Path) -> None:
-    """Raises FindingsError when a newer program has written any of the segments; nothing is changed."""
+    """Raises FindingsError when a newer program has written any of the segments; nothing is
+    changed."""
     for path in segment_files(folder):
         with path.open("rb") as file:
             found = format_of(file.read(len(MAGIC)))
@@ -34,7 +38,8 @@ def refuse_newer(folder: Path) -> None:
 
 
 def open_segments(folder: Path, quarantine: SegmentQuarantine) -> list[Segment]:
-    """All segments, by age, each with a valid trailer; damaged ranges are in quarantine, torn ends cut off."""
+    """All segments, by age, each with a valid trailer; damaged ranges are in quarantine, torn ends
+    cut off."""
     segments: list[Segment] = []
     for path in segment_files(folder):
         found = recover(path)
@@ -53,7 +58,8 @@ def open_segments(folder: Path, quarantine: SegmentQuarantine) -> list[Segment]:
 
 
 def _without_overlap(segments: list[Segment]) -> list[Segment]:
-    """After a failed sync an entry may be in two segments: the later one, written afresh, counts."""
+    """After a failed sync an entry may be in two segments: the later one, written afresh,
+    counts."""
     kept: list[Segment] = []
     begins: dict[str, int] = {}
     for segment in reversed(segments):
@@ -67,8 +73,8 @@ def _without_overlap(segments: list[Segment]) -> list[Segment]:
 
 
 def report_holes(journal: Journal, ledger: Ledger) -> None:
-    """Compare what is here with what was written; count what is pending. Each stream's states become complete:
-    every number up to its last is on the disk or released."""
+    """Compare what is here with what was written; count what is pending. Each stream's states
+    become complete: every number up to its last is on the disk or released."""
     for stream in {*ledger.streams, *journal.streams()} - {journal.stream}:
         segments = journal.of(stream)
         state = ledger.state(stream)
@@ -76,7 +82,9 @@ def report_holes(journal: Journal, ledger: Ledger) -> None:
         end = _known_end(state, segments)
         for segment in segments:
             _count_pending(segment, ledger)
-        ledger.unconfirmed += sum(b - a + 1 for s in segments for a, b in state.acked.within(s.first, s.last))
+        ledger.unconfirmed += sum(
+            b - a + 1 for s in segments for a, b in state.acked.within(s.first, s.last)
+        )
         for first, last in here.missing(1, end):
             _report_missing(stream, first, last, segments, ledger)
         for segment in segments:
@@ -85,8 +93,8 @@ def report_holes(journal: Journal, ledger: Ledger) -> None:
 
 
 def _known_end(state: StreamState, segments: list[Segment]) -> int:
-    """The last number that anything knows of. What the broker has and the disk has no more is done: it cannot be sent
-    again, and what was numbered before it and is nowhere is lost."""
+    """The last number that anything knows of. What the broker has and the disk has no more is done:
+    it cannot be sent again, and what was numbered before it and is nowhere is lost."""
     end = max(state.top, segments[-1].last if segments else 0)
     beyond = state.acked.within(end + 1, _NO_END)
     state.released.update(beyond)
@@ -100,8 +108,11 @@ def _count_pending(segment: Segment, ledger: Ledger) -> None:
     segment.forget()
 
 
-def _report_missing(stream: str, first: int, last: int, segments: list[Segment], ledger: Ledger) -> None:
-    """Numbers of no segment: released ones left in order; others were written before what is there, and are gone."""
+def _report_missing(
+    stream: str, first: int, last: int, segments: list[Segment], ledger: Ledger
+) -> None:
+    """Numbers of no segment: released ones left in order; others were written before what is there,
+    and are gone."""
     state = ledger.state(stream)
     before = max((s.last_t for s in segments if s.last < first), default=0)
     after = min((s.first_t for s in segments if s.first > last), default=before)
@@ -117,12 +128,23 @@ def _report_lost(segment: Segment, ledger: Ledger) -> None:
         for a, b in state.released.missing(first, last):
             acked = sum(segment.values_of(*pair) for pair in state.acked.within(a, b))
             times = segment.time_of(a), segment.time_of(b)
-            _lose(ledger, UndeliveredRange(segment.stream, a, b, *times, segment.values_of(a, b), acked, _DAMAGED))
+            _lose(
+                ledger,
+                UndeliveredRange(
+                    segment.stream, a, b, *times, segment.values_of(a, b), acked, _DAMAGED
+                ),
+            )
     segment.forget()
 
 
 def _lose(ledger: Ledger, gap: UndeliveredRange) -> None:
-    log.error("outbox-lost stream=%s seq=%d..%d reason=%s", gap.stream, gap.from_seq, gap.to_seq, gap.reason)
+    log.error(
+        "outbox-lost stream=%s seq=%d..%d reason=%s",
+        gap.stream,
+        gap.from_seq,
+        gap.to_seq,
+        gap.reason,
+    )
     ledger.lose(gap)
 
 

@@ -1,7 +1,7 @@
 """One segment file: written by appending, finished with a trailer, read entry by entry.
 
-A segment holds entries of one stream with consecutive numbers. While it is written its index (8 bytes an entry)
-is in memory; afterwards the trailer has it and it is loaded when somebody reads.
+A segment holds entries of one stream with consecutive numbers. While it is written its index (8
+bytes an entry) is in memory; afterwards the trailer has it and it is loaded when somebody reads.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def segment_path(folder: Path, number: int) -> Path:
 
 
 class RecordInMemory(NamedTuple):
-    """A record in memory: all that is needed to write it (again), and to send it while it is not written."""
+    """A record in memory: all that is needed to write it (again), and to send it while it is not
+    written."""
 
     prefix: bytes
     entry: OutboxEntry
@@ -58,9 +59,12 @@ class RecordInMemory(NamedTuple):
 
 
 class Segment:
-    """A segment on disk. `first..last` are its entries' numbers, `values` their values, lost ones left out."""
+    """A segment on disk. `first..last` are its entries' numbers, `values` their values, lost ones
+    left out."""
 
-    def __init__(self, path: Path, number: int, index: SegmentIndex, size: int, *, sealed: bool) -> None:
+    def __init__(
+        self, path: Path, number: int, index: SegmentIndex, size: int, *, sealed: bool
+    ) -> None:
         self.path = path
         self.number = number
         self.stream = index.stream
@@ -103,7 +107,9 @@ class Segment:
     def lost(self) -> list[int]:
         """The numbers of the entries whose bytes were damaged."""
         count = self.last - self.first + 1
-        return [self.first + i for i, offset in enumerate(self.index.offsets[:count]) if offset == 0]
+        return [
+            self.first + i for i, offset in enumerate(self.index.offsets[:count]) if offset == 0
+        ]
 
     def read(self, seq: int) -> OutboxEntry | None:
         """The entry, its CRC checked; None when its bytes are damaged."""
@@ -111,8 +117,16 @@ class Segment:
         return None if found is None else entry_of(*found)
 
     def time_of(self, seq: int) -> int:
-        """The read time of an entry; when its record is damaged, that of the last one before it that is not."""
-        found = next((found for n in range(seq, self.first - 1, -1) if (found := self._record(n)) is not None), None)
+        """The read time of an entry; when its record is damaged, that of the last one before it
+        that is not."""
+        found = next(
+            (
+                found
+                for n in range(seq, self.first - 1, -1)
+                if (found := self._record(n)) is not None
+            ),
+            None,
+        )
         return self.first_t if found is None else found[0].t
 
     def _record(self, seq: int) -> tuple[RecordHead, bytes] | None:
@@ -139,7 +153,8 @@ class Segment:
         return self._fd
 
     def rescan(self) -> list[tuple[Damage, bytes]]:
-        """Look at every byte again; entries in damaged bytes become lost. Returns the ranges that cost any."""
+        """Look at every byte again; entries in damaged bytes become lost. Returns the ranges that
+        cost any."""
         index = self.index
         raw = self.path.read_bytes()
         heads, damages = parts(raw, min(index.data_end, len(raw)))
@@ -148,7 +163,9 @@ class Segment:
         gone = [at for at, now in zip(before, index.offsets, strict=True) if at and not now]
         if self.sealed:
             self.size = write_trailer(self.path, index)
-        return [(d, raw[d.start : d.end]) for d in damages if any(d.start <= at < d.end for at in gone)]
+        return [
+            (d, raw[d.start : d.end]) for d in damages if any(d.start <= at < d.end for at in gone)
+        ]
 
     def seal(self) -> int:
         """Finish the file with its trailer; returns by how many bytes it grew."""
@@ -159,11 +176,14 @@ class Segment:
 
 
 class Writer:
-    """The segment that is being appended to. `synced` is the last entry known to be on the medium."""
+    """The segment that is being appended to. `synced` is the last entry known to be on the
+    medium."""
 
     def __init__(self, folder: Path, number: int, stream: str, first: int) -> None:
         path = segment_path(folder, number)
-        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(
+            path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
         try:
             if os.write(self.fd, MAGIC) != len(MAGIC):
                 raise OSError(28, "no space for the head of a segment")
@@ -191,7 +211,9 @@ class Writer:
             if written != raw.size:
                 raise OSError(28, "the disk took only part of a record")
         except OSError:
-            with contextlib.suppress(OSError):  # what cannot be cut off now is skipped by the reader's CRC check
+            with contextlib.suppress(
+                OSError
+            ):  # what cannot be cut off now is skipped by the reader's CRC check
                 os.ftruncate(self.fd, start)
             raise
         index.offsets.append(start)
@@ -203,13 +225,16 @@ class Writer:
         segment.size = index.data_end = start + written
 
     def cut(self, last: int) -> None:
-        """Take the entries after `last` out of the segment again (they are going to be written elsewhere)."""
+        """Take the entries after `last` out of the segment again (they are going to be written
+        elsewhere)."""
         segment, index = self.segment, self.index
         keep = last - segment.first + 1
         index.data_end = index.offsets[keep] if keep < len(index.offsets) else index.data_end
         del index.offsets[keep:], index.values[keep:]
         segment.adopt(index)
-        with contextlib.suppress(OSError):  # a later segment with the same entries wins over what remains here
+        with contextlib.suppress(
+            OSError
+        ):  # a later segment with the same entries wins over what remains here
             os.ftruncate(self.fd, index.data_end)
 
     def close(self) -> None:
@@ -244,7 +269,8 @@ def read_trailer(path: Path) -> SegmentIndex | None:
 
 
 def write_trailer(path: Path, index: SegmentIndex) -> int:
-    """Put the trailer behind the data; returns the size of the file. Without space the next reader scans instead."""
+    """Put the trailer behind the data; returns the size of the file. Without space the next reader
+    scans instead."""
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -256,18 +282,22 @@ def write_trailer(path: Path, index: SegmentIndex) -> int:
 
 
 def index_of(raw: bytes, heads: list[RecordHead], data_end: int, tail: bytes = b"") -> SegmentIndex:
-    """The index of the records that were found; `heads` is not empty. What lies damaged in `tail`, behind the last one
-    of them, were the entries after it: lost ones, and known by their numbers."""
+    """The index of the records that were found; `heads` is not empty. What lies damaged in `tail`,
+    behind the last one of them, were the entries after it: lost ones, and known by their
+    numbers."""
     stream = entry_of(heads[0], raw[heads[0].offset : heads[0].offset + heads[0].size]).stream
     first, last = min(h.seq for h in heads), max(h.seq for h in heads)
     last += _records_in(tail, stream.encode())
-    index = SegmentIndex(stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1))
+    index = SegmentIndex(
+        stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1)
+    )
     _place(index, heads)
     return index
 
 
 def _records_in(data: bytes, stream: bytes) -> int:
-    """How many records begin in these damaged bytes, at the least: the first is also known by its stream."""
+    """How many records begin in these damaged bytes, at the least: the first is also known by its
+    stream."""
     count = int(data.startswith(MARKER) or data[HEAD_SIZE : HEAD_SIZE + len(stream)] == stream)
     at = HEAD_SIZE
     while (at := data.find(MARKER, at)) >= 0:
@@ -289,11 +319,14 @@ def _place(index: SegmentIndex, heads: list[RecordHead]) -> None:
 
 
 def _index_by_scan(segment: Segment) -> SegmentIndex:
-    """The index of a finished segment whose trailer became unreadable; entries not found are lost."""
+    """The index of a finished segment whose trailer became unreadable; entries not found are
+    lost."""
     raw = segment.path.read_bytes()
     heads, _ = parts(raw, len(raw))
     count = segment.last - segment.first + 1
-    index = SegmentIndex(segment.stream, segment.first, segment.first_t, segment.last_t, len(raw), *_columns(count))
+    index = SegmentIndex(
+        segment.stream, segment.first, segment.first_t, segment.last_t, len(raw), *_columns(count)
+    )
     _place(index, heads)
     return index
 
@@ -331,21 +364,28 @@ def recover(path: Path) -> Recovered:
 
 
 def _of_one_stream(raw: bytes, heads: list[RecordHead]) -> list[RecordHead]:
-    """Only what fits the first record's stream within sane bounds, so that no stray number blows up the index."""
+    """Only what fits the first record's stream within sane bounds, so that no stray number blows up
+    the index."""
     texts = [raw[h.offset + HEAD_SIZE : h.offset + HEAD_SIZE + h.stream] for h in heads]
     first = heads[0].seq
-    return [h for h, text in zip(heads, texts, strict=True) if text == texts[0] and abs(h.seq - first) < len(raw)]
+    return [
+        h
+        for h, text in zip(heads, texts, strict=True)
+        if text == texts[0] and abs(h.seq - first) < len(raw)
+    ]
 
 
 def torn_bytes(raw: bytes, damages: list[Damage]) -> int:
-    """How long the unfinished end of a file is, which is no damage and is taken out of `damages`."""
+    """How long the unfinished end of a file is, which is no damage and is taken out of
+    `damages`."""
     if damages and damages[-1].end == len(raw) and _is_torn(raw, damages[-1]):
         return len(raw) - damages.pop().start
     return 0
 
 
 def _is_torn(raw: bytes, tail: Damage) -> bool:
-    """Whether the end of a file is something cut short: a record, a trailer, or pages that never got their bytes."""
+    """Whether the end of a file is something cut short: a record, a trailer, or pages that never
+    got their bytes."""
     data = raw[tail.start : tail.end].rstrip(b"\0")
     trailer = tail.start.to_bytes(8, "little").rstrip(b"\0")
     return not data or data.startswith(trailer) or claimed_size(data) > len(data)

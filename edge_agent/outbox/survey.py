@@ -55,7 +55,9 @@ class OutboxSurvey:
     @property
     def oldest_t(self) -> int | None:
         """Read time of the oldest pending entry, ns."""
-        return min((s.oldest_t for s in self.streams.values() if s.oldest_t is not None), default=None)
+        return min(
+            (s.oldest_t for s in self.streams.values() if s.oldest_t is not None), default=None
+        )
 
 
 class _Fate:
@@ -97,11 +99,14 @@ def _verify(folder: Path, survey: OutboxSurvey) -> None:
                 continue
             numbers.add(entry.seq)
             report = survey.streams.setdefault(entry.stream, StreamReport(entry.stream))
-            _count(report, entry, pending=fate.pending(entry), acknowledged=fate.acknowledged(entry))
+            _count(
+                report, entry, pending=fate.pending(entry), acknowledged=fate.acknowledged(entry)
+            )
 
 
 def export(*folders: Path, everything: bool = False) -> Iterator[bytes]:
-    """The pending entries (or all that are held) as JSON lines, outbox by outbox in the order of writing."""
+    """The pending entries (or all that are held) as JSON lines, outbox by outbox in the order of
+    writing."""
     for folder in folders:
         yield from _export(folder, everything)
 

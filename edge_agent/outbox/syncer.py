@@ -1,9 +1,10 @@
 """The one thread of an outbox: it waits for the disk, so that nobody else has to.
 
-Group commit: the first record after a pause starts a timer of `delay` seconds; when it is over, one fdatasync makes
-everything written so far durable. As long as more was written meanwhile the timer goes on without being started, so
-that a busy outbox wakes its thread once for each sync and not twice. The thread touches nothing but file descriptors;
-what it learned is read by the outbox (`durable`, `failed`).
+Group commit: the first record after a pause starts a timer of `delay` seconds; when it is over, one
+fdatasync makes everything written so far durable. As long as more was written meanwhile the timer
+goes on without being started, so that a busy outbox wakes its thread once for each sync and not
+twice. The thread touches nothing but file descriptors; what it learned is read by the outbox
+(`durable`, `failed`).
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Syncer:
             self._round()
 
     def close(self, limit: float) -> bool:
-        """Sync a last time and end the thread; False when the disk did not answer within `limit` seconds."""
+        """Sync a last time and end the thread; False when the disk did not answer within `limit`
+        seconds."""
         _give(self._stop)
         _give(self._wake)
         self._thread.join(limit)
@@ -90,7 +92,9 @@ class Syncer:
 
     def _run(self) -> None:
         while True:
-            self._idle = True  # before `_dirty` is looked at, as `written` sets that before it looks at this
+            self._idle = (
+                True  # before `_dirty` is looked at, as `written` sets that before it looks at this
+            )
             if not self._dirty:
                 self._wake.acquire()
             self._idle = False
@@ -104,7 +108,9 @@ class Syncer:
     def _round(self) -> None:
         if self._failure is not None:
             return
-        current = self._writer  # taken first: `switch` may put it among the closing ones at any moment
+        current = (
+            self._writer
+        )  # taken first: `switch` may put it among the closing ones at any moment
         try:
             while self._closing:
                 self._sync(self._closing[0])
@@ -130,21 +136,27 @@ class Syncer:
     def _remove(self) -> None:
         if not self._retired:
             return
-        with contextlib.suppress(OSError):  # then a power cut may bring back the question what became of them
+        with contextlib.suppress(
+            OSError
+        ):  # then a power cut may bring back the question what became of them
             self._sync_acks()
         while self._retired:
-            with contextlib.suppress(OSError):  # a file that stays is found again, and freed, at the next opening
+            with contextlib.suppress(
+                OSError
+            ):  # a file that stays is found again, and freed, at the next opening
                 self._retired.popleft().unlink(missing_ok=True)
 
 
 def _signal() -> threading.Lock:
-    """A lock given by one thread and taken by another: an event without the dozen calls of `threading.Event`."""
+    """A lock given by one thread and taken by another: an event without the dozen calls of
+    `threading.Event`."""
     lock = threading.Lock()
     lock.acquire()
     return lock
 
 
 def _give(signal: threading.Lock) -> None:
-    """Let the one who waits for the signal go on; only the thread of the event loop gives, so the look is safe."""
+    """Let the one who waits for the signal go on; only the thread of the event loop gives, so the
+    look is safe."""
     if signal.locked():
         signal.release()

@@ -1,7 +1,9 @@
-"""What connecting may cost the process: retries within a rate, connections within the descriptor limit.
+"""What connecting may cost the process: retries within a rate, connections within the descriptor
+limit.
 
-A thousand devices that are switched off must cost less than a thousand that are read, and a device for which
-the process has no descriptor left must not take the one that the outbox, the broker or the control socket needs.
+A thousand devices that are switched off must cost less than a thousand that are read, and a device
+for which the process has no descriptor left must not take the one that the outbox, the broker or
+the control socket needs.
 """
 
 from __future__ import annotations
@@ -15,21 +17,23 @@ from typing import Final
 from edge_agent.errors import DeviceError
 from edge_agent.reasons import words_of
 
-#: Failed attempts a second that all dead devices of a process share. The dearest (accepted, never answered,
-#: connected anew) costs 1.3 ms of CPU with all that it wakes, so they cost at most 2 % of a core. Up to some 20
-#: dead devices nobody waits longer than for his own back-off; a thousand are each tried once in 83 s.
+#: Failed attempts a second that all dead devices of a process share. The dearest (accepted, never
+#: answered, connected anew) costs 1.3 ms of CPU with all that it wakes, so they cost at most 2 % of
+#: a core. Up to some 20 dead devices nobody waits longer than for his own back-off; a thousand are
+#: each tried once in 83 s.
 RETRIES_PER_S: Final = 12.0
 
-#: Retries under way at once. One that succeeds gives its place back at once, so that a switch that comes back with
-#: a thousand devices behind it brings them all back as fast as they answer.
+#: Retries under way at once. One that succeeds gives its place back at once, so that a switch that
+#: comes back with a thousand devices behind it brings them all back as fast as they answer.
 RETRIES_AT_ONCE: Final = 50
 
-#: Descriptors kept free for the outbox, the broker, the control socket and those who ask through it.
+#: Descriptors kept free for the outbox, the broker, the control socket and those who ask through
+#: it.
 RESERVE: Final = 64
 
 
-#: Seconds between two batches of attempts where a hundred wait, and less where fewer do: to wake for each costs as much
-#: as the attempt itself.
+#: Seconds between two batches of attempts where a hundred wait, and less where fewer do: to wake
+#: for each costs as much as the attempt itself.
 BATCH_S: Final = 0.5
 _HUNDRED: Final = 100
 #: So few are served without delay.
@@ -37,7 +41,8 @@ _FEW: Final = 10
 
 
 class RetryBudget:
-    """A token bucket for attempts after a failure, first come, first served. First attempts need none."""
+    """A token bucket for attempts after a failure, first come, first served. First attempts need
+    none."""
 
     def __init__(self, rate: float = RETRIES_PER_S, burst: int = RETRIES_AT_ONCE) -> None:
         self._rate, self._burst = rate, float(burst)
@@ -55,14 +60,16 @@ class RetryBudget:
         return sum(not place.done() for _, _, place in self._places)
 
     def place(self, pause: float = 0.0) -> asyncio.Future[None]:
-        """A place among those who wait, for `take`; not served before `pause` real seconds are over."""
+        """A place among those who wait, for `take`; not served before `pause` real seconds are
+        over."""
         loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = loop.create_future()
         self._queue(loop.time() + pause, place)
         return place
 
     def prefer(self, place: asyncio.Future[None]) -> None:
-        """Somebody has corrected something: this place is served before those of others, and its pause is over."""
+        """Somebody has corrected something: this place is served before those of others, and its
+        pause is over."""
         if not place.done():
             self._queue(0.0, place)
 
@@ -99,7 +106,9 @@ class RetryBudget:
         places, now = self._places, asyncio.get_running_loop().time()
         while places and (places[0][2].done() or (places[0][0] <= now and self._tokens >= 1.0)):
             _, _, place = heapq.heappop(places)
-            if not place.done():  # as that of a task cancelled meanwhile is, or one that was preferred
+            if (
+                not place.done()
+            ):  # as that of a task cancelled meanwhile is, or one that was preferred
                 self._tokens -= 1.0
                 self._served = now
                 place.set_result(None)
@@ -133,7 +142,8 @@ class ConnectionSlots:
         self.used = 0
 
     def acquire(self) -> None:
-        """Count one connection as open. Raises DeviceError when there is no descriptor left for it."""
+        """Count one connection as open. Raises DeviceError when there is no descriptor left for
+        it."""
         if self.limit is not None and self.used >= self.limit:
             raise no_descriptor(f"all {self.limit} in use", f"{self.limit} 个都在使用")
         self.used += 1
@@ -149,7 +159,8 @@ def no_descriptor(why: str, why_zh: str) -> DeviceError:
 
 
 def as_descriptor_fault(error: BaseException) -> DeviceError | None:
-    """The same for a connection that found it out by itself (EMFILE or ENFILE somewhere behind `error`), else None."""
+    """The same for a connection that found it out by itself (EMFILE or ENFILE somewhere behind
+    `error`), else None."""
     cause: BaseException | None = error
     seen: set[int] = set()  # the chain of a context may run in a circle
     while cause is not None and id(cause) not in seen:

@@ -15,7 +15,8 @@ class DeviceBackoff:
     _next: float = 0.0
 
     def wait(self) -> float:
-        """The next pause: between half of the current step and all of it; the step doubles up to the limit."""
+        """The next pause: between half of the current step and all of it; the step doubles up to
+        the limit."""
         self._next = min(self.limit, self._next * 2 or self.first)
         return self._next * (0.5 + 0.5 * random.random())  # noqa: S311 - jitter
 

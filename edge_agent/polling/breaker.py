@@ -1,4 +1,5 @@
-"""The circuit breaker of one device on a shared connection: what is silent is set aside and probed now and then."""
+"""The circuit breaker of one device on a shared connection: what is silent is set aside and probed
+now and then."""
 
 from __future__ import annotations
 
@@ -14,18 +15,21 @@ _ENOUGH: Final = 2
 
 
 class Breaker:
-    """Closed while the unit answers; open after two failures in a row, whatever was asked; then only probes.
+    """Closed while the unit answers; open after two failures in a row, whatever was asked; then
+    only probes.
 
-    A unit may answer for one table and be silent for another, so each table is set aside by itself as well: its
-    silence would delay the others on the line as much as that of a dead unit. A probe that costs `cost` seconds is
-    followed by a pause of 19 times that for each table that is silent, so the others keep 95 % of the line.
+    A unit may answer for one table and be silent for another, so each table is set aside by itself
+    as well: its silence would delay the others on the line as much as that of a dead unit. A probe
+    that costs `cost` seconds is followed by a pause of 19 times that for each table that is silent,
+    so the others keep 95 % of the line.
     """
 
     __slots__ = ("_row", "_silent", "_told")
 
     def __init__(self) -> None:
         self._row = 0
-        """Failures since the unit last answered, but for those of tables that were set aside before."""
+        """Failures since the unit last answered, but for those of tables that were set aside
+        before."""
         self._silent: dict[TagTable, tuple[int, float]] = {}
         """Table -> its failures since it last answered, and when it may be probed."""
         self._told = False
@@ -37,7 +41,8 @@ class Breaker:
 
     @property
     def moves(self) -> bool:
-        """Whether it is open where it was closed when `moved` was last asked, or the other way round."""
+        """Whether it is open where it was closed when `moved` was last asked, or the other way
+        round."""
         return self.is_open != self._told
 
     def moved(self) -> bool:
@@ -68,7 +73,8 @@ class Breaker:
         self._silent[table] = (failures + 1, now + max(1.0, silent * cost * (1 / PROBE_SHARE - 1)))
 
     def answered(self, table: TagTable) -> None:
-        """The unit answered for this table. If that is news, its other tables need not wait for their probes."""
+        """The unit answered for this table. If that is news, its other tables need not wait for
+        their probes."""
         if not self._silent:
             return
         news = self.is_open or self._failures(table) >= _ENOUGH

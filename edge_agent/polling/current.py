@@ -1,7 +1,7 @@
 """The newest value of each tag of one device, for whoever asks what is there now.
 
-What is kept is what the polling loop has in its hands anyway: the last batch of a table, by reference. Only a batch of
-some of a table's tags (a subscription) is entered tag by tag.
+What is kept is what the polling loop has in its hands anyway: the last batch of a table, by
+reference. Only a batch of some of a table's tags (a subscription) is entered tag by tag.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Stamp = tuple[int, float]
 
 
 class CurrentValue(NamedTuple):
-    """What is known of one tag. A tag that is bad has no value; one without a reading yet has no stamp either."""
+    """What is known of one tag. A tag that is bad has no value; one without a reading yet has no
+    stamp either."""
 
     value: Value
     status: int
@@ -69,7 +70,11 @@ class _Columns:
         self._status: dict[int, int] = {}
         if last is not None:
             batch, stamp = last
-            self._values, self._stamps, self._status = list(batch.values), [stamp] * width, dict(batch.status)
+            self._values, self._stamps, self._status = (
+                list(batch.values),
+                [stamp] * width,
+                dict(batch.status),
+            )
 
     def enter(self, batch: Batch, stamp: Stamp) -> None:
         columns = batch.columns or ()
@@ -85,4 +90,8 @@ class _Columns:
 
     def values_now(self) -> Iterator[CurrentValue]:
         for position, (value, stamp) in enumerate(zip(self._values, self._stamps, strict=True)):
-            yield _NOTHING if stamp is None else CurrentValue(value, self._status.get(position, GOOD), stamp)
+            yield (
+                _NOTHING
+                if stamp is None
+                else CurrentValue(value, self._status.get(position, GOOD), stamp)
+            )

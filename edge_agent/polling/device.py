@@ -20,14 +20,16 @@ log = logging.getLogger(__name__)
 #: Called when a device's health has news, so that the row does not wait for its turn.
 Tell = Callable[["PolledDevice"], None]
 
-#: Rows that may be told before their turn: so many at once, and then one a second, however a device flaps.
+#: Rows that may be told before their turn: so many at once, and then one a second, however a device
+#: flaps.
 EARLY_ROWS = 10
 
 _WAITING, _TIMEOUT = STATUS["BadWaitingForInitialData"], STATUS["BadTimeout"]
 
 
 class PolledDevice:
-    """Everything that belongs to one device while it runs. `send` takes batches that are to leave the agent."""
+    """Everything that belongs to one device while it runs. `send` takes batches that are to leave
+    the agent."""
 
     def __init__(
         self,
@@ -38,7 +40,8 @@ class PolledDevice:
         tell: Tell,
         staleness: float | None = None,
     ) -> None:
-        """`staleness`: seconds after which a value that nobody confirmed is bad; None = from each table's period."""
+        """`staleness`: seconds after which a value that nobody confirmed is bad; None = from each
+        table's period."""
         self.plan = plan
         self.health = health
         self.breaker = Breaker()
@@ -46,7 +49,9 @@ class PolledDevice:
         self.staleness = Staleness(normalisers, staleness)
         self.current = CurrentValues()
         """The newest value of each tag, for whoever asks."""
-        self._timed = tuple((table, normaliser) for table, normaliser in normalisers.items() if normaliser.timed)
+        self._timed = tuple(
+            (table, normaliser) for table, normaliser in normalisers.items() if normaliser.timed
+        )
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
@@ -75,12 +80,14 @@ class PolledDevice:
             self._write_health_row_early(now)
 
     def proven(self, now: float, reach: float, t: int) -> None:
-        """A subscription has just shown that it lives; so do the values it brought, for `reach` seconds."""
+        """A subscription has just shown that it lives; so do the values it brought, for `reach`
+        seconds."""
         self.staleness.listening(now)
         self.health.proven(now, reach, t)
 
     def failed(self, fault: DeviceError, t: int, now: float) -> bool:
-        """The device did not answer: the first time for this reason each of its tags is said to be bad.
+        """The device did not answer: the first time for this reason each of its tags is said to be
+        bad.
 
         True when it is news: the device was not offline for this reason before.
         """
@@ -98,7 +105,8 @@ class PolledDevice:
         return news
 
     def missed(self, turns: int, table: TagTable) -> None:
-        """Turns of a table were due and brought nothing. Of what the device does not have, nothing was due."""
+        """Turns of a table were due and brought nothing. Of what the device does not have, nothing
+        was due."""
         absent = self.health.tags.absent_in(self.normalisers[table].table)
         self.health.missed(turns, turns * (len(table) - absent))
 
@@ -114,7 +122,11 @@ class PolledDevice:
         """
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
         self._mark_stale(
-            self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why
+            self.staleness.overdue(now),
+            _WAITING if self.health.state == "starting" else _TIMEOUT,
+            t,
+            now,
+            why,
         )
         self._mark_stale(self.staleness.overdue_tags(now), _WAITING, t, now, None)
         for table, normaliser in self._timed:
@@ -128,7 +140,8 @@ class PolledDevice:
         self._tell(self)
 
     def write_health_row_if_due(self, t: int) -> None:
-        """The same where its turn at `t` (wall clock, ns) brings one; a device that stays offline has few."""
+        """The same where its turn at `t` (wall clock, ns) brings one; a device that stays offline
+        has few."""
         if self.health.row_due(t) or self.breaker.moves:
             self._tell(self)
 
@@ -142,7 +155,9 @@ class PolledDevice:
     ) -> None:
         for table, columns in what:
             count = len(table) if columns is None else len(columns)
-            batch = Batch(table, t, [None] * count, dict.fromkeys(range(count), status), None, columns)
+            batch = Batch(
+                table, t, [None] * count, dict.fromkeys(range(count), status), None, columns
+            )
             if why is not None:
                 batch.causes = dict.fromkeys(range(count), why)
             normaliser = self.normalisers[table]
@@ -152,7 +167,8 @@ class PolledDevice:
             self._report(normaliser, batch)
 
     def _derive(self, table: TagTable, normaliser: Normaliser, t: int, now: float) -> None:
-        """A rule's time is over: the machine state changes although the device had nothing new to say."""
+        """A rule's time is over: the machine state changes although the device had nothing new to
+        say."""
         batch = Batch(table, t, [], {}, None, [])
         normaliser.apply(batch)
         self.current.keep(batch, now)
@@ -167,8 +183,8 @@ class PolledDevice:
             self._tell(self)
 
     def _log_state(self) -> None:
-        """What an answer has shown of the device, where it is another cause than before; what repeats is counted where
-        all lines are."""
+        """What an answer has shown of the device, where it is another cause than before; what
+        repeats is counted where all lines are."""
         health = self.health
         name = health.cause.name if health.cause is not None else ""
         known, self._logged = self._logged, name

@@ -23,7 +23,8 @@ from edge_agent.sdk import Connection, Pollable, Retrying, ShowsRaw, Streaming
 
 log = logging.getLogger(__name__)
 
-#: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
+#: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in
+#: it is longer.
 STALL_S = 60.0
 
 
@@ -41,7 +42,8 @@ class ConnectionLoop:
         retries: RetryBudget | None = None,
         slots: ConnectionSlots | None = None,
     ) -> None:
-        """`metronome`, `turnstile`, `retries`, `slots`: those of all connections of the process; None = its own."""
+        """`metronome`, `turnstile`, `retries`, `slots`: those of all connections of the process;
+        None = its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
@@ -57,25 +59,28 @@ class ConnectionLoop:
         self._backoff = DeviceBackoff()
         self._begun = False
         self._mute = False
-        """Whether nobody on an open connection answers: the last read of every table of a lone device was not
-        answered, or every unit of a shared connection is set aside."""
+        """Whether nobody on an open connection answers: the last read of every table of a lone
+        device was not answered, or every unit of a shared connection is set aside."""
         self._turns: list[_Turn] = []
         self._lost = ""
         """Why the connection was lost, when the log has it, and not yet that it is back."""
         self._progress = time.monotonic()
-        slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
+        slowest = max(
+            (table.every for device in devices for table in device.plan.tables), default=0.0
+        )
         self._patience = STALL_S + 3 * slowest
 
     def stalled(self) -> bool:
-        """True when the loop has not taken a step for far longer than its slowest period asks for; waiting for its
-        place among thousands of dead devices is none of its doing."""
+        """True when the loop has not taken a step for far longer than its slowest period asks for;
+        waiting for its place among thousands of dead devices is none of its doing."""
         return self._place is None and time.monotonic() - self._progress > self._patience
 
     def _beat(self) -> None:
         self._progress = time.monotonic()
 
     async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None] | None:
-        """What stands behind the values of a table, from the connection that is open anyway; None when it cannot say.
+        """What stands behind the values of a table, from the connection that is open anyway; None
+        when it cannot say.
 
         `ask`: see `sdk.ShowsRaw`.
         """
@@ -101,8 +106,8 @@ class ConnectionLoop:
             await self._close()
 
     async def _take_token(self, pause: float = 0.0) -> None:
-        """Wait until the process may try one more of all that do not answer, and `pause` real seconds, whatever a
-        demo's clock says; or until `retry`."""
+        """Wait until the process may try one more of all that do not answer, and `pause` real
+        seconds, whatever a demo's clock says; or until `retry`."""
         self._has_token = False
         self._place = self._retries.place(pause)
         try:
@@ -121,8 +126,8 @@ class ConnectionLoop:
                 self._slots.release()
 
     def retry(self) -> bool:
-        """Somebody has corrected something: a lost connection, a device that is set aside and a tag that was refused
-        are tried again at once. Whether there was anything to try."""
+        """Somebody has corrected something: a lost connection, a device that is set aside and a tag
+        that was refused are tried again at once. Whether there was anything to try."""
         unwell = any(device.health.state in ("offline", "degraded") for device in self._devices)
         if unwell:
             self._backoff.reset()
@@ -142,7 +147,9 @@ class ConnectionLoop:
         if self._lost:  # for another reason, which lasts no longer
             extra["ends"] = "connection-lost", self.key
         self._lost = reason
-        log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause, extra=extra)
+        log.warning(
+            "connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause, extra=extra
+        )
 
     def _works(self) -> None:
         """A device answered: the connection is worth something again."""
@@ -162,7 +169,8 @@ class ConnectionLoop:
             log.info(f"{event} key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
-        """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
+        """The first time: from now on the devices are asked. Before its turn nobody is late, or
+        waited for."""
         if self._begun:
             return
         self._begun, now = True, self._clock.monotonic()
@@ -172,11 +180,14 @@ class ConnectionLoop:
             device.staleness.begin(now)
 
     def _spread_first_turns(self, now: float) -> list[_Turn]:
-        """All due at once; the second ones half a period to one and a half later, and from then on all on the grid."""
+        """All due at once; the second ones half a period to one and a half later, and from then on
+        all on the grid."""
         tables = [(device, table) for device in self._devices for table in device.plan.tables]
         turns = []
         for order, (device, table) in enumerate(tables):
-            schedule = PollSchedule(self._metronome.on_grid(now, table.every, len(table)), table.every)
+            schedule = PollSchedule(
+                self._metronome.on_grid(now, table.every, len(table)), table.every
+            )
             turns.append(_Turn(now, order, device, table, schedule))
         return turns
 
@@ -199,7 +210,9 @@ class ConnectionLoop:
             return as_descriptor_fault(error) or error
         except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not stop the others
             return as_descriptor_fault(error) or self._internal(error)
-        return DeviceError.of("internal", lost=True, why="the connector ended by itself", why_zh="连接器自行结束")
+        return DeviceError.of(
+            "internal", lost=True, why="the connector ended by itself", why_zh="连接器自行结束"
+        )
 
     def _internal(self, error: Exception) -> DeviceError:
         log.error("connector-error key=%s", self.key, exc_info=error)
@@ -231,7 +244,8 @@ class ConnectionLoop:
         await connection.stream(sink, alive)
 
     async def _poll(self, connection: Pollable) -> None:
-        """Serve the turns in the order they are due, never two at once. Returns only by exception."""
+        """Serve the turns in the order they are due, never two at once. Returns only by
+        exception."""
         clock, turns, metronome = self._clock, self._turns, self._metronome
         self._pass_over()
         while True:
@@ -252,7 +266,8 @@ class ConnectionLoop:
                 heapq.heapify(turns)
 
     async def _next_turn(self) -> _Turn:
-        """Wait for the turn that is due next; of a lone device that does not answer, for leave to ask it as well."""
+        """Wait for the turn that is due next; of a lone device that does not answer, for leave to
+        ask it as well."""
         if self._mute and not self._has_token:
             await self._take_token()
             self._pass_over()
@@ -263,8 +278,8 @@ class ConnectionLoop:
         return turn
 
     async def _next_probe(self) -> _Turn:
-        """Every unit of a shared connection is set aside: wait until one of them may be probed, and until the process
-        may make one more attempt. No other turn can bring anything meanwhile."""
+        """Every unit of a shared connection is set aside: wait until one of them may be probed, and
+        until the process may make one more attempt. No other turn can bring anything meanwhile."""
         pause = min(map(_probe_at, self._turns)) - self._clock.monotonic()
         if self._has_token and pause > 0:
             self._retries.refund()
@@ -300,32 +315,41 @@ class ConnectionLoop:
         device.health.due += 1
         device.answered(batch, now, now - started)
 
-    async def _unanswered(self, connection: Pollable, turn: _Turn, error: DeviceError, started: float) -> None:
-        """A read failed. Raises its error when the connection is lost and no other device is on it."""
+    async def _unanswered(
+        self, connection: Pollable, turn: _Turn, error: DeviceError, started: float
+    ) -> None:
+        """A read failed. Raises its error when the connection is lost and no other device is on
+        it."""
         device, clock = turn.device, self._clock
         device.missed(1, turn.table)
         if not self._shared:
             self._note_silence(turn)
             if error.lost:
                 raise error
-        alone = device.breaker.alone(turn.table)  # the tags of such a table are bad since it was set aside
+        alone = device.breaker.alone(
+            turn.table
+        )  # the tags of such a table are bad since it was set aside
         if not alone and device.failed(error, clock.time_ns(), clock.monotonic()):
             log.warning("device-failed device=%s reason=%r", device.plan.id, str(error))
         try:
             if error.lost:
-                # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
+                # One unit's silence makes the connection untrusted, not the other units: a new one,
+                # at once.
                 await connection.close()
                 await connection.open()
         finally:
             now = clock.monotonic()
-            if self._shared:  # the others waited, for the new connection as well; one alone is asked as ever
+            if (
+                self._shared
+            ):  # the others waited, for the new connection as well; one alone is asked as ever
                 device.breaker.failed(turn.table, now, now - started)
                 self._has_token = False
                 self._mute = all(each.breaker.is_open for each in self._devices)
 
     def _note_silence(self, turn: _Turn) -> None:
-        """The only device of an open connection did not answer for a table. When it answers for none, the next reads
-        are attempts like any other, which the process does not make for thousands of devices all the time."""
+        """The only device of an open connection did not answer for a table. When it answers for
+        none, the next reads are attempts like any other, which the process does not make for
+        thousands of devices all the time."""
         turn.silent = True
         self._has_token = False
         self._mute = all(each.silent for each in self._turns)

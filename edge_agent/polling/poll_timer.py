@@ -1,4 +1,5 @@
-"""What all connections of an agent share: one alarm for their turns, and the knowledge that a round is over."""
+"""What all connections of an agent share: one alarm for their turns, and the knowledge that a round
+is over."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 TOGETHER: Final = 20
-"""So many are woken at once. A hundred at once would all be asked before the first answer is looked at, and all answers
-stamped before the first is handed on: values would be older at the broker by the work of the whole round."""
+"""So many are woken at once. A hundred at once would all be asked before the first answer is looked
+at, and all answers stamped before the first is handed on: values would be older at the broker by
+the work of the whole round."""
 APART_S: Final = 0.002
 
 #: Values that are read in one go: some 10 ms of work on a fast processor, 50 ms on a slow one.
@@ -27,12 +29,13 @@ def _nothing() -> None:
 class PollTimer:
     """Wakes whoever's turn has come, and counts the reads under way. Belongs to one event loop.
 
-    A timer of the event loop costs a handle, and for each comparison in its heap a call; a thousand connections
-    with turns at the same moments need one timer, and tuples.
+    A timer of the event loop costs a handle, and for each comparison in its heap a call; a thousand
+    connections with turns at the same moments need one timer, and tuples.
     """
 
     def __init__(self, on_rest: Callable[[], None] = _nothing) -> None:
-        """`on_rest` is called whenever the last read under way is over and its values are handed on."""
+        """`on_rest` is called whenever the last read under way is over and its values are handed
+        on."""
         self._on_rest = on_rest
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = 0
@@ -44,12 +47,13 @@ class PollTimer:
         """Period in seconds -> values of the tables that have their place."""
 
     def on_grid(self, now: float, period: float, values: int) -> float:
-        """Where the schedule of a table of so many `values` begins: the moment nearest to `now` that is its own.
+        """Where the schedule of a table of so many `values` begins: the moment nearest to `now`
+        that is its own.
 
-        Tables of one period are read at the same moments until they make a burst, further ones a slot later, and so
-        on. Read together they are one wake-up, one sending and one entry in the acknowledgement log; read a
-        millisecond apart they are as many as there are, which costs up to twice as much. In one burst of any size,
-        the last ones would wait for all others.
+        Tables of one period are read at the same moments until they make a burst, further ones a
+        slot later, and so on. Read together they are one wake-up, one sending and one entry in the
+        acknowledgement log; read a millisecond apart they are as many as there are, which costs up
+        to twice as much. In one burst of any size, the last ones would wait for all others.
         """
         if self._origin is None:
             self._origin = now

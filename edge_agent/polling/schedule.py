@@ -1,10 +1,12 @@
-"""An absolute schedule: turn k of a period is due at start + k*period, however long the turns before it took."""
+"""An absolute schedule: turn k of a period is due at start + k*period, however long the turns
+before it took."""
 
 from __future__ import annotations
 
 
 class PollSchedule:
-    """The turns of one table. A turn that came too late for the next ones skips them; they are counted."""
+    """The turns of one table. A turn that came too late for the next ones skips them; they are
+    counted."""
 
     __slots__ = ("_period", "_start", "_turn")
 

@@ -1,7 +1,7 @@
 """When a value stops being good although nothing failed: nobody confirmed it within its limit.
 
-A polled table is confirmed by its answer. A subscription is confirmed by its keep-alives (the connector sees to
-that); what it cannot show is that a tag was never reported at all.
+A polled table is confirmed by its answer. A subscription is confirmed by its keep-alives (the
+connector sees to that); what it cannot show is that a tag was never reported at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ FEWEST_PERIODS: Final = 1.5
 
 
 class Staleness:
-    """The last confirmation of each table of one device. All times are the caller's monotonic seconds."""
+    """The last confirmation of each table of one device. All times are the caller's monotonic
+    seconds."""
 
     def __init__(self, tables: Iterable[TagTable], limit: float | None) -> None:
         self._limits = {table: _limit(table, limit) for table in tables}
@@ -27,14 +28,16 @@ class Staleness:
         self._unheard: dict[TagTable, set[int]] = {}
         """Of a subscription, the tags that have not reported yet; see `_awaited`."""
         self.confirmed: dict[TagTable, float] = {}
-        """When each polled table was last answered; set by the caller. What is absent is not awaited."""
+        """When each polled table was last answered; set by the caller. What is absent is not
+        awaited."""
 
     def begin(self, now: float) -> None:
         """The device is asked from now on: until its first answer, time counts from here."""
         self.confirmed = dict.fromkeys(self._limits, now)
 
     def forget(self) -> None:
-        """The device failed, which was said: there is nothing to wait for until it answers again."""
+        """The device failed, which was said: there is nothing to wait for until it answers
+        again."""
         self.confirmed.clear()
         self._started = None
         self._unheard.clear()
@@ -45,7 +48,8 @@ class Staleness:
         return bool(self.confirmed) or self._started is not None
 
     def overdue(self, now: float) -> Iterator[tuple[TagTable, None]]:
-        """Tables whose values, or whose first values, are older than their limit; each is told once."""
+        """Tables whose values, or whose first values, are older than their limit; each is told
+        once."""
         for table, at in list(self.confirmed.items()):
             if now - at > self._limits[table]:
                 del self.confirmed[table]
@@ -58,7 +62,8 @@ class Staleness:
             self.confirmed.clear()
 
     def note_report(self, table: TagTable, columns: Sequence[int] | None, now: float) -> bool:
-        """Tags of a subscription reported; True when one of the table's has not done so before this."""
+        """Tags of a subscription reported; True when one of the table's has not done so before
+        this."""
         unheard = self._awaited(table)
         if not unheard:
             return False
@@ -67,7 +72,8 @@ class Staleness:
         return True
 
     def overdue_tags(self, now: float) -> Iterator[tuple[TagTable, list[int]]]:
-        """Tags of a living subscription that never reported within their limit; each is told once."""
+        """Tags of a living subscription that never reported within their limit; each is told
+        once."""
         if self._started is None:
             return
         for table in self._limits:

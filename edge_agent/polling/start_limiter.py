@@ -1,9 +1,10 @@
 """Connections begin one after another, as fast as the event loop can follow.
 
-A connection takes several steps of the event loop, and its time-out runs meanwhile. When a thousand begin at once, at
-the start or when a switch is back, each step waits for a thousand others: on a slow processor all time out, begin
-again together, and none is ever made. Here each waits for its turn before its time-out starts. A turn is one round of
-the event loop, so nobody waits for the peer of another: devices that are switched off hold nobody up.
+A connection takes several steps of the event loop, and its time-out runs meanwhile. When a thousand
+begin at once, at the start or when a switch is back, each step waits for a thousand others: on a
+slow processor all time out, begin again together, and none is ever made. Here each waits for its
+turn before its time-out starts. A turn is one round of the event loop, so nobody waits for the peer
+of another: devices that are switched off hold nobody up.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """When the values of a running plant's devices last changed, followed from round to round.
 
-The first look reads what is stored; then the newest value of every tag, which a store has in memory, is compared with
-that of the round before, column by column. A tag that flips to and fro may look alike in two rounds: of a device that
-seems to stand still what was stored since the last look is read as well.
+The first look reads what is stored; then the newest value of every tag, which a store has in
+memory, is compared with that of the round before, column by column. A tag that flips to and fro may
+look alike in two rounds: of a device that seems to stand still what was stored since the last look
+is read as well.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class ChangeWatch:
         """Device -> up to where its stored values have been looked at, ns."""
         self._places: dict[str, int] = {}
         self._of_series: list[int] = []
-        """By series: the place of its device, -1 where the series is derived from others of the device."""
+        """By series: the place of its device, -1 where the series is derived from others of the
+        device."""
         self._all_of_series: list[int] = []
 
     def stored(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, StoredSignals]:
-        """Device of `since` -> what is stored of it up to `now` (ns); a device that is new is looked at from there."""
+        """Device of `since` -> what is stored of it up to `now` (ns); a device that is new is
+        looked at from there."""
         new = {device: start for device, start in since.items() if device not in self._changed}
         samples = self._note(stored_values(store, new, now) if new else {})
         self._looked.update(dict.fromkeys(new, now))
@@ -52,7 +55,9 @@ class ChangeWatch:
                 samples[device] = int(newest[place])
             else:
                 samples.setdefault(device, None)
-        still = {device: self._looked[device] for device in since if self._to_be_looked_at(device, now)}
+        still = {
+            device: self._looked[device] for device in since if self._to_be_looked_at(device, now)
+        }
         self._note(values_in(store, still, now))
         self._looked.update(dict.fromkeys(still, now))
         return {device: StoredSignals(samples[device], self._changed[device]) for device in since}
@@ -65,8 +70,8 @@ class ChangeWatch:
         return {device: each.last_sample for device, each in found.items()}
 
     def _compare(self, store: Store) -> tuple[list[int], list[int]]:
-        """By place of a device: its newest good sample, and the newest that differs from that of the round before;
-        NO_TIME without any."""
+        """By place of a device: its newest good sample, and the newest that differs from that of
+        the round before; NO_TIME without any."""
         values = store.good_values()
         places = self._place_series(store, len(values.t))
         newest, changes = (np.full(len(self._places), NO_TIME, np.int64) for _ in range(2))
@@ -80,8 +85,8 @@ class ChangeWatch:
         return newest.tolist(), changes.tolist()
 
     def _place_series(self, store: Store, count: int) -> tuple[Longs, Longs]:
-        """The places of each series' device, of all series and of those that are not derived; series are only ever
-        added, and columns may be longer than there are series."""
+        """The places of each series' device, of all series and of those that are not derived;
+        series are only ever added, and columns may be longer than there are series."""
         for series in store.catalogue.series[len(self._all_of_series) :]:
             place = self._places.setdefault(series.device, len(self._places))
             self._all_of_series.append(place)

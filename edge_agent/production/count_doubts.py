@@ -1,5 +1,5 @@
-"""What counters leave open: readings that were set aside, and readings that have not come. It goes with every figure
-that rests on them."""
+"""What counters leave open: readings that were set aside, and readings that have not come. It goes
+with every figure that rests on them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ from edge_agent.production.facts import CounterReadings
 KINDS: Final = {
     "rollover": Text("回零（正常）", "rolled over (normal)"),
     "restart": Text("清零重计", "restarted from 0"),
-    "break": Text("下降后未回升：视为更换，跨越处不计", "fell and stayed low: replaced, nothing counted across"),
+    "break": Text(
+        "下降后未回升：视为更换，跨越处不计",
+        "fell and stayed low: replaced, nothing counted across",
+    ),
     "epoch": Text("定义变更，跨越处不计", "its definition changed, nothing counted across"),
     "exchange": Text("换表", "meter exchanged"),
-    "unit": Text("读数的单位未知或不相容，无法换算", "read in a unit that is unknown or of another quantity"),
+    "unit": Text(
+        "读数的单位未知或不相容，无法换算", "read in a unit that is unknown or of another quantity"
+    ),
     "jump": Text("跳变超出可能，未计入", "a step beyond what is possible, set aside"),
     "glitch": Text("跳高后回落，未计入", "went up and came back, set aside"),
     "false_zero": Text("跌落后恢复（假零），未计入", "fell and came back (false zero), set aside"),
@@ -56,7 +61,9 @@ class CountDoubts:
         """`events`: those of the window, of these counters."""
         found = list(events)
         return cls(
-            tuple(each for each in found if each[1].kind in SET_ASIDE and each[1].counted is not True),
+            tuple(
+                each for each in found if each[1].kind in SET_ASIDE and each[1].counted is not True
+            ),
             tuple(each for each in found if each[1].kind in _STEPS),
             tuple(each for each in counters if each is not None and each.unknown_since is not None),
             zone,
@@ -73,17 +80,27 @@ class CountDoubts:
 
     def known_until(self, t: int) -> CountDoubts:
         """The same for who asks only of what was counted up to `t` (ns)."""
-        return replace(self, unknown=tuple(each for each in self.unknown if (each.unknown_since or 0) < t))
+        return replace(
+            self, unknown=tuple(each for each in self.unknown if (each.unknown_since or 0) < t)
+        )
 
     @property
     def provisional(self) -> bool:
-        """Whether the figures may still change: nobody has decided, or the next reading will tell."""
-        return bool(self.unknown or self.stand_ins) or any(event.is_undecided for _, event in self.set_aside)
+        """Whether the figures may still change: nobody has decided, or the next reading will
+        tell."""
+        return bool(self.unknown or self.stand_ins) or any(
+            event.is_undecided for _, event in self.set_aside
+        )
 
     @property
     def notes(self) -> tuple[Text, ...]:
         """A sentence for each counter and kind."""
-        return (*self._set_aside_notes(), *self._unknown_notes(), *self._epoch_notes(), *self._stand_in_notes())
+        return (
+            *self._set_aside_notes(),
+            *self._unknown_notes(),
+            *self._epoch_notes(),
+            *self._stand_in_notes(),
+        )
 
     @property
     def of_unit(self) -> tuple[Text, ...]:
@@ -97,13 +114,18 @@ class CountDoubts:
         for name, found in by_counter.items():
             _, first = found[0]
             number_of, at = sum(event.readings for _, event in found), self._time(first.t)
-            reading, amount = _digits(first.after), _digits(sum(Fraction(event.amount) for _, event in found))
+            reading, amount = (
+                _digits(first.after),
+                _digits(sum(Fraction(event.amount) for _, event in found)),
+            )
             open_zh, open_en = ("待人工判定，暂定", "nobody has decided yet: provisional")
             if not any(event.is_undecided for _, event in found):
                 open_zh, open_en = "已判定", "decided"
             yield Text(
-                f"{name}：{number_of} 个读数不可能，未计入（首个 {at}，读数 {reading}；合计 {amount}）；{open_zh}。",
-                f"{name}: {number_of} readings are not possible and were set aside (the first at {at}, reading "
+                f"{name}：{number_of} 个读数不可能，未计入（首个 {at}，读数 {reading}；合计 "
+                f"{amount}）；{open_zh}。",
+                f"{name}: {number_of} readings are not possible and were set aside (the first at "
+                f"{at}, reading "
                 f"{reading}; {amount} in all); {open_en}.",
             )
 
@@ -111,8 +133,10 @@ class CountDoubts:
         for counter in self.unknown:
             at = self._time(counter.unknown_since or 0)
             yield Text(
-                f"{counter.device}/{counter.tag}：{at} 之后还没有读数，此后未知，暂定；有新读数后重新出具即补全。",
-                f"{counter.device}/{counter.tag}: no reading since {at}; what came after is not known: provisional; "
+                f"{counter.device}/{counter.tag}：{at} 之后还没有读数，此后未知，暂定；"
+                "有新读数后重新出具即补全。",
+                f"{counter.device}/{counter.tag}: no reading since {at}; what came after is not "
+                "known: provisional; "
                 "a re-issue completes it.",
             )
 
@@ -124,7 +148,8 @@ class CountDoubts:
             since, until = self._time(start), self._time(end)
             yield Text(
                 f"{line}：{since} 至 {until} 产线没有电表读数，这段时间按各设备的电能合计，暂定。",
-                f"{line}: no meter of the line from {since} to {until}: the sum of its machines stands in: "
+                f"{line}: no meter of the line from {since} to {until}: the sum of its machines "
+                "stands in: "
                 "provisional.",
             )
 
@@ -134,7 +159,8 @@ class CountDoubts:
         if event.kind == "unit":
             return Text(
                 f"{name}：{at} 起{kind.zh}（{event.basis}），不计入；请核对 unit。",
-                f"{name}: from {at} on {kind.en} ({event.basis}): its count is not known; check `unit`.",
+                f"{name}: from {at} on {kind.en} ({event.basis}): its count is not known; check "
+                "`unit`.",
             )
         return Text(f"{name}：{at} {kind.zh}。", f"{name}: {at} {kind.en}.")
 
@@ -147,7 +173,9 @@ class CountDoubts:
         """For programs: empty without any doubt."""
         found: dict[str, Any] = {}
         if self.set_aside:
-            found["set_aside"] = [event_document(counter, event) for counter, event in self.set_aside]
+            found["set_aside"] = [
+                event_document(counter, event) for counter, event in self.set_aside
+            ]
         if self.unknown:
             since = min(counter.unknown_since or 0 for counter in self.unknown)
             found["unknown_since"] = iso(since)

@@ -13,7 +13,12 @@ from edge_agent.errors import RegisterError
 from edge_agent.metrics.plausibility import Decision
 from edge_agent.production.counting import CounterExchange
 from edge_agent.production.site_devices import SiteDevices
-from edge_agent.register.count_files import EventDecision, MeterExchange, read_decisions, read_exchanges
+from edge_agent.register.count_files import (
+    EventDecision,
+    MeterExchange,
+    read_decisions,
+    read_exchanges,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +32,8 @@ class CountNotes:
 
     @classmethod
     def of(cls, site: Site) -> CountNotes:
-        """Raises RegisterError for a file that cannot be read, or has a row that is not understood."""
+        """Raises RegisterError for a file that cannot be read, or has a row that is not
+        understood."""
         files, zone = site.register_, ZoneInfo(site.agent.timezone)
         return cls(
             () if files.meters is None else tuple(read_exchanges(files.meters, zone)),
@@ -41,7 +47,12 @@ class CountNotes:
             return cls.of(site)
         except RegisterError as error:
             for finding in error.findings:
-                log.error("counter-file-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
+                log.error(
+                    "counter-file-faulty code=%s where=%s: %s",
+                    finding.code,
+                    finding.where,
+                    finding.en,
+                )
             return NO_NOTES
 
     def resolved(self, devices: SiteDevices) -> ResolvedNotes:
@@ -53,7 +64,8 @@ class CountNotes:
             return keys.get(name, name)
 
         return ResolvedNotes(
-            [(key(row.device), row) for row in self.meters], [(key(row.device), row) for row in self.events]
+            [(key(row.device), row) for row in self.meters],
+            [(key(row.device), row) for row in self.events],
         )
 
 

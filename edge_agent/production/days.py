@@ -11,7 +11,8 @@ _S: Final = 1_000_000_000
 
 
 def local_days(start: int, end: int, zone: ZoneInfo) -> Iterator[tuple[date, int, int]]:
-    """(day, start, end) in ns of every day of the zone that the window touches, cut to the window."""
+    """(day, start, end) in ns of every day of the zone that the window touches, cut to the
+    window."""
     day = datetime.fromtimestamp(start // _S, zone).date()
     while (since := _midnight(day, zone)) < end:
         after = day + timedelta(days=1)

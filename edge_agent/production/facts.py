@@ -1,7 +1,8 @@
-"""The facts of a window: all that the figures of a report rest on, and exactly what an evidence pack holds.
+"""The facts of a window: all that the figures of a report rest on, and exactly what an evidence
+pack holds.
 
-Times are integer nanoseconds (Unix, UTC). Amounts are exact fractions of the decimal digits that were read, so that
-whoever reads the same digits from a CSV file computes the same figures.
+Times are integer nanoseconds (Unix, UTC). Amounts are exact fractions of the decimal digits that
+were read, so that whoever reads the same digits from a CSV file computes the same figures.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ PART_ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
 @dataclass(frozen=True, slots=True)
 class AssessedDevice:
-    """One configured device as an assessor sees it: what it speaks, where, and how it is protected."""
+    """One configured device as an assessor sees it: what it speaks, where, and how it is
+    protected."""
 
     id: str
     name: str = ""
@@ -88,15 +90,18 @@ class StateChange:
 
 
 class StateColumns(Sequence[StateChange]):
-    """The states of one machine as columns, one row per change: a month of a busy machine has tens of thousands.
+    """The states of one machine as columns, one row per change: a month of a busy machine has tens
+    of thousands.
 
-    `t` (int64, ns, rising strictly), `item`, `mode` (int64, numbers of `timemodel.Item` and `Mode`), `order` (bool;
-    None: no signal says so), `why` (one text per row).
+    `t` (int64, ns, rising strictly), `item`, `mode` (int64, numbers of `timemodel.Item` and
+    `Mode`), `order` (bool; None: no signal says so), `why` (one text per row).
     """
 
     __slots__ = ("item", "mode", "order", "t", "why")
 
-    def __init__(self, t: Longs, item: Longs, mode: Longs, order: Flags | None, why: Sequence[str]) -> None:
+    def __init__(
+        self, t: Longs, item: Longs, mode: Longs, order: Flags | None, why: Sequence[str]
+    ) -> None:
         self.t = t
         self.item = item
         self.mode = mode
@@ -108,7 +113,10 @@ class StateColumns(Sequence[StateChange]):
         """From single rows; whether there is an order signal is what the first row says."""
         if isinstance(rows, StateColumns):
             return rows
-        t, item, mode = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("t", "item", "mode"))
+        t, item, mode = (
+            np.array([getattr(row, name) for row in rows], np.int64)
+            for name in ("t", "item", "mode")
+        )
         ordered = bool(rows) and rows[0].order is not None
         order = np.array([bool(row.order) for row in rows], np.bool_) if ordered else None
         return cls(t, item, mode, order, [row.why for row in rows])
@@ -123,15 +131,23 @@ class StateColumns(Sequence[StateChange]):
     def __getitem__(self, place: int | slice) -> StateChange | StateColumns:
         if isinstance(place, slice):
             order = None if self.order is None else self.order[place]
-            return StateColumns(self.t[place], self.item[place], self.mode[place], order, self.why[place])
+            return StateColumns(
+                self.t[place], self.item[place], self.mode[place], order, self.why[place]
+            )
         order_here = None if self.order is None else bool(self.order[place])
         return StateChange(
-            int(self.t[place]), int(self.item[place]), int(self.mode[place]), order_here, self.why[place]
+            int(self.t[place]),
+            int(self.item[place]),
+            int(self.mode[place]),
+            order_here,
+            self.why[place],
         )
 
     def __iter__(self) -> Iterator[StateChange]:
         orders = [None] * len(self.t) if self.order is None else self.order.tolist()
-        return map(StateChange, self.t.tolist(), self.item.tolist(), self.mode.tolist(), orders, self.why)
+        return map(
+            StateChange, self.t.tolist(), self.item.tolist(), self.mode.tolist(), orders, self.why
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -146,9 +162,11 @@ class StateColumns(Sequence[StateChange]):
 
 @dataclass(frozen=True, slots=True)
 class CounterReadings:
-    """Readings of one counter at its changes (at most the first and the last of a minute, and both sides of a fall).
+    """Readings of one counter at its changes (at most the first and the last of a minute, and both
+    sides of a fall).
 
-    `ratio` turns a reading into pieces or kWh; `modulus` is where it rolls over, None = not known to.
+    `ratio` turns a reading into pieces or kWh; `modulus` is where it rolls over, None = not known
+    to.
     """
 
     device: str
@@ -167,15 +185,25 @@ class CounterReadings:
 
 
 class MinuteHealth:
-    """The health of one device by minute (sums of its health rows), as columns: a month of a plant has millions.
+    """The health of one device by minute (sums of its health rows), as columns: a month of a plant
+    has millions.
 
-    `rows` is int64, a row per minute, its columns as in COLUMNS; seconds are in milliseconds, times in ns, and no last
-    good reading is -1. Sorted by `end`, the end of the minute.
+    `rows` is int64, a row per minute, its columns as in COLUMNS; seconds are in milliseconds, times
+    in ns, and no last good reading is -1. Sorted by `end`, the end of the minute.
     """
 
     COLUMNS: Final = (
-        "end", "scheduled_ms", "covered_ms", "due", "done", "good", "bad", "values", "overruns", "last_good",
-    )  # fmt: skip
+        "end",
+        "scheduled_ms",
+        "covered_ms",
+        "due",
+        "done",
+        "good",
+        "bad",
+        "values",
+        "overruns",
+        "last_good",
+    )
 
     def __init__(self, rows: npt.ArrayLike) -> None:
         self.rows: npt.NDArray[np.int64] = np.asarray(rows, np.int64).reshape(-1, len(self.COLUMNS))
@@ -198,7 +226,11 @@ class MinuteHealth:
 
     def planned(self, hours: Hours | None) -> MinuteHealth:
         """The minutes whose middle was planned working time; None: all."""
-        return self if hours is None else MinuteHealth(self.rows[hours.holds(self.column("end") - MINUTE_NS // 2)])
+        return (
+            self
+            if hours is None
+            else MinuteHealth(self.rows[hours.holds(self.column("end") - MINUTE_NS // 2)])
+        )
 
     @property
     def last_good(self) -> int | None:
@@ -208,7 +240,9 @@ class MinuteHealth:
 
     def sums(self) -> HealthSums:
         """What they add up to."""
-        scheduled_s, covered_s = (self.total(name) / 1000 for name in ("scheduled_ms", "covered_ms"))
+        scheduled_s, covered_s = (
+            self.total(name) / 1000 for name in ("scheduled_ms", "covered_ms")
+        )
         return HealthSums(scheduled_s, covered_s, self.total("good"), self.total("bad"))
 
 
@@ -259,7 +293,8 @@ class PlannedChange:
 
 @dataclass(frozen=True)
 class WindowFacts:
-    """Everything known of `start < t <= end`; health by minute reaches back 30 days, as the networking rate asks."""
+    """Everything known of `start < t <= end`; health by minute reaches back 30 days, as the
+    networking rate asks."""
 
     start: int
     end: int
@@ -271,13 +306,14 @@ class WindowFacts:
     states: Mapping[str, Sequence[StateChange]] = field(default_factory=dict)
     counters: Sequence[CounterReadings] = ()
     lateness: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    """Device -> milliseconds from source (or read) to store -> readings (of one tag), over the window's last day
-    (in a report; over its last hour where the service computes)."""
+    """Device -> milliseconds from source (or read) to store -> readings (of one tag), over the
+    window's last day (in a report; over its last hour where the service computes)."""
     quality: Mapping[str, ReadingQuality] = field(default_factory=dict)
     connections: Sequence[ConnectionChange] = ()
     gaps: Sequence[DroppedValues] = ()
     states_until: int | None = None
-    """States and plan go on to here, to tell when a failure of the window was over; None: to its end."""
+    """States and plan go on to here, to tell when a failure of the window was over; None: to its
+    end."""
     timezone: str = "UTC"
     """The plant's, for times in sentences."""
     plan: Sequence[PlannedChange] = ()

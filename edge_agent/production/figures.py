@@ -1,7 +1,9 @@
-"""All figures of a report, each with what it rests on: the site's rates, the machines', the lines', and the energy.
+"""All figures of a report, each with what it rests on: the site's rates, the machines', the lines',
+and the energy.
 
-A figure's key is `metric` for the site, `metric@machine`, `metric@line:NAME` or `metric@workshop:NAME`. The values are
-functions of the facts and the register alone; replaying a pack computes this very list again.
+A figure's key is `metric` for the site, `metric@machine`, `metric@line:NAME` or
+`metric@workshop:NAME`. The values are functions of the facts and the register alone; replaying a
+pack computes this very list again.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _LAST_STATION: Final = Text(
 )
 _NO_LAST_STATION: Final = Text(
     "无法确定产线的末道设备（没有唯一的、有合格品计数的检测设备）",
-    "it is not known which machine is the line's last (no single inspection machine with a count of good parts)",
+    "it is not known which machine is the line's last (no single inspection machine with a count "
+    "of good parts)",
 )
 #: What is summed over the machines of a line, a workshop and the site.
 _PRODUCTION: Final = (*(key for key in BY_ID if "M-11" <= key < "M-18"), "M-20")
@@ -96,7 +99,8 @@ def production_figures(plant: Plant, options: FigureOptions) -> dict[str, Metric
 
 
 def to_json(found: dict[str, MetricResult]) -> list[dict[str, Any]]:
-    """The figures as plain documents; the time of computing belongs to the report, not to the figure."""
+    """The figures as plain documents; the time of computing belongs to the report, not to the
+    figure."""
     documents = []
     for key, result in found.items():
         document = {"key": key, "scope": key.partition("@")[2], **result.to_full_json()}
@@ -106,23 +110,40 @@ def to_json(found: dict[str, MetricResult]) -> list[dict[str, Any]]:
 
 
 def _together(
-    plant: Plant, known: Mapping[str, MetricResult], scope: Sequence[str], machines: Sequence[PlantMachine]
+    plant: Plant,
+    known: Mapping[str, MetricResult],
+    scope: Sequence[str],
+    machines: Sequence[PlantMachine],
 ) -> dict[str, MetricResult]:
-    """Sums over sums, of the machines that know both; the others are listed in `details.left_out`."""
+    """Sums over sums, of the machines that know both; the others are listed in
+    `details.left_out`."""
     having = {each.id: each for each in machines if each.production is not None}
     by_machine = {key: _of_machine(known, key) for key in having}
     pbt = {key: _pbt(machine) for key, machine in having.items()}
     found = {}
     for metric, result in scope_results(_PRODUCTION, by_machine, pbt, scope, plant.window).items():
-        results = {key: by_machine[key].get(ALL.get(metric, metric)) for key in result.numerator_ids}
-        details = {**result.details, "without_states": sorted(each.id for each in machines if each.id not in having)}
+        results = {
+            key: by_machine[key].get(ALL.get(metric, metric)) for key in result.numerator_ids
+        }
+        details = {
+            **result.details,
+            "without_states": sorted(each.id for each in machines if each.id not in having),
+        }
         version = plant.assessment.register.version
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
         provisional = any(each is not None and each.provisional for each in results.values())
-        found[metric] = with_range(replace(result, register_version=version, reason=reason, notes=notes,
-                                           details=details, provisional=provisional,
-                                           computed_at=plant.computed_at))  # fmt: skip
+        found[metric] = with_range(
+            replace(
+                result,
+                register_version=version,
+                reason=reason,
+                notes=notes,
+                details=details,
+                provisional=provisional,
+                computed_at=plant.computed_at,
+            )
+        )
     return found
 
 
@@ -147,7 +168,8 @@ def _machine_energy(plant: Plant, machine: PlantMachine) -> dict[str, MetricResu
         idle = replace(idle, value=None, reason=_NO_STATES)
     return {
         f"M-18@{machine.id}": doubted(
-            energy.per_good_part(scope, machine.energy, good), machine.energy_doubts + machine.parts_doubts
+            energy.per_good_part(scope, machine.energy, good),
+            machine.energy_doubts + machine.parts_doubts,
         ),
         f"M-20@{machine.id}": doubted(idle, machine.energy_doubts),
     }
@@ -169,8 +191,12 @@ def _energy(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
         details = {"measured_by": list(sources), "good_parts_of": last and last.id}
         doubts = plant.line_doubts(line)
         parts = doubts if last is None else doubts + last.parts_doubts
-        found[f"M-18@line:{line}"] = doubted(replace(per_part, details={**per_part.details, **details}), parts)
-        found[f"M-19@line:{line}"] = doubted(replace(coal, details={**coal.details, **details}), doubts)
+        found[f"M-18@line:{line}"] = doubted(
+            replace(per_part, details={**per_part.details, **details}), parts
+        )
+        found[f"M-19@line:{line}"] = doubted(
+            replace(coal, details={**coal.details, **details}), doubts
+        )
     return found | _site_energy(plant, options)
 
 
@@ -181,10 +207,16 @@ def _site_energy(plant: Plant, options: FigureOptions) -> dict[str, MetricResult
     lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
     made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
     contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
-    counted = [line for line in lasts if line not in contradicting and plant.line_energy(line)[0] is not None]
+    counted = [
+        line
+        for line in lasts
+        if line not in contradicting and plant.line_energy(line)[0] is not None
+    ]
     good = [parts for line, parts in made.items() if parts is not None and line in counted]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
-    with_parts = CountSum([count for part in together for count in part.parts]) if together else None
+    with_parts = (
+        CountSum([count for part in together for count in part.parts]) if together else None
+    )
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
     if used is not None and not counted:
         per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)

@@ -1,4 +1,5 @@
-"""The configured devices as an assessor sees them. Never a secret: of an account only that there is one."""
+"""The configured devices as an assessor sees them. Never a secret: of an account only that there is
+one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Which device speaks for which machine, line and meter: a rule of the register alone, for live figures and for packs.
+"""Which device speaks for which machine, line and meter: a rule of the register alone, for live
+figures and for packs.
 
-The first device a machine names speaks for it, unless another machine in service at the same time has the same one. A
-meter measures a machine alone when no other machine in service at the same time has it as `meter_id`.
+The first device a machine names speaks for it, unless another machine in service at the same time
+has the same one. A meter measures a machine alone when no other machine in service at the same time
+has it as `meter_id`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from edge_agent.register.model import Equipment
 
 
 class MachineLinks:
-    """Of one register in a window (its device names resolved) and the names of the devices that are known."""
+    """Of one register in a window (its device names resolved) and the names of the devices that are
+    known."""
 
     def __init__(self, members: Membership, devices: Collection[str]) -> None:
         self._members = members
@@ -35,8 +38,8 @@ class MachineLinks:
         return machine.meter_id if machine.meter_id in self._of_machines else None
 
     def meters(self, line: str, counting: Collection[str]) -> list[Equipment]:
-        """The meters of a line, by id; a meter of one machine alone is not the line's. `counting`: the devices that
-        have an energy counter."""
+        """The meters of a line, by id; a meter of one machine alone is not the line's. `counting`:
+        the devices that have an energy counter."""
         return [
             row
             for row in self._meters

@@ -1,6 +1,8 @@
-"""Live facts of a report's window from its health by minute: networking, coverage and acquisition rest on them.
+"""Live facts of a report's window from its health by minute: networking, coverage and acquisition
+rest on them.
 
-In: `WindowFacts` (30 days of minutes). Out: `metrics.live.Live`, one `DeviceFacts` per configured device.
+In: `WindowFacts` (30 days of minutes). Out: `metrics.live.Live`, one `DeviceFacts` per configured
+device.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _NO_SCHEDULE: Final = "\0"
 
 
 def live(facts: WindowFacts, schedules: Mapping[str, str] | None = None) -> LiveEvidence:
-    """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's own.
+    """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's
+    own.
 
     `schedules`: device -> the schedule of its machine; of the others all time is scheduled.
     """
@@ -48,7 +51,9 @@ def _device(facts: WindowFacts, device: str, hours: Hours | None) -> DeviceFacts
         first = None  # an earlier window than its first connection, reported on later
     calendar = hours if facts.plan else None
     if hours is not None and not hours.within(max(long, first or long), facts.end):
-        hours = None  # no calendar, or nothing was planned since it was connected: then all time counts
+        hours = (
+            None  # no calendar, or nothing was planned since it was connected: then all time counts
+        )
     return from_health(
         facts.end,
         first,
@@ -61,6 +66,7 @@ def _device(facts: WindowFacts, device: str, hours: Hours | None) -> DeviceFacts
         business_links=frozenset(about.business_links),
         collected=len(facts.minutes_of(device).inside(facts.history_start, facts.end)) > 0,
         calendar=calendar,
-        online=facts.minutes_of(device).inside(facts.end - ONLINE_NS, facts.end).total("covered_ms") > 0,
+        online=facts.minutes_of(device).inside(facts.end - ONLINE_NS, facts.end).total("covered_ms")
+        > 0,
         stored=facts.stored.get(device),
     )

@@ -1,7 +1,9 @@
-"""The rates of a running plant, M-01 to M-10, as of now: from the store's health rows and the configured devices.
+"""The rates of a running plant, M-01 to M-10, as of now: from the store's health rows and the
+configured devices.
 
-In: the sums of the health rows of 30 days and of the last day, of planned time alone where the calendar has pauses.
-Out: one document per metric (`Result.to_full_json`). Cheap enough to be computed every minute.
+In: the sums of the health rows of 30 days and of the last day, of planned time alone where the
+calendar has pauses. Out: one document per metric (`Result.to_full_json`). Cheap enough to be
+computed every minute.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from edge_agent.stores.base import HealthSummary
 log = logging.getLogger(__name__)
 
 _DAY_NS: Final = 86_400_000_000_000
-#: The window of effective networking, and the recent one of the online ratio and of automatic acquisition.
+#: The window of effective networking, and the recent one of the online ratio and of automatic
+#: acquisition.
 LONG_NS: Final = 30 * _DAY_NS
 RECENT_NS: Final = _DAY_NS
 
@@ -49,7 +52,8 @@ class LiveRates:
     """The register of a site and what is configured; computes results from a store."""
 
     def __init__(self, site: Site) -> None:
-        """The errors of a register are logged in full and it is not used: data is stored all the same."""
+        """The errors of a register are logged in full and it is not used: data is stored all the
+        same."""
         self._site = site
         self._hours: ScheduledHealth | None = None
         self._watch = ChangeWatch()
@@ -69,7 +73,9 @@ class LiveRates:
         except RegisterError as error:
             self.findings = error.findings
             for finding in error.findings:
-                log.error("register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
+                log.error(
+                    "register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en
+                )
             return None
         self.notes = notes
         for note in notes:
@@ -91,14 +97,21 @@ class LiveRates:
         online = {key for key, row in newest.items() if row.state in ANSWERING}
         live = self._live(store, devices, now_ns, online)
         nc = self._site.register_.robot_is_nc
-        register, names = devices.resolved(self.register), frozenset(member.name for member in devices.members)
+        register, names = (
+            devices.resolved(self.register),
+            frozenset(member.name for member in devices.members),
+        )
         zone, within_s = ZoneInfo(self._site.agent.timezone), self._change_within_s
-        results = compute(Assessment(register, live, now_ns, nc, names, zone=zone, change_within_s=within_s))
+        results = compute(
+            Assessment(register, live, now_ns, nc, names, zone=zone, change_within_s=within_s)
+        )
         return [result.to_full_json() for result in results.values()]
 
-    def _newest(self, store: Store, devices: SiteDevices, now_ns: int) -> Mapping[str, HealthSummary]:
-        """Device key -> its newest health, while its rows come. The last interval they speak of is where the figures
-        end: what is not reported yet is no gap."""
+    def _newest(
+        self, store: Store, devices: SiteDevices, now_ns: int
+    ) -> Mapping[str, HealthSummary]:
+        """Device key -> its newest health, while its rows come. The last interval they speak of is
+        where the figures end: what is not reported yet is no gap."""
         patience = int(PATIENCE_ROWS * 1e9 * self._site.agent.health)
         rows = store.health(now_ns - patience, now_ns)
         return {key: row for key, row in rows.items() if key in devices.by_key}
@@ -107,7 +120,9 @@ class LiveRates:
         """The facts of every device of the plant up to now, by what registers call it."""
         return self._live(store, SiteDevices.of(self._site, store), now_ns)
 
-    def _live(self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()) -> LiveEvidence:
+    def _live(
+        self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()
+    ) -> LiveEvidence:
         """`online`: the keys of the devices that answer."""
         if self._hours is not None and self.register is not None:
             resolved = devices.resolved(self.register)
@@ -126,10 +141,15 @@ class LiveRates:
             hours = calendar = None
             if self._hours is not None:
                 calendar = self._hours.calendar(member.name, long_start, now_ns)
-                hours = self._hours.planned(member.name, max(long_start, first or long_start), now_ns)
+                hours = self._hours.planned(
+                    member.name, max(long_start, first or long_start), now_ns
+                )
                 if hours is not None:
                     starts = (long_start, recent_start)
-                    sums = tuple(self._hours.sums(store, member.key, hours, start, now_ns) for start in starts)
+                    sums = tuple(
+                        self._hours.sums(store, member.key, hours, start, now_ns)
+                        for start in starts
+                    )
             facts[member.name] = from_health(
                 now_ns,
                 first,
@@ -148,11 +168,14 @@ class LiveRates:
         return LiveEvidence(facts, now_ns, RECENT_NS // 1_000_000_000)
 
     def _change_since(self, devices: SiteDevices, now_ns: int) -> dict[str, int]:
-        """Device key -> from when on a change of a value is looked for: the planned time asked for lies behind it."""
+        """Device key -> from when on a change of a value is looked for: the planned time asked for
+        lies behind it."""
         within, since = int(self._change_within_s * 1_000_000_000), {}
         for member in devices.members:
             hours = self._hours and self._hours.calendar(member.name, now_ns - LONG_NS, now_ns)
-            since[member.key] = hours.before(now_ns, within, now_ns - LONG_NS) if hours else now_ns - within
+            since[member.key] = (
+                hours.before(now_ns, within, now_ns - LONG_NS) if hours else now_ns - within
+            )
         return since
 
 

@@ -1,4 +1,5 @@
-"""The electrical load of a line: mean power (kW) of 15-minute windows, their peak, and how a report draws them."""
+"""The electrical load of a line: mean power (kW) of 15-minute windows, their peak, and how a report
+draws them."""
 
 from __future__ import annotations
 
@@ -15,18 +16,22 @@ _DAY_NS = 86_400_000_000_000
 
 
 def load_profile(plant: Plant, used: Energy) -> Load:
-    """Every quarter that touches the plant's window. Of the first and the last, where the window cuts them, not all of
-    the energy is known."""
+    """Every quarter that touches the plant's window. Of the first and the last, where the window
+    cuts them, not all of the energy is known."""
     return energy.demand(used, plant.facts.start, plant.facts.end)
 
 
 def summed_load(loads: Sequence[Load]) -> Load:
     """Several loads of one window as one."""
-    return [(quarters[0][0], sum((kw for _, kw in quarters), Fraction(0))) for quarters in zip(*loads, strict=True)]
+    return [
+        (quarters[0][0], sum((kw for _, kw in quarters), Fraction(0)))
+        for quarters in zip(*loads, strict=True)
+    ]
 
 
 def full_quarters(plant: Plant, profile: Load) -> Load:
-    """Without the quarters that the window cuts: their mean power would be too low. All, where there is no full one."""
+    """Without the quarters that the window cuts: their mean power would be too low. All, where
+    there is no full one."""
     start, end = plant.facts.start, plant.facts.end
     return [(t, kw) for t, kw in profile if t >= start and t + energy.DEMAND_NS <= end] or profile
 

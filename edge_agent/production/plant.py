@@ -1,7 +1,9 @@
-"""A plant in a window: time buckets, parts and energy of every machine with facts, and their sums by line and workshop.
+"""A plant in a window: time buckets, parts and energy of every machine with facts, and their sums
+by line and workshop.
 
-In: `WindowFacts`, and the `Assessment` of the register. Out: `PlantMachine` by machine (times in ns, energy in kWh, parts exact).
-The running service and every report compute here; equal facts give equal figures.
+In: `WindowFacts`, and the `Assessment` of the register. Out: `PlantMachine` by machine (times in
+ns, energy in kWh, parts exact). The running service and every report compute here; equal facts give
+equal figures.
 """
 
 from __future__ import annotations
@@ -36,14 +38,22 @@ from edge_agent.metrics.timemodel import (
     totals,
 )
 from edge_agent.production.count_doubts import NO_DOUBTS, CountDoubts, doubted
-from edge_agent.production.facts import MINUTE_NS, PART_ROLES, CounterReadings, Role, StateColumns, WindowFacts
+from edge_agent.production.facts import (
+    MINUTE_NS,
+    PART_ROLES,
+    CounterReadings,
+    Role,
+    StateColumns,
+    WindowFacts,
+)
 from edge_agent.production.links import MachineLinks
 from edge_agent.register.membership import Span
 from edge_agent.register.model import Equipment
 
 NO_CALENDAR: Final = Text(
     "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
-    "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
+    "There is no shift calendar (register.calendar): all time of the window counts as planned, "
+    "an assumption.",
 )
 _CONNECTED_LATE: Final = Text(
     "部分计划时间在首次接入之前，状态未知：结果为暂定。",
@@ -52,7 +62,8 @@ _CONNECTED_LATE: Final = Text(
 _PARTS: Final = CounterRule(restarts=True)
 _NOT_OVER: Final = Text(
     "窗口内的最后一次故障尚未结束：修复时间暂计到最后一次已知状态，为暂定。",
-    "The last failure of the window is not over yet: its repair counts up to the last known state, provisional.",
+    "The last failure of the window is not over yet: its repair counts up to the last known "
+    "state, provisional.",
 )
 #: The figures of a machine that rest on its counters of parts.
 _OF_PARTS: Final = ("M-12", "M-13", "M-14", "M-15")
@@ -80,7 +91,8 @@ class PowerCheck:
 
     @property
     def disagrees(self) -> bool:
-        """Whether the two are so far apart that someone should look at the CT/PT ratio and the wiring."""
+        """Whether the two are so far apart that someone should look at the CT/PT ratio and the
+        wiring."""
         return self.disagreement is not None and self.disagreement > energy.TOLERANCE
 
 
@@ -100,14 +112,16 @@ class PlantMachine:
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
     span: Span = (0, 0)
-    """The part of the window in which it was in service, ns; times, parts and energy are of this."""
+    """The part of the window in which it was in service, ns; times, parts and energy are of
+    this."""
     parts_doubts: CountDoubts = NO_DOUBTS
     """What its counters of parts leave open, and its energy's."""
     energy_doubts: CountDoubts = NO_DOUBTS
     open_failure: bool = False
     """The last failure of the window is not over yet."""
     unconnected_ns: int = 0
-    """Planned busy time before the machine was connected for the first time; nothing is known of it."""
+    """Planned busy time before the machine was connected for the first time; nothing is known of
+    it."""
 
     @property
     def id(self) -> str:
@@ -115,7 +129,8 @@ class PlantMachine:
 
     @property
     def busy_doubts(self) -> CountDoubts:
-        """What the counters of parts leave open of planned busy time: what came after its end is no part of OEE."""
+        """What the counters of parts leave open of planned busy time: what came after its end is no
+        part of OEE."""
         if self.timeline is None or self.production is None:
             return self.parts_doubts
         window = self.production.window
@@ -124,7 +139,8 @@ class PlantMachine:
 
     @cached_property
     def results(self) -> dict[str, MetricResult]:
-        """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
+        """M-11 to M-17; empty without machine states. Provisional when the machine was connected
+        inside the window."""
         found = {} if self.production is None else oee.evaluate(self.production)
         found = {
             metric: doubted(result, self.busy_doubts if metric in _OF_PARTS else NO_DOUBTS)
@@ -142,7 +158,8 @@ class PlantMachine:
 
 
 class Plant:
-    """All machines of an assessment with their facts; everything is computed from `facts` and the register."""
+    """All machines of an assessment with their facts; everything is computed from `facts` and the
+    register."""
 
     def __init__(
         self,
@@ -152,8 +169,9 @@ class Plant:
         grades: Mapping[str, Grade] | None = None,
         computed_at: int | None = None,
     ) -> None:
-        """`grades`: device -> what figures of its machine rest on, where the facts have no health by minute; None: as
-        the assessment's evidence has it. `computed_at` (ns) is written into the results."""
+        """`grades`: device -> what figures of its machine rest on, where the facts have no health
+        by minute; None: as the assessment's evidence has it. `computed_at` (ns) is written into the
+        results."""
         self.facts = facts
         self.assessment = assessment
         self.computed_at = computed_at
@@ -165,7 +183,8 @@ class Plant:
 
     @cached_property
     def working(self) -> tuple[PlantMachine, ...]:
-        """The machines that were in service in some part of the window: times, parts and energy are of these."""
+        """The machines that were in service in some part of the window: times, parts and energy are
+        of these."""
         return tuple(self._machine(each) for each in self.assessment.members.working)
 
     @cached_property
@@ -193,7 +212,9 @@ class Plant:
         )
         states = StateColumns.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
-            return PlantMachine(equipment, device, evidence, grade, None, None, used, source, window, *doubts)
+            return PlantMachine(
+                equipment, device, evidence, grade, None, None, used, source, window, *doubts
+            )
         timeline = self._timeline(equipment, states)
         pq, gq = self._parts(device, planned_busy(timeline, *window))
         whole_pq, whole_gq = self._parts(device, [window])
@@ -202,7 +223,9 @@ class Plant:
             totals(timeline, *window),
             pq,
             gq,
-            pru_s=None if equipment.nominal_cycle_s is None else Fraction(equipment.nominal_cycle_s),
+            pru_s=None
+            if equipment.nominal_cycle_s is None
+            else Fraction(equipment.nominal_cycle_s),
             order_source="calendar" if states.order is None else "tag",
             window=self.window,
             grade=grade,
@@ -212,11 +235,24 @@ class Plant:
             whole_gq=whole_gq,
         )
         unconnected = self._unconnected(device, timeline, production.totals, window)
-        return PlantMachine(equipment, device, evidence, grade, timeline, production, used, source, window, *doubts,
-                       self._open_failure(timeline), unconnected)  # fmt: skip
+        return PlantMachine(
+            equipment,
+            device,
+            evidence,
+            grade,
+            timeline,
+            production,
+            used,
+            source,
+            window,
+            *doubts,
+            self._open_failure(timeline),
+            unconnected,
+        )
 
     def _open_failure(self, timeline: Timeline) -> bool:
-        """Whether the last failure began in the window and is not over as far as states are known."""
+        """Whether the last failure began in the window and is not over as far as states are
+        known."""
         last = timeline.failures[-1] if timeline.failures else self.facts.end
         return timeline.open and self.facts.start <= last < self.facts.end
 
@@ -225,8 +261,8 @@ class Plant:
         return self.assessment.members.span(equipment) or (self.facts.end, self.facts.end)
 
     def _unconnected(self, device: str, timeline: Timeline, whole: Totals, span: Span) -> int:
-        """Planned busy time (ns) of a machine's time in service, whose totals are `whole`, before its device was first
-        read well; all of it if never yet."""
+        """Planned busy time (ns) of a machine's time in service, whose totals are `whole`, before
+        its device was first read well; all of it if never yet."""
         first = self.facts.first_good.get(device, self.facts.end)
         if first <= span[0]:
             return 0
@@ -237,11 +273,22 @@ class Plant:
         item = Track(times, [_ITEMS[number] for number in states.item.tolist()])
         mode = Track(times, [_MODES[number] for number in states.mode.tolist()])
         order = None if states.order is None else Track(times, states.order.tolist())
-        return classify(spans(times[0], self.facts.known_until, item, mode, order, self._plan(equipment.schedule_id)))
+        return classify(
+            spans(
+                times[0],
+                self.facts.known_until,
+                item,
+                mode,
+                order,
+                self._plan(equipment.schedule_id),
+            )
+        )
 
-    def _energy(self, equipment: Equipment, device: str | None) -> tuple[CountedQuantity | None, str]:
-        """The machine's own counter, else a meter of its own, else its power tag. A counter that is silent in this
-        window has no stand-in, or the windows did not add up."""
+    def _energy(
+        self, equipment: Equipment, device: str | None
+    ) -> tuple[CountedQuantity | None, str]:
+        """The machine's own counter, else a meter of its own, else its power tag. A counter that is
+        silent in this window has no stand-in, or the windows did not add up."""
         for metering in (device, self.links.meter(equipment)):
             if metering is not None and (metering, "energy") in self._counters:
                 return self.metered(metering), metering
@@ -255,23 +302,32 @@ class Plant:
         return Track([row.t for row in rows], [Plan(row.plan) for row in rows])
 
     def plan_of(self, device: str) -> list[tuple[int, Plan]]:
-        """What is planned for the machine a device speaks for: (from, what); of a device without machine, all time."""
-        schedules = [row.schedule_id for row in self.assessment.register.equipment if device in row.devices]
+        """What is planned for the machine a device speaks for: (from, what); of a device without
+        machine, all time."""
+        schedules = [
+            row.schedule_id for row in self.assessment.register.equipment if device in row.devices
+        ]
         track = self._plan(schedules[0]) if schedules else Track((0,), (Plan.SHIFT,))
         return list(zip(track.times, track.values, strict=True))
 
-    def _parts(self, device: str, when: Sequence[tuple[int, int]]) -> tuple[Fraction | None, Fraction | None]:
+    def _parts(
+        self, device: str, when: Sequence[tuple[int, int]]
+    ) -> tuple[Fraction | None, Fraction | None]:
         """Parts produced and good parts in these spans."""
         return made_in({role: self.counted(device, role) for role in PART_ROLES}, when)
 
     def counted(self, device: str, role: Role) -> CountedQuantity | None:
-        """What a device's counter in a role counted; None without such a counter, and of one of which nothing is known
-        in the window."""
+        """What a device's counter in a role counted; None without such a counter, and of one of
+        which nothing is known in the window."""
         if (device, role) not in self._counts:
             counter = self._counters.get((device, role))
             rule = _PARTS if role in PART_ROLES else CounterRule()
-            known = counter is not None and not self._silent(counter) and not _of_another_unit(counter)
-            self._counts[device, role] = _steps(counter, rule) if counter is not None and known else None
+            known = (
+                counter is not None and not self._silent(counter) and not _of_another_unit(counter)
+            )
+            self._counts[device, role] = (
+                _steps(counter, rule) if counter is not None and known else None
+            )
         return self._counts[device, role]
 
     def _silent(self, counter: CounterReadings) -> bool:
@@ -293,7 +349,9 @@ class Plant:
         window = self.facts.start, self.facts.end
         counted, integral = used.between(*window), power.between(*window)
         step = _smallest_step(self._counters[device, "energy"])
-        return PowerCheck(counted, integral, energy.disagreement(counted, integral), counted < energy.STEPS * step)
+        return PowerCheck(
+            counted, integral, energy.disagreement(counted, integral), counted < energy.STEPS * step
+        )
 
     def events(self, device: str, role: Role) -> tuple[CounterEvent, ...]:
         """What a counter did in the window besides counting on."""
@@ -304,12 +362,16 @@ class Plant:
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
 
     def doubts(self, counters: Iterable[tuple[str, Role]], span: Span | None = None) -> CountDoubts:
-        """What these counters (device, role) leave open in the window, or in the part of it in which a machine was in
-        service: what a device did before and after is another machine's."""
+        """What these counters (device, role) leave open in the window, or in the part of it in
+        which a machine was in service: what a device did before and after is another machine's."""
         start, end = span or (self.facts.start, self.facts.end)
         found = {key: self._counters[key] for key in counters if key in self._counters}
         events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
-        own = [(counter, event) for counter, event in events if start < event.t <= end or event.kind == "unit"]
+        own = [
+            (counter, event)
+            for counter, event in events
+            if start < event.t <= end or event.kind == "unit"
+        ]
         return CountDoubts.of(found.values(), own, self.facts.timezone).known_until(end)
 
     def line_doubts(self, line: str) -> CountDoubts:
@@ -319,7 +381,11 @@ class Plant:
             doubts = [self.doubts([(meter.device, "energy")], self.span(meter)) for meter in meters]
             gaps = self._unmetered(line)
             machines = [each for each in self.working if gaps and each.equipment.line == line]
-            doubts += [self.doubts([(each.energy_source, "energy")], gap) for gap in gaps for each in machines]
+            doubts += [
+                self.doubts([(each.energy_source, "energy")], gap)
+                for gap in gaps
+                for each in machines
+            ]
             stood_in = tuple(dict.fromkeys((line, *gap) for _, _, gap in self._stand_ins(line)))
             doubts.append(CountDoubts(stand_ins=stood_in, zone=self.facts.timezone))
         else:
@@ -329,12 +395,18 @@ class Plant:
     @property
     def counter_events(self) -> list[tuple[CounterReadings, CounterEvent]]:
         """All that counters did in the window besides counting on, by time."""
-        found = [(counter, event) for key, counter in self._counters.items() for event in self.events(*key)]
+        found = [
+            (counter, event)
+            for key, counter in self._counters.items()
+            for event in self.events(*key)
+        ]
         return sorted(found, key=lambda each: (each[1].t, each[0].device, each[0].tag))
 
     def meters(self, line: str) -> list[Equipment]:
         """The meters of a line that are read; a meter of one machine alone is not the line's."""
-        return self.links.meters(line, {device for device, role in self._counters if role == "energy"})
+        return self.links.meters(
+            line, {device for device, role in self._counters if role == "energy"}
+        )
 
     @property
     def lines(self) -> list[str]:
@@ -348,7 +420,8 @@ class Plant:
         return CountSum([count for part in parts for count in part.parts]) if parts else None
 
     def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
-        """Energy of a line and what it was taken from: its meters, else its machines, each of its time in service."""
+        """Energy of a line and what it was taken from: its meters, else its machines, each of its
+        time in service."""
         meters, window = self.meters(line), (self.facts.start, self.facts.end)
         if self.line_doubts(line).of_unit:
             return None, ()
@@ -356,15 +429,21 @@ class Plant:
         for machine, span, _ in self._stand_ins(line) if meters else ():
             found.append((machine.id, machine.energy, span))
         if not meters:
-            found = [(each.id, each.energy, each.span) for each in self.working if each.equipment.line == line]
+            found = [
+                (each.id, each.energy, each.span)
+                for each in self.working
+                if each.equipment.line == line
+            ]
         known = [(name, each, span) for name, each, span in found if each is not None]
-        counts = [(name, each if span == window else each.within(*span)) for name, each, span in known]
+        counts = [
+            (name, each if span == window else each.within(*span)) for name, each, span in known
+        ]
         names = tuple(dict.fromkeys(name for name, _ in counts))
         return (CountSum([each for _, each in counts]), names) if counts else (None, ())
 
     def _unmetered(self, line: str) -> list[Span]:
-        """When none of a line's meters was there: in service, and read for the first time. One that falls silent is
-        there."""
+        """When none of a line's meters was there: in service, and read for the first time. One that
+        falls silent is there."""
         spans = []
         for meter in self.meters(line):
             start, end = self.span(meter)
@@ -379,20 +458,34 @@ class Plant:
         return [*found, (until, self.facts.end)] if until < self.facts.end else found
 
     def _stand_ins(self, line: str) -> list[tuple[PlantMachine, Span, Span]]:
-        """(machine, when, gap): the machines of a line in place of its meters, while none of these was there; so the
-        line is never less than its machines, and a window across is the sum of its parts."""
+        """(machine, when, gap): the machines of a line in place of its meters, while none of these
+        was there; so the line is never less than its machines, and a window across is the sum of
+        its parts."""
         found = list[tuple[PlantMachine, Span, Span]]()
         for gap in self._unmetered(line):
             for each in self.working:
                 span = max(gap[0], each.span[0]), min(gap[1], each.span[1])
-                if each.equipment.line == line and each.energy is not None and each.energy.between(*span):
+                if (
+                    each.equipment.line == line
+                    and each.energy is not None
+                    and each.energy.between(*span)
+                ):
                     found.append((each, span, gap))
         return found
 
     def last_station(self, line: str) -> PlantMachine | None:
-        """The one inspection machine of a line with a count of good parts: where the line's good parts are counted."""
-        ends = [each for each in self.working if (each.equipment.line, each.equipment.category) == (line, "inspection")]
-        return ends[0] if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None else None
+        """The one inspection machine of a line with a count of good parts: where the line's good
+        parts are counted."""
+        ends = [
+            each
+            for each in self.working
+            if (each.equipment.line, each.equipment.category) == (line, "inspection")
+        ]
+        return (
+            ends[0]
+            if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None
+            else None
+        )
 
 
 def _of_another_unit(counter: CounterReadings) -> bool:
@@ -407,7 +500,11 @@ def _steps(counter: CounterReadings, rule: CounterRule) -> CountedQuantity:
 
 def _smallest_step(counter: CounterReadings) -> Fraction:
     """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
-    readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
+    readings = (
+        counter.readings
+        if isinstance(counter.readings, Readings)
+        else Readings.of(counter.readings)
+    )
     steps = np.diff(readings.value)
     rising = np.flatnonzero(steps > 0)
     if not len(rising):
@@ -417,7 +514,8 @@ def _smallest_step(counter: CounterReadings) -> Fraction:
 
 
 def groups(machines: Iterable[PlantMachine]) -> Mapping[tuple[str, str], list[PlantMachine]]:
-    """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty, and it is there without machines."""
+    """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty, and it is there
+    without machines."""
     machines = list(machines)
     found: dict[tuple[str, str], list[PlantMachine]] = {}
     for level in ("line", "workshop"):
@@ -436,7 +534,9 @@ def summed(machines: Iterable[PlantMachine]) -> Totals:
     return found
 
 
-def energy_scope(plant: Plant, name: str, machine: PlantMachine | None = None) -> energy.EnergyScope:
+def energy_scope(
+    plant: Plant, name: str, machine: PlantMachine | None = None
+) -> energy.EnergyScope:
     """Whose energy, in the plant's window."""
     grade = machine.grade if machine else "E2"
     version = plant.assessment.register.version

@@ -1,6 +1,8 @@
-"""Which version of the register a window is computed with: the one that was valid at its end, as the store keeps them.
+"""Which version of the register a window is computed with: the one that was valid at its end, as
+the store keeps them.
 
-A version is valid from the day (of the plant's zone) on which it was first used, unless a person says otherwise.
+A version is valid from the day (of the plant's zone) on which it was first used, unless a person
+says otherwise.
 """
 
 from __future__ import annotations
@@ -30,21 +32,30 @@ def keep(
     zone: tzinfo,
     valid_from: int | None = None,
 ) -> RegisterVersion | None:
-    """Put a register into the store, valid from today or from `valid_from` (ns) on; None where that version is the one
-    in force already. `notes`: what its check noted. Raises StoreError."""
+    """Put a register into the store, valid from today or from `valid_from` (ns) on; None where that
+    version is the one in force already. `notes`: what its check noted. Raises StoreError."""
     since = midnight(now_ns, zone) if valid_from is None else valid_from
     versions = store.register_versions()
     in_force = valid_at(versions, since + 1)
-    if in_force is not None and in_force.version == register.version and in_force.valid_from <= since:
+    if (
+        in_force is not None
+        and in_force.version == register.version
+        and in_force.valid_from <= since
+    ):
         return None
     last = max((each.kept_at for each in versions), default=0)
-    version = RegisterVersion(register.version, since, max(now_ns, last + 1))  # of two, the later one counts
+    version = RegisterVersion(
+        register.version, since, max(now_ns, last + 1)
+    )  # of two, the later one counts
     store.keep_register(version, packed(register, notes))
     return version
 
 
-def valid_register(store: RegisterStore, end_ns: int) -> tuple[RegisterVersion, Register, tuple[Finding, ...]] | None:
-    """The version valid in a window that ends at `end_ns`, with its register and notes; None in a store without any.
+def valid_register(
+    store: RegisterStore, end_ns: int
+) -> tuple[RegisterVersion, Register, tuple[Finding, ...]] | None:
+    """The version valid in a window that ends at `end_ns`, with its register and notes; None in a
+    store without any.
 
     Raises StoreError, and ValueError for a document that is damaged.
     """

@@ -1,4 +1,5 @@
-"""Which windows have lost readings to the store's retention: what was said of them then is not computed again."""
+"""Which windows have lost readings to the store's retention: what was said of them then is not
+computed again."""
 
 from __future__ import annotations
 
@@ -15,21 +16,26 @@ _S: Final = 1_000_000_000
 
 
 def readings_from(site: Site, now_ns: int) -> int:
-    """A window that begins earlier than this (ns) may lack readings, its own or those beside its start. Servers other
-    than the embedded store keep what they are told to keep, which nobody here knows: 0."""
+    """A window that begins earlier than this (ns) may lack readings, its own or those beside its
+    start. Servers other than the embedded store keep what they are told to keep, which nobody here
+    knows: 0."""
     if site.store.kind != "duckdb":
         return 0
     return now_ns - int(site.store.retention.days * _DAY_NS) + AROUND_NS
 
 
 def readings_gone(site: Site, start_ns: int, now_ns: int) -> Text | None:
-    """What is said of a window that begins at `start_ns` where its readings may be gone; None while they are there."""
+    """What is said of a window that begins at `start_ns` where its readings may be gone; None while
+    they are there."""
     since = readings_from(site, now_ns)
     if start_ns >= since:
         return None
-    day = datetime.fromtimestamp(since // _S, ZoneInfo(site.agent.timezone)).strftime("%Y-%m-%d %H:%M")
+    day = datetime.fromtimestamp(since // _S, ZoneInfo(site.agent.timezone)).strftime(
+        "%Y-%m-%d %H:%M"
+    )
     return Text(
         f"{day} 以前的读数已按 store.retention.days 删除，本窗口不能再完整计算。",
-        f"Readings before {day} have been deleted (store.retention.days): this window cannot be computed in full any"
+        f"Readings before {day} have been deleted (store.retention.days): this window cannot be "
+        "computed in full any"
         " more.",
     )

@@ -1,7 +1,8 @@
-"""Health of planned working time alone: the sums that coverage and acquisition rest on where the calendar has pauses.
+"""Health of planned working time alone: the sums that coverage and acquisition rest on where the
+calendar has pauses.
 
-Each span of planned time is asked for once and kept: an hour when it is young (data may come late), a day when it is
-old. A plant that works around the clock is never asked this way at all.
+Each span of planned time is asked for once and kept: an hour when it is young (data may come late),
+a day when it is old. A plant that works around the clock is never asked this way at all.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class ScheduledHealth:
     """Of one site; belongs to the thread that computes."""
 
     def __init__(self, calendar: Calendar, schedules: Mapping[str, str]) -> None:
-        """`schedules`: device -> the schedule of its machine; the time of other devices is all scheduled."""
+        """`schedules`: device -> the schedule of its machine; the time of other devices is all
+        scheduled."""
         self._calendar, self._schedules = calendar, schedules
         self._plans: dict[str, tuple[int, int, PlannedTime]] = {}
         self._spans: dict[tuple[int, int], tuple[int, Longs]] = {}
@@ -45,7 +47,8 @@ class ScheduledHealth:
         self._summed = {}
 
     def planned(self, device: str, start: int, end: int) -> PlannedTime | None:
-        """The planned time of a device; None where all of `start..end` counts: no schedule, no pause, or no work."""
+        """The planned time of a device; None where all of `start..end` counts: no schedule, no
+        pause, or no work."""
         schedule = self._schedules.get(device)
         if schedule is None:
             return None
@@ -53,7 +56,8 @@ class ScheduledHealth:
         return hours if 0 < hours.within(start, end) < end - start else None
 
     def calendar(self, device: str, start: int, end: int) -> PlannedTime | None:
-        """The planned working time of a device, also where it is none of `start..end`; None without a schedule."""
+        """The planned working time of a device, also where it is none of `start..end`; None without
+        a schedule."""
         schedule = self._schedules.get(device)
         return None if schedule is None else self._plan(schedule, start, end)
 
@@ -67,7 +71,9 @@ class ScheduledHealth:
             self._plans[schedule] = kept
         return kept[2]
 
-    def sums(self, store: Store, device: str, hours: PlannedTime, start: int, end: int) -> HealthSums:
+    def sums(
+        self, store: Store, device: str, hours: PlannedTime, start: int, end: int
+    ) -> HealthSums:
         """What the health rows of planned time in `start..end` add up to."""
         totals = self._totals(store, hours, start, end)
         place = self._places.get(device)

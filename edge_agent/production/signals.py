@@ -1,7 +1,8 @@
-"""From a site and its register to the tags that figures are computed from: states, counters, powers.
+"""From a site and its register to the tags that figures are computed from: states, counters,
+powers.
 
-In: `Site` (or the birth documents of other agents' devices), `Register`. Out: names (device key, tag) to ask a store
-for, and how a counter behaves (`metrics.counters.Rule`).
+In: `Site` (or the birth documents of other agents' devices), `Register`. Out: names (device key,
+tag) to ask a store for, and how a counter behaves (`metrics.counters.Rule`).
 """
 
 from __future__ import annotations
@@ -34,8 +35,15 @@ STATE, MODE = "machine_state", "operation_mode"
 #: A tag that says whether the machine has an order: a number or a flag, 0 = none.
 ORDER: Final = ("order_active", "order", "order_id", "order_number", "work_order")
 
-#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
-_EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
+#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part
+#: count.
+_EXECUTION: Final = {
+    "execution",
+    "machine_state",
+    "program_status",
+    "channel_state",
+    "state_current",
+}
 _PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
 
 
@@ -86,16 +94,20 @@ class DeviceSignals:
 
     @cached_property
     def roles(self) -> Mapping[Role, Signal]:
-        """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
+        """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this
+        role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
         found = counters_of(units, self.about.former_units)
         return {role: Signal((self.key, tag), ratio) for role, tag, ratio in found}
 
     def definition(self, tag: str, role: Role) -> TagDefinition:
-        """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
+        """What the configuration says of a counter's numbers; of another agent's device its birth
+        document does."""
         options = self.config.tags[tag]
         low, high = options.range or (None, None)
-        scale, offset = (Fraction(repr(float(number))) for number in (options.scale, options.offset))
+        scale, offset = (
+            Fraction(repr(float(number))) for number in (options.scale, options.offset)
+        )
         exponent = options.scale_exponent_from or ""
         modulus = None if self.about.by_birth else _modulus(self.config.connector, options)
         return TagDefinition(
@@ -111,7 +123,9 @@ class DeviceSignals:
 
     @property
     def has_state(self) -> bool:
-        return STATE in self.config.tags or (self.config.state is not None and self.config.state.item is not None)
+        return STATE in self.config.tags or (
+            self.config.state is not None and self.config.state.item is not None
+        )
 
     @property
     def order(self) -> str | None:
@@ -149,7 +163,11 @@ def _modulus(connector: str, tag: object) -> int | None:
     plugin = _plugin(connector)
     if plugin is None:
         return None
-    return plugin.modulus(tag) if plugin.modulus is not None and isinstance(tag, plugin.tag_options) else None
+    return (
+        plugin.modulus(tag)
+        if plugin.modulus is not None and isinstance(tag, plugin.tag_options)
+        else None
+    )
 
 
 def _or_zero(number: Decimal | None) -> Decimal:
@@ -157,7 +175,8 @@ def _or_zero(number: Decimal | None) -> Decimal:
 
 
 class PlantSignals:
-    """All devices of a plant with their signals, and which of them the figures of machines, lines and meters need."""
+    """All devices of a plant with their signals, and which of them the figures of machines, lines
+    and meters need."""
 
     def __init__(
         self,
@@ -168,9 +187,9 @@ class PlantSignals:
         window: Span | None = None,
         notes: CountNotes = NO_NOTES,
     ) -> None:
-        """`devices`: those of the plant as the store knows them; None: those of the file alone. `window` (ns): of the
-        machines in service in it; None: of those in use as the register stands. `notes`: what persons wrote down about
-        counters."""
+        """`devices`: those of the plant as the store knows them; None: those of the file alone.
+        `window` (ns): of the machines in service in it; None: of those in use as the register
+        stands. `notes`: what persons wrote down about counters."""
         devices = devices or SiteDevices.of_file(site)
         self.timezone = site.agent.timezone
         self.devices = {member.name: DeviceSignals(member) for member in devices.members}
@@ -189,7 +208,8 @@ class PlantSignals:
         return self.devices.get(self.links.meter(machine) or "")
 
     def meters(self, line: str) -> list[DeviceSignals]:
-        """The meters of a line that are configured; a meter of one machine alone is not the line's."""
+        """The meters of a line that are configured; a meter of one machine alone is not the
+        line's."""
         return [self.devices[row.device] for row in self.links.meters(line, self._counting)]
 
     @cached_property
@@ -201,7 +221,9 @@ class PlantSignals:
     def wanted(self) -> list[DeviceSignals]:
         """Every device the figures read from."""
         machines = self.links.machines
-        found = [self.of(machine) for machine in machines] + [self.meter_of(row) for row in machines]
+        found = [self.of(machine) for machine in machines] + [
+            self.meter_of(row) for row in machines
+        ]
         found += [device for line in self.links.lines for device in self.meters(line)]
         return list({device.id: device for device in found if device is not None}.values())
 
@@ -213,11 +235,14 @@ class PlantSignals:
     @property
     def powers(self) -> dict[Name, list[Name]]:
         """The power tags, and beside each the states at whose changes its energy is divided."""
-        return {device.power.name: device.states for device in self.wanted if device.power is not None}
+        return {
+            device.power.name: device.states for device in self.wanted if device.power is not None
+        }
 
     @property
     def counters(self) -> dict[Name, list[Name]]:
-        """The counters, and beside each the states at whose changes its count is divided: energy only."""
+        """The counters, and beside each the states at whose changes its count is divided: energy
+        only."""
         return {
             signal.name: self.dividing_states(device) if role == "energy" else []
             for device in self.wanted
@@ -226,14 +251,17 @@ class PlantSignals:
         }
 
     def dividing_states(self, device: DeviceSignals) -> list[Name]:
-        """The states at whose changes a device's energy is divided: its own, and of the machine whose meter it is."""
+        """The states at whose changes a device's energy is divided: its own, and of the machine
+        whose meter it is."""
         return list(dict.fromkeys([*device.states, *self._metered.get(device.key, [])]))
 
     def about(self, device: DeviceSignals, role: Role) -> CounterAbout:
         """What is known of a counter beside its readings."""
         signal, parts = device.roles[role], role in PART_ROLES
         tag = signal.name[1]
-        physical = self._pace(device.key, signal.ratio) if parts else self._rated(device.key, signal.ratio)
+        physical = (
+            self._pace(device.key, signal.ratio) if parts else self._rated(device.key, signal.ratio)
+        )
         return CounterAbout(
             parts,
             device.definition(tag, role),
@@ -244,17 +272,20 @@ class PlantSignals:
 
     @cached_property
     def _ever(self) -> Membership:
-        """The register by its dates alone: what is possible of a counter must not depend on the window, or the windows
-        in which one machine follows another do not add up."""
+        """The register by its dates alone: what is possible of a counter must not depend on the
+        window, or the windows in which one machine follows another do not add up."""
         return Membership.of_all_time(self.register, self.members.zone)
 
     @cached_property
     def _cycle(self) -> dict[str, StepLimit]:
-        """Of devices that speak for one machine at a time: what the shortest of their nominal cycles makes possible."""
+        """Of devices that speak for one machine at a time: what the shortest of their nominal
+        cycles makes possible."""
         cycles: dict[str, list[Decimal | None]] = {}
         for row in self._ever.working:
             if row.device in self.devices:
-                cycles.setdefault(row.device, []).append(row.nominal_cycle_s if self._ever.alone(row) else None)
+                cycles.setdefault(row.device, []).append(
+                    row.nominal_cycle_s if self._ever.alone(row) else None
+                )
         known = {name: [cycle for cycle in found if cycle] for name, found in cycles.items()}
         return {
             self.devices[name].key: by_cycle(float(min(own)))
@@ -268,17 +299,25 @@ class PlantSignals:
         rated: dict[str, list[Decimal | None]] = {}
         for row in self._ever.working:
             own = [row.device] if row.device and self._ever.alone(row) else []
-            metered = [row.meter_id] if row.meter_id and self._ever.metered_alone(row.meter_id) else []
+            metered = (
+                [row.meter_id] if row.meter_id and self._ever.metered_alone(row.meter_id) else []
+            )
             for name in {*own, *metered} & self.devices.keys():
                 rated.setdefault(name, []).append(row.rated_power_kw)
-        return {self.devices[name].key: float(max(map(_or_zero, each))) for name, each in rated.items() if all(each)}
+        return {
+            self.devices[name].key: float(max(map(_or_zero, each)))
+            for name, each in rated.items()
+            if all(each)
+        }
 
     def _pace(self, key: str, ratio: Fraction) -> StepLimit | None:
         """In the counter's own unit."""
         limit = self._cycle.get(key)
         if limit is None or ratio == 1:
             return limit
-        return replace(limit, per_hour=limit.per_hour / float(ratio), burst=limit.burst / float(ratio))
+        return replace(
+            limit, per_hour=limit.per_hour / float(ratio), burst=limit.burst / float(ratio)
+        )
 
     def _rated(self, key: str, ratio: Fraction) -> StepLimit | None:
         return by_power(self._power[key], ratio) if key in self._power else None
@@ -287,4 +326,8 @@ class PlantSignals:
     def _metered(self) -> dict[str, list[Name]]:
         """A meter of one machine alone -> the states of that machine."""
         having = [(self.meter_of(row), self.of(row)) for row in self.links.machines]
-        return {meter.key: user.states for meter, user in having if meter is not None and user is not None}
+        return {
+            meter.key: user.states
+            for meter, user in having
+            if meter is not None and user is not None
+        }

@@ -1,7 +1,8 @@
-"""The devices of a plant as its store service sees them: those of its own file, and those of the agents it names.
+"""The devices of a plant as its store service sees them: those of its own file, and those of the
+agents it names.
 
-A device of another agent of the plant is known by the birth document that agent sends. What any further agent sends is
-stored, and it is a guest: in no figure, and nothing turns red for it.
+A device of another agent of the plant is known by the birth document that agent sends. What any
+further agent sends is stored, and it is a guest: in no figure, and nothing turns red for it.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ class SiteDevice:
     """One device of the plant."""
 
     name: str
-    """What registers, figures, reports and packs call it: its id alone where no other device of the plant has it, else
-    `agent:device`."""
+    """What registers, figures, reports and packs call it: its id alone where no other device of the
+    plant has it, else `agent:device`."""
     key: str
     config: DeviceCommon
-    """Its keys in the service's own file; of another agent's device what its birth document says."""
+    """Its keys in the service's own file; of another agent's device what its birth document
+    says."""
     by_birth: bool = False
     former_units: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Tag -> units in which it was read before."""
@@ -65,7 +67,8 @@ class SiteDevices:
                 config = _from_birth(key, self.keys, births[key], known["tags"].get(key, {}))
                 if config is not None:
                     born[key] = config
-        # A guest has no say in what a device of the plant is called in figures; screens list it beside them.
+        # A guest has no say in what a device of the plant is called in figures; screens list it
+        # beside them.
         plant = {key for key in known["listed"] if not self.guest(key)}
         self._plant_names = DeviceNames(self.keys, {*plant, *own, *born})
         self._names = DeviceNames(self.keys, {*known["listed"], *own, *born})
@@ -89,14 +92,19 @@ class SiteDevices:
         return cls(site, {"births": {}, "listed": [], "former": {}, "tags": {}})
 
     def _key_of(self, device: str, present: frozenset[str], former: Mapping[str, str]) -> str:
-        """Whose device one of the own file is: the own agent's, unless only another agent of the plant speaks of it."""
+        """Whose device one of the own file is: the own agent's, unless only another agent of the
+        plant speaks of it."""
         own = self.keys.key(None, device)
         now = former.get(own, own)
         if now in present and not self.guest(now):
             return now
         if any(self.keys.agent(key) == self.keys.own for key in present):
-            return own  # this agent reads devices itself, and this one has not spoken yet: a twin is another device
-        others = [key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in present]
+            # this agent reads devices itself, and this one has not spoken yet: a twin is another
+            # device
+            return own
+        others = [
+            key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in present
+        ]
         return others[0] if len(others) == 1 else own
 
     @property
@@ -118,8 +126,8 @@ class SiteDevices:
         return agent != self.keys.own and agent not in self.agents
 
     def shown(self, key: str) -> str:
-        """What a screen that lists guests too shows: the id alone where it is unique on the site, else
-        `agent:device`."""
+        """What a screen that lists guests too shows: the id alone where it is unique on the site,
+        else `agent:device`."""
         return self._names.name(key)
 
     @property
@@ -128,18 +136,22 @@ class SiteDevices:
         return self._plant_names
 
     def unfollowed_names(self, store: Store) -> list[dict[str, Any]]:
-        """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices as people are shown
-        them."""
+        """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices
+        as people are shown them."""
         rows = []
         for claim in store.catalogue.former.unfollowed_claims():
             zh, en = sentence(claim.reason)
-            row = {"device": self.shown(claim.key), "was": self.shown(claim.former), "reason": claim.reason}
+            row = {
+                "device": self.shown(claim.key),
+                "was": self.shown(claim.former),
+                "reason": claim.reason,
+            }
             rows.append(row | {"zh": zh, "en": en, "guest": self.guest(claim.key)})
         return rows
 
     def named(self, written: str) -> str:
-        """What registers mean by a name, as figures call it; what nobody is called, and what several may mean, stays as
-        it is written. Nothing a guest sends changes what is meant."""
+        """What registers mean by a name, as figures call it; what nobody is called, and what
+        several may mean, stays as it is written. Nothing a guest sends changes what is meant."""
         try:
             key = self._plant_names.resolve(written)
         except AmbiguousNameError:
@@ -150,7 +162,9 @@ class SiteDevices:
     def resolved(self, register: Register) -> Register:
         """The register with its links to devices as figures call them."""
         equipment = tuple(self._linked(row) for row in register.equipment)
-        return register if equipment == register.equipment else Register(equipment, register.processes)
+        return (
+            register if equipment == register.equipment else Register(equipment, register.processes)
+        )
 
     def _linked(self, row: Equipment) -> Equipment:
         links = ";".join(self.named(link) for link in row.devices)
@@ -160,18 +174,24 @@ class SiteDevices:
         return replace(row, gateway_device=links, meter_id=meter)
 
 
-def _from_birth(key: str, keys: DeviceKeys, birth: Mapping[str, Any], tags: Mapping[str, Any]) -> DeviceCommon | None:
-    """The keys of a device as far as its birth document says them. What is none, such as a name of a time before names
-    were judged, is left out: the device stays in its figures."""
+def _from_birth(
+    key: str, keys: DeviceKeys, birth: Mapping[str, Any], tags: Mapping[str, Any]
+) -> DeviceCommon | None:
+    """The keys of a device as far as its birth document says them. What is none, such as a name of
+    a time before names were judged, is left out: the device stays in its figures."""
     said: dict[str, Any] = {name: birth[name] for name in _DEVICE_KEYS if birth.get(name)}
     said |= {"id": keys.device(key), "connector": str(birth.get("connector", ""))}
-    said["tags"] = {tag: _tag_from_birth(entry) for tag, entry in _objects(tags) if names.fault(tag) is None}
+    said["tags"] = {
+        tag: _tag_from_birth(entry) for tag, entry in _objects(tags) if names.fault(tag) is None
+    }
     sound = sound_part(DeviceCommon, said)
     if sound is None:
         log.warning("birth-not-usable device=%s", key)
         return None
     found: DeviceCommon = sound.value
-    return found.model_copy(update={"id": key})  # which is longer than a name may be, if both of its parts are long
+    return found.model_copy(
+        update={"id": key}
+    )  # which is longer than a name may be, if both of its parts are long
 
 
 def _tag_from_birth(entry: Mapping[str, Any]) -> TagCommon:

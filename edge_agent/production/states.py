@@ -1,7 +1,7 @@
 """The states of one machine as facts: what was read, and where nothing was known.
 
-In: the changes of its item, mode and order tags, and the spans in which health rows show its values to be current.
-Out: `facts.States`, rows of (t ns, item, mode, order, why).
+In: the changes of its item, mode and order tags, and the spans in which health rows show its values
+to be current. Out: `facts.States`, rows of (t ns, item, mode, order, why).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ SILENT: Final = "no-coverage"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TagChanges:
-    """A tag at its changes: times, numbers (NaN where the reading was bad) and the status' name of a bad one."""
+    """A tag at its changes: times, numbers (NaN where the reading was bad) and the status' name of
+    a bad one."""
 
     t: Longs
     number: Floats
@@ -35,7 +36,11 @@ class TagChanges:
     def of(cls, rows: Sequence[Sequence[Any]]) -> TagChanges:
         """From rows `[t, number or None, status name]`."""
         number = [np.nan if row[1] is None else row[1] for row in rows]
-        return cls(np.array([row[0] for row in rows], np.int64), np.array(number, np.float64), [row[2] for row in rows])
+        return cls(
+            np.array([row[0] for row in rows], np.int64),
+            np.array(number, np.float64),
+            [row[2] for row in rows],
+        )
 
     def at(self, moments: Longs) -> Longs:
         """The place of the last change at each moment; -1 before the first."""
@@ -51,13 +56,19 @@ def states(
     start: int,
     end: int,
 ) -> StateColumns:
-    """States in `start..end` from the changes of item, mode and (None: there is no such signal) order, inside the
-    `known` spans (disjoint, sorted). Before the first reading, and outside these spans, item and mode are 0."""
+    """States in `start..end` from the changes of item, mode and (None: there is no such signal)
+    order, inside the `known` spans (disjoint, sorted). Before the first reading, and outside these
+    spans, item and mode are 0."""
     spans = np.array(known, np.int64).reshape(-1, 2)
-    edges = np.concatenate([*(each.t for each in (items, modes, orders) if each is not None), spans.ravel()])
+    edges = np.concatenate(
+        [*(each.t for each in (items, modes, orders) if each is not None), spans.ravel()]
+    )
     t = np.unique(np.append(edges[(edges > start) & (edges < end)], start))
     current = _inside(t, spans)
-    item, mode = (_word(each, t, current, len(words)) for each, words in ((items, ItemState), (modes, OperationMode)))
+    item, mode = (
+        _word(each, t, current, len(words))
+        for each, words in ((items, ItemState), (modes, OperationMode))
+    )
     order = np.zeros(len(t), np.int64) if orders is None else _flag(orders, t)
     said = (item * len(OperationMode) + mode) * 2 + order
     new = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
@@ -66,7 +77,9 @@ def states(
         "" if known_item else _why(items, inside, place)
         for known_item, inside, place in zip(item[new].tolist(), seen, places, strict=True)
     ]
-    return StateColumns(t[new], item[new], mode[new], None if orders is None else order[new] != 0, why)
+    return StateColumns(
+        t[new], item[new], mode[new], None if orders is None else order[new] != 0, why
+    )
 
 
 def _inside(t: Longs, spans: Longs) -> npt.NDArray[np.bool_]:

@@ -1,8 +1,10 @@
-"""What figures ask of a store, and a store's answers, in columns: thinned, so that a month of a plant fits in memory.
+"""What figures ask of a store, and a store's answers, in columns: thinned, so that a month of a
+plant fits in memory.
 
-`FactSource` is the set of questions. `StoreFacts` answers them from a store that this process has opened; a command
-asks the running service the same questions through its socket (`app.figures.served_facts`). Devices stand here by
-their keys, moments are integer ns, `from_ns <= t < to_ns`.
+`FactSource` is the set of questions. `StoreFacts` answers them from a store that this process has
+opened; a command asks the running service the same questions through its socket
+(`app.figures.served_facts`). Devices stand here by their keys, moments are integer ns, `from_ns <=
+t < to_ns`.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ _MS: Final = 1_000_000
 _DIGITS: Final = 9
 #: The health rows that speak of a window's end, and of a counter's readings after it, come later.
 AFTER_NS: Final = AROUND_NS + NEXT_NS
-#: So many moments of powers are asked of the store at once: it adds up in memory, at every moment of each power.
+#: So many moments of powers are asked of the store at once: it adds up in memory, at every moment
+#: of each power.
 _MOMENTS: Final = 1_000_000
 #: From here on a double does not hold every integer.
 _EXACT: Final = 2.0**53
@@ -58,7 +61,8 @@ class CounterQuestion:
     at: Longs
     """Moments (ns, rising) at which it is divided: there the machine's state changed."""
     known: Sequence[Span] = ()
-    """When its device's values were current; a count stands until the next one inside such a span only."""
+    """When its device's values were current; a count stands until the next one inside such a span
+    only."""
     about: CounterAbout = UNKNOWN
     """Of a counter: what is known of it beside its readings."""
 
@@ -82,28 +86,40 @@ class FactSource(RegisterStore, Protocol):
         """Device -> its health by minute, int64 rows with the columns of `facts.Minutes`."""
 
     def known(self, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
-        """Device -> spans in which its values were current: between two of them a value went stale."""
+        """Device -> spans in which its values were current: between two of them a value went
+        stale."""
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagChanges]:
-        """Tags at their changes, led by the last reading before; a tag without readings is missing."""
+        """Tags at their changes, led by the last reading before; a tag without readings is
+        missing."""
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
-        """Counters by those readings that decide what was counted: with the last reading before the window and the
-        first after it. One without a reading in the window, nor on both sides of it, is missing: that says nothing,
-        rather than 0."""
+    def counters(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, CountedReadings]:
+        """Counters by those readings that decide what was counted: with the last reading before the
+        window and the first after it. One without a reading in the window, nor on both sides of it,
+        is missing: that says nothing, rather than 0."""
 
-    def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
-        """Powers as counters: (t, unit-hours since `from_ns`) at every minute in which they rose, and at `at`."""
+    def energies(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, Readings]:
+        """Powers as counters: (t, unit-hours since `from_ns`) at every minute in which they rose,
+        and at `at`."""
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
-        """Device -> milliseconds from source (or read) time to store time -> samples of these tags."""
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
+        """Device -> milliseconds from source (or read) time to store time -> samples of these
+        tags."""
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
+    def quality(
+        self, devices: Sequence[str], from_ns: int, to_ns: int
+    ) -> dict[str, ReadingQuality]:
         """Device -> counts over all its tags, and how far its clock is from ours."""
 
     def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
-        """Device of `since` -> what the store has of its own values up to `to_ns`; a change is looked for from there
-        (ns) on."""
+        """Device of `since` -> what the store has of its own values up to `to_ns`; a change is
+        looked for from there (ns) on."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """As `Store.transitions`."""
@@ -131,13 +147,17 @@ class StoreFacts:
         return {device: row.last_t for device, row in self._store.health(from_ns, to_ns).items()}
 
     def first_good(self, to_ns: int) -> dict[str, int]:
-        facts = self._store.live_facts(to_ns - 1, to_ns)  # the first connection is of all time, whatever the window
+        facts = self._store.live_facts(
+            to_ns - 1, to_ns
+        )  # the first connection is of all time, whatever the window
         return {device: row.first_ns for device, row in facts.items() if row.first_ns is not None}
 
     def series(self) -> dict[str, dict[str, dict[str, Any]]]:
         found: dict[str, dict[str, Any]] = {}
         for entry in list(self._store.catalogue.series):
-            found.setdefault(entry.device, {})[entry.tag] = orjson.loads(entry.meta) if entry.meta else {}
+            found.setdefault(entry.device, {})[entry.tag] = (
+                orjson.loads(entry.meta) if entry.meta else {}
+            )
         return found
 
     def minutes(self, from_ns: int, to_ns: int) -> dict[str, Longs]:
@@ -147,7 +167,9 @@ class StoreFacts:
         births = self._store.catalogue.devices
         found = {}
         for device, spans in self._store.evidence(from_ns, to_ns).items():
-            staleness_s = orjson.loads(births[device]).get("staleness", 0.0) if device in births else 0.0
+            staleness_s = (
+                orjson.loads(births[device]).get("staleness", 0.0) if device in births else 0.0
+            )
             # What lies closer together than a value may be old did not go stale in between.
             found[device] = bridged(spans, max(SEAM_NS, int(1e9 * staleness_s)))
         return found
@@ -161,15 +183,30 @@ class StoreFacts:
             found[name] = TagChanges(runs.first, np.where(runs.good, runs.num, np.nan), why)
         return found
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
+    def counters(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, CountedReadings]:
         questions = {question.name: question for question in wanted}
-        runs_of = self._store.counted({name: each.at for name, each in questions.items()}, from_ns, to_ns)
-        reach = [int(edge) for runs in runs_of.values() if runs.good.any() for edge in (runs.first[0], runs.last[-1])]
+        runs_of = self._store.counted(
+            {name: each.at for name, each in questions.items()}, from_ns, to_ns
+        )
+        reach = [
+            int(edge)
+            for runs in runs_of.values()
+            if runs.good.any()
+            for edge in (runs.first[0], runs.last[-1])
+        ]
         first, last = min(reach, default=from_ns), max(reach, default=to_ns)
         near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
-        far: Mapping[str, Sequence[Span]] = {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
+        far: Mapping[str, Sequence[Span]] = (
+            {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
+        )
         meanings = {name: self._meanings(name, questions[name].about) for name in runs_of}
-        unbounded = {name: runs for name, runs in runs_of.items() if not meanings[name].bounded(questions[name].about)}
+        unbounded = {
+            name: runs
+            for name, runs in runs_of.items()
+            if not meanings[name].bounded(questions[name].about)
+        }
         learned = self._learned(unbounded, from_ns, to_ns)
         found = {}
         for name, runs in runs_of.items():
@@ -191,18 +228,31 @@ class StoreFacts:
     def _learned(
         self, runs_of: Mapping[Name, SampleRuns], from_ns: int, to_ns: int
     ) -> dict[Name, tuple[StepLimit, ...]]:
-        """What counters without a physical bound make possible by their own past. Where the next reading comes after a
-        silence, up to its day: a window on the other side judges the step by the same limit."""
+        """What counters without a physical bound make possible by their own past. Where the next
+        reading comes after a silence, up to its day: a window on the other side judges the step by
+        the same limit."""
         start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
         found: dict[Name, tuple[StepLimit, ...]] = {}
-        far = [name for name, runs in runs_of.items() if runs.last[-1] > end or runs.first[0] < start]
+        far = [
+            name for name, runs in runs_of.items() if runs.last[-1] > end or runs.first[0] < start
+        ]
         near = [name for name in runs_of if name not in far]
-        reach = [edge for name in far for edge in (int(runs_of[name].first[0]), int(runs_of[name].last[-1]))]
+        reach = [
+            edge
+            for name in far
+            for edge in (int(runs_of[name].first[0]), int(runs_of[name].last[-1]))
+        ]
         spans = [(near, start, end), (far, min([start, *reach]), max([end, *reach]))]
         for names, since, until in spans:
             since = max(since, start - LEARNED_BACK_NS)
-            days_of = self._store.steps(names, first_day(since), until // DAY_NS * DAY_NS) if names else {}
-            found |= {name: limits(days, step_below, since, until) for name, days in days_of.items()}
+            days_of = (
+                self._store.steps(names, first_day(since), until // DAY_NS * DAY_NS)
+                if names
+                else {}
+            )
+            found |= {
+                name: limits(days, step_below, since, until) for name, days in days_of.items()
+            }
         return found
 
     def _meanings(self, name: Name, about: CounterAbout) -> TagMeanings:
@@ -211,7 +261,9 @@ class StoreFacts:
         meta = "" if sid is None else catalogue.series[sid].meta
         return TagMeanings.of(meta, catalogue.definition_changes(name), about.definition)
 
-    def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
+    def energies(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, Readings]:
         found = {}
         for some in _power_groups(wanted, from_ns, to_ns):
             meanings = {each.name: self._meanings(each.name, each.about) for each, _ in some}
@@ -220,7 +272,10 @@ class StoreFacts:
                 for each, _ in some
                 if meanings[each.name].converted
             }
-            some = [(each, _with_moments(at, units.get(each.name, ()), from_ns, to_ns)) for each, at in some]
+            some = [
+                (each, _with_moments(at, units.get(each.name, ()), from_ns, to_ns))
+                for each, at in some
+            ]
             used_of = self._store.energy({each.name: at for each, at in some})
             for each, at in some:
                 used = used_of.get(each.name)
@@ -231,8 +286,11 @@ class StoreFacts:
                     found[each.name] = _thinned_energy(at, sums, each.at, from_ns, to_ns)
         return found
 
-    def _unit_spans(self, name: Name, meanings: TagMeanings, from_ns: int, to_ns: int) -> list[UnitSpan]:
-        """From when on a power's sum is in which unit: a reading in the old one holds until the first one after."""
+    def _unit_spans(
+        self, name: Name, meanings: TagMeanings, from_ns: int, to_ns: int
+    ) -> list[UnitSpan]:
+        """From when on a power's sum is in which unit: a reading in the old one holds until the
+        first one after."""
         found = [UnitSpan(0, meanings.first.factor)]
         for begin, definition in meanings.changes:
             if definition.factor == found[-1].factor:
@@ -245,22 +303,36 @@ class StoreFacts:
             found.append(UnitSpan(first, definition.factor))
         return found
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
         return self._store.lateness(names, from_ns, to_ns)
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
+    def quality(
+        self, devices: Sequence[str], from_ns: int, to_ns: int
+    ) -> dict[str, ReadingQuality]:
         catalogue = self._store.catalogue
         tags = {device: dict(sorted(catalogue.of_device(device).items())) for device in devices}
-        found = self._store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
+        found = self._store.seen(
+            [(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns
+        )
         answer = {}
         for device, own in tags.items():
-            about = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in own.items()}
-            seen = {tag: _expected(found[device, tag], about[tag]) for tag in own if (device, tag) in found}
+            about = {
+                tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in own.items()
+            }
+            seen = {
+                tag: _expected(found[device, tag], about[tag])
+                for tag in own
+                if (device, tag) in found
+            }
             skew = [ns // _MS for each in seen.values() for ns in each.skews]
             unchanged = [
                 tag
                 for tag, each in seen.items()
-                if about[tag].get("type", "float") == "float" and each.numbers >= _ENOUGH and each.low == each.high
+                if about[tag].get("type", "float") == "float"
+                and each.numbers >= _ENOUGH
+                and each.low == each.high
             ]
             answer[device] = ReadingQuality(
                 sum(each.readings for each in seen.values()),
@@ -273,7 +345,10 @@ class StoreFacts:
 
     def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
         found = stored_values(self._store, since, to_ns)
-        return {device: StoredSignals(each.last_sample, each.last_change) for device, each in found.items()}
+        return {
+            device: StoredSignals(each.last_sample, each.last_change)
+            for device, each in found.items()
+        }
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.transitions(from_ns, to_ns)
@@ -300,7 +375,8 @@ class StoreFacts:
 def _power_groups(
     wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
 ) -> Iterator[list[tuple[CounterQuestion, Longs]]]:
-    """Powers with the moments at which their energy must be known, as many at once as _MOMENTS allows."""
+    """Powers with the moments at which their energy must be known, as many at once as _MOMENTS
+    allows."""
     some: list[tuple[CounterQuestion, Longs]] = []
     room = _MOMENTS
     for each in wanted:
@@ -320,7 +396,8 @@ def _with_moments(at: Longs, spans: Sequence[UnitSpan], from_ns: int, to_ns: int
 
 
 def _expected(seen: TagCounts, about: Mapping[str, Any]) -> TagCounts:
-    """The readings of a tag without those that say of an optional one that this device does not have it."""
+    """The readings of a tag without those that say of an optional one that this device does not
+    have it."""
     if not about.get("optional"):
         return seen
     readings = seen.readings - seen.not_there
@@ -328,8 +405,11 @@ def _expected(seen: TagCounts, about: Mapping[str, Any]) -> TagCounts:
     return replace(seen, readings=readings, not_good=not_good, not_there=0)
 
 
-def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: int, to_ns: int) -> Readings:
-    """(t, unit-hours) at every minute in which they rose, at the `changes`, and at the window's end."""
+def _thinned_energy(
+    at: Longs, sums: thinning.Floats, changes: Longs, from_ns: int, to_ns: int
+) -> Readings:
+    """(t, unit-hours) at every minute in which they rose, at the `changes`, and at the window's
+    end."""
     t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
     # From the window's start on, because a double holds nanoseconds since 1970 to 256 ns only.
     energy = _rounded(np.interp(t - from_ns, at - from_ns, sums))
@@ -339,7 +419,8 @@ def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: i
 
 
 def _rounded(numbers: thinning.Floats) -> thinning.Floats:
-    """To _DIGITS decimals, each the double nearest to its decimal, so that it is written with no more digits."""
+    """To _DIGITS decimals, each the double nearest to its decimal, so that it is written with no
+    more digits."""
     whole = np.rint(numbers * 10.0**_DIGITS)
     rounded: thinning.Floats = whole / 10.0**_DIGITS
     for place in np.flatnonzero(np.abs(whole) >= _EXACT).tolist():

@@ -1,7 +1,7 @@
 """What was kept of the metrics at a date: snapshots, and the results of twelve months.
 
-In: the results a store keeps (`FactSource.stored`). Out: the same documents, the newest revision of each; the OEE and
-energy of a month as sums over its days.
+In: the results a store keeps (`FactSource.stored`). Out: the same documents, the newest revision of
+each; the OEE and energy of a month as sums over its days.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Document = dict[str, Any]
 _S: Final = 1_000_000_000
 _MINUTE: Final = 60_000_000_000
 _DAY: Final = 86_400_000_000_000
-#: How far back from a date its last results are looked for: step by step, so that the usual answer is a short one.
+#: How far back from a date its last results are looked for: step by step, so that the usual answer
+#: is a short one.
 _LOOKS: Final = (10 * _MINUTE, 60 * _MINUTE, 360 * _MINUTE, _DAY)
 _TREND_MONTHS: Final = 12
 #: Of a month: the sum of its days' numerators over that of their denominators.
@@ -44,7 +45,8 @@ def stored_at(source: FactSource, at: int, days: int) -> list[Document]:
 
 
 def days_at(source: FactSource, site: Site, at: int) -> list[Document]:
-    """The figures of the last full day before `at`, as they were kept when the day was over: OEE, energy, ..."""
+    """The figures of the last full day before `at`, as they were kept when the day was over: OEE,
+    energy, ..."""
     return _newest_revisions(source, _midnight(site, at))
 
 
@@ -67,11 +69,14 @@ def _newest_revisions(source: FactSource, midnight: int) -> list[Document]:
 
 
 def snapshot(source: FactSource, site: Site, at: int, name: str, days: int = 31) -> Document:
-    """The plant as it was at a date, from the results stored then, with the figures of the last full day before it.
+    """The plant as it was at a date, from the results stored then, with the figures of the last
+    full day before it.
 
     Without any there are no figures, and the reason.
     """
-    figures = {result["id"]: result for result in stored_at(source, at, days) if "period" not in result}
+    figures = {
+        result["id"]: result for result in stored_at(source, at, days) if "period" not in result
+    }
     figures |= {result["id"]: result for result in days_at(source, site, at)}
     reason = {
         "zh": f"{days} 天内没有存储的指标结果",
@@ -89,9 +94,11 @@ def snapshot(source: FactSource, site: Site, at: int, name: str, days: int = 31)
     }
 
 
-def trend(source: FactSource, site: Site, last: str) -> tuple[list[tuple[str, Document]], list[tuple[str, Document]]]:
-    """The twelve months that end with `last`: (month, `{"figures"}`) of the rates as stored at each month's end, and of
-    OEE and energy as sums of its days."""
+def trend(
+    source: FactSource, site: Site, last: str
+) -> tuple[list[tuple[str, Document]], list[tuple[str, Document]]]:
+    """The twelve months that end with `last`: (month, `{"figures"}`) of the rates as stored at each
+    month's end, and of OEE and energy as sums of its days."""
     rates, sums = [], []
     for name in months_before(last, _TREND_MONTHS):
         start, end = month(name, site)
@@ -108,7 +115,11 @@ def _month_sums(source: FactSource, site: Site, start: int, end: int) -> list[Do
     for midnight in _midnights(site, start, end):
         for result in _newest_revisions(source, midnight):
             metric, _, scope = result["id"].partition("/")
-            if scope == "day/site" and metric in (*SUMMED_RATES, *SUMMED_AMOUNTS) and result["value"] is not None:
+            if (
+                scope == "day/site"
+                and metric in (*SUMMED_RATES, *SUMMED_AMOUNTS)
+                and result["value"] is not None
+            ):
                 together.setdefault(metric, []).append(result)
     return [_summed(metric, days) for metric, days in together.items()]
 

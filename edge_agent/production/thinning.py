@@ -1,4 +1,5 @@
-"""Long series cut down to what says something: of a counter the first and the last change of a minute, and falls."""
+"""Long series cut down to what says something: of a counter the first and the last change of a
+minute, and falls."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ Mask = npt.NDArray[np.bool_]
 def counter_readings(runs: SampleRuns, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
     """(times, numbers) of a counter's good readings: each run by its first and its last.
 
-    A subscription sends a count once. It stood until the end of the `known` span in which it came (the device's values
-    were current), and until the next one if that came later than at the start of a known span, where a change of the
-    time before would have come. It may not have stood where readings in between were left out: in one quarter of an
-    hour, of a rise by more than one.
+    A subscription sends a count once. It stood until the end of the `known` span in which it came
+    (the device's values were current), and until the next one if that came later than at the start
+    of a known span, where a change of the time before would have come. It may not have stood where
+    readings in between were left out: in one quarter of an hour, of a rise by more than one.
     """
     usable, last = runs.good, runs.last
     edges = np.array(known, np.int64).reshape(-1, 2)
@@ -45,17 +46,20 @@ def counter_readings(runs: SampleRuns, known: Sequence[Span] = ()) -> tuple[Long
 
 
 def _spans(edges: Longs, moments: Longs) -> tuple[Longs, Longs, Mask]:
-    """Start and end of the span that begins last before each moment, and whether the moment lies in it."""
+    """Start and end of the span that begins last before each moment, and whether the moment lies in
+    it."""
     place = np.searchsorted(edges[:, 0], moments, "right") - 1
     since, until = edges[place, 0], edges[place, 1]
     return since, until, (place >= 0) & (moments <= until)
 
 
 def deciding_readings(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
-    """The first reading of all, of the changes the first and the last of each minute, and both sides of every fall.
+    """The first reading of all, of the changes the first and the last of each minute, and both
+    sides of every fall.
 
-    A reading is also kept when it is the last before such a change (the step began there), and when it is the
-    last or the first around one of the moments `at` (the machine's state changed there: its energy is divided there).
+    A reading is also kept when it is the last before such a change (the step began there), and when
+    it is the last or the first around one of the moments `at` (the machine's state changed there:
+    its energy is divided there).
     """
     keep = np.zeros(len(t), bool)
     if len(t) == 0:

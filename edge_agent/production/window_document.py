@@ -1,7 +1,8 @@
-"""M-11 to M-21 of any window from what a store holds, as plain JSON: by machine, by line, for the site.
+"""M-11 to M-21 of any window from what a store holds, as plain JSON: by machine, by line, for the
+site.
 
-What the running service publishes, keeps and answers. It computes nothing itself: `plant` and `figures` do, as for
-reports; here stand the shapes.
+What the running service publishes, keeps and answers. It computes nothing itself: `plant` and
+`figures` do, as for reports; here stand the shapes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from edge_agent.production.facts import PART_ROLES, WindowFacts
 from edge_agent.production.figures import FigureOptions, production_figures
 from edge_agent.production.gather import Known, gather_production
 from edge_agent.production.load import full_quarters, load_profile, peak, summed_load
-from edge_agent.production.plant import INTEGRATED, Plant, PlantMachine, energy_scope, groups, summed
+from edge_agent.production.plant import (
+    INTEGRATED,
+    Plant,
+    PlantMachine,
+    energy_scope,
+    groups,
+    summed,
+)
 from edge_agent.production.signals import PlantSignals, is_controller
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import FactSource, StoreFacts
@@ -40,7 +48,8 @@ LATENESS_NS: Final = 3_600_000_000_000
 _NO_DEVICE: Final = Text("没有单独对应的采集设备", "no device speaks for this machine alone")
 _NO_STATE: Final = Text("采集设备没有状态规则（state）", "its device has no state rules (state)")
 _FROM_POWER: Final = Text(
-    "电量由功率点积分得出，不是电表计数。", "The energy is integrated from a power tag, not counted by a meter."
+    "电量由功率点积分得出，不是电表计数。",
+    "The energy is integrated from a power tag, not counted by a meter.",
 )
 _DISAGREE: Final = Text(
     "电表计数与功率积分相差超过 10 %：请核对互感器变比与接线。",
@@ -62,7 +71,9 @@ def production(
     """`window_document` of a site's own store."""
     devices, notes = SiteDevices.of(site, store), CountNotes.usable(site)
     signals = PlantSignals(site, register, devices, window=(start_ns, end_ns), notes=notes)
-    return window_document(StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at)
+    return window_document(
+        StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at
+    )
 
 
 def window_document(
@@ -74,23 +85,31 @@ def window_document(
     *,
     computed_at: int | None = None,
 ) -> dict[str, Any]:
-    """`{"window", "assumptions", "machines": {id: ...}, "lines": {line: ...}, "site": ..., "without": {id: reason}}`.
+    """`{"window", "assumptions", "machines": {id: ...}, "lines": {line: ...}, "site": ...,
+    "without": {id: reason}}`.
 
-    Each scope has `results` (metric id -> full result), `seconds` by bucket and reason, `losses` (the Pareto) and
-    `energy`; a machine also its counters. What is not known is null with its reason, and the rest stands.
+    Each scope has `results` (metric id -> full result), `seconds` by bucket and reason, `losses`
+    (the Pareto) and `energy`; a machine also its counters. What is not known is null with its
+    reason, and the rest stands.
     """
     late_from = max(start_ns, end_ns - LATENESS_NS)
     facts, known = gather_production(source, signals, calendar, start_ns, end_ns, late_from)
     configured, zone = facts.devices.keys(), signals.members.zone
     assessment = Assessment(
-        signals.register, LiveEvidence({}, end_ns), computed_at, configured=configured, start=start_ns, zone=zone
+        signals.register,
+        LiveEvidence({}, end_ns),
+        computed_at,
+        configured=configured,
+        start=start_ns,
+        zone=zone,
     )
     plant = Plant(facts, assessment, grades=_grades(signals, known, facts), computed_at=computed_at)
     return _Document(plant, signals, late_from).to_json()
 
 
 def _grades(signals: PlantSignals, known: Known, facts: WindowFacts) -> dict[str, Grade]:
-    """What the figures of a device's machine rest on in this window: on values that were current in it, or on none."""
+    """What the figures of a device's machine rest on in this window: on values that were current in
+    it, or on none."""
     grades: dict[str, Grade] = {}
     for device in signals.wanted:
         current = any(a < facts.end and b > facts.start for a, b in known.get(device.id, ()))
@@ -110,17 +129,25 @@ class _Document:
         self._options = FigureOptions()
         self._figures = production_figures(plant, self._options)
         energies = {line: plant.line_energy(line)[0] for line in plant.lines}
-        self._loads = {line: load_profile(plant, used) for line, used in energies.items() if used is not None}
+        self._loads = {
+            line: load_profile(plant, used) for line, used in energies.items() if used is not None
+        }
 
     def to_json(self) -> dict[str, Any]:
         plant = self._plant
-        lines = {name: machines for (level, name), machines in groups(plant.working).items() if level == "line"}
+        lines = {
+            name: machines
+            for (level, name), machines in groups(plant.working).items()
+            if level == "line"
+        }
         return {
             "window": {**plant.window.to_json(), "from_ns": self._start, "to_ns": self._end},
             "register_version": plant.assessment.register.version,
             "computed_at": iso(plant.computed_at),
             "assumptions": [text._asdict() for text in plant.assumptions],
-            "machines": {machine.id: self._machine(machine, made) for machine, made in self._working()},
+            "machines": {
+                machine.id: self._machine(machine, made) for machine, made in self._working()
+            },
             "lines": {line: self._scope(lines[line], line) for line in plant.lines},
             "site": self._scope(plant.working, None),
             "without": {
@@ -148,25 +175,40 @@ class _Document:
             "device": device,
             "line": machine.equipment.line,
             "order_source": made.order_source,
-            "results": {metric: result.to_full_json() for metric, result in self._machine_results(machine).items()},
+            "results": {
+                metric: result.to_full_json()
+                for metric, result in self._machine_results(machine).items()
+            },
             **_time(made.totals),
             "parts": {
                 "produced": number(made.pq),
                 "good": number(made.gq),
                 "produced_outside_planned": number(made.outside_pq),
-                "events": {role: [_event(event) for event in found] for role, found in events.items() if found},
+                "events": {
+                    role: [_event(event) for event in found]
+                    for role, found in events.items()
+                    if found
+                },
             },
             "energy": {
                 "kwh": None if used is None else number(used.between(*machine.span)),
                 "source": machine.energy_source,
-                **_checked(None if check is None else check.disagreement, [_FROM_POWER] if integrated else []),
-                "events": [_event(event) for event in self._plant.events(machine.energy_source, "energy")],
+                **_checked(
+                    None if check is None else check.disagreement,
+                    [_FROM_POWER] if integrated else [],
+                ),
+                "events": [
+                    _event(event) for event in self._plant.events(machine.energy_source, "energy")
+                ],
             },
         }
 
     def _machine_results(self, machine: PlantMachine) -> dict[str, MetricResult]:
         scope = energy_scope(self._plant, machine.id, machine)
-        coal = doubted(energy.standard_coal(scope, machine.energy, self._options.kgce_per_kwh), machine.energy_doubts)
+        coal = doubted(
+            energy.standard_coal(scope, machine.energy, self._options.kgce_per_kwh),
+            machine.energy_doubts,
+        )
         return {
             **machine.results,
             "M-18": self._figures[f"M-18@{machine.id}"],
@@ -191,11 +233,15 @@ class _Document:
 
     def _events(self, machines: Sequence[PlantMachine], line: str | None) -> list[dict[str, Any]]:
         """What the counters of a line did besides counting on; of the site all."""
-        devices = {machine.device for machine in machines} | {machine.energy_source for machine in machines}
+        devices = {machine.device for machine in machines} | {
+            machine.energy_source for machine in machines
+        }
         lines = self._plant.lines if line is None else [line]
         devices |= {meter.device for each in lines for meter in self._plant.meters(each)}
         return [
-            event_document(counter, event) for counter, event in self._plant.counter_events if counter.device in devices
+            event_document(counter, event)
+            for counter, event in self._plant.counter_events
+            if counter.device in devices
         ]
 
     def _lateness(self, machines: Iterable[PlantMachine]) -> dict[str, MetricResult]:
@@ -211,7 +257,9 @@ class _Document:
         version = plant.assessment.register.version
         return {
             metric: replace(result, register_version=version, computed_at=plant.computed_at)
-            for metric, result in from_histogram(counts, having, Window(self._late_from, self._end)).items()
+            for metric, result in from_histogram(
+                counts, having, Window(self._late_from, self._end)
+            ).items()
         }
 
     def _energy(self, line: str | None) -> dict[str, Any]:
@@ -223,10 +271,16 @@ class _Document:
             return {"kwh": None, "meters": meters, "demand": [], "peak": None}
         profile = summed_load([self._loads[each] for each in lines if each in self._loads])
         top = peak(full_quarters(plant, profile))
-        checks = (check.disagreement for meter in meters if (check := plant.power_check(meter)) is not None)
+        checks = (
+            check.disagreement
+            for meter in meters
+            if (check := plant.power_check(meter)) is not None
+        )
         worst = max((each for each in checks if each is not None), default=None)
         return {
-            "kwh": number(sum((each.between(self._start, self._end) for each in used), Fraction(0))),
+            "kwh": number(
+                sum((each.between(self._start, self._end) for each in used), Fraction(0))
+            ),
             "meters": meters,
             "demand": [[t, number(kw)] for t, kw in profile],
             "peak": top and {"t": top[0], "kw": number(top[1])},
@@ -235,7 +289,10 @@ class _Document:
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:
-    found = [*notes, *([_DISAGREE] if difference is not None and difference > energy.TOLERANCE else [])]
+    found = [
+        *notes,
+        *([_DISAGREE] if difference is not None and difference > energy.TOLERANCE else []),
+    ]
     return {"disagreement": number(difference), "notes": [note._asdict() for note in found]}
 
 
@@ -269,7 +326,11 @@ def _time(window: Totals) -> dict[str, Any]:
         "unknown_share": number(divide(window.unknown, window.pbt)),
         "failures": window.failures,
         "losses": [
-            {"loss": name, "seconds": number(Fraction(length, _S)), "share": number(divide(length, window.pbt))}
+            {
+                "loss": name,
+                "seconds": number(Fraction(length, _S)),
+                "share": number(divide(length, window.pbt)),
+            }
             for name, length in pareto(window)
         ],
     }

@@ -1,4 +1,5 @@
-"""The window a report speaks of, from what the user wrote, what the store holds, and the plant's time zone."""
+"""The window a report speaks of, from what the user wrote, what the store holds, and the plant's
+time zone."""
 
 from __future__ import annotations
 
@@ -18,12 +19,15 @@ _FRESH: Final = 600 * _S
 _UNIT: Final = {"h": 3600 * _S, "d": 86_400 * _S}
 
 
-def window(text: str | None, site: Site, newest: int | None, first: int | None, now: int) -> tuple[int, int]:
-    """`30d`, `8h` (back from the newest data), `2026-11-01..2026-11-30` (both days included), or with times
-    `2026-11-01T08:00..2026-11-01T20:00`. None: the last 30 days, but not before the first data. In full minutes.
+def window(
+    text: str | None, site: Site, newest: int | None, first: int | None, now: int
+) -> tuple[int, int]:
+    """`30d`, `8h` (back from the newest data), `2026-11-01..2026-11-30` (both days included), or
+    with times `2026-11-01T08:00..2026-11-01T20:00`. None: the last 30 days, but not before the
+    first data. In full minutes.
 
-    A window that goes on into the future ends now, which is the newest data of a plant that is being read: what is
-    still to come is no outage.
+    A window that goes on into the future ends now, which is the newest data of a plant that is
+    being read: what is still to come is no outage.
     """
     end = _floor(now) if newest is None else newest
     if text is None:
@@ -54,7 +58,8 @@ def _refusal(text: str) -> FindingsError:
     return FindingsError.one(
         "report-window",
         f"无法理解统计窗口“{text}”，或其不足一分钟：请写 30d、8h，或 2026-11-01..2026-11-30。",
-        f"The window “{text}” is not understood, or has not a full minute: write 30d, 8h, or 2026-11-01..2026-11-30.",
+        f"The window “{text}” is not understood, or has not a full minute: write 30d, 8h, or "
+        "2026-11-01..2026-11-30.",
         "--window",
     )
 
@@ -90,7 +95,10 @@ def month(text: str, site: Site) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{4})-(\d{2})", text.strip())
     if match is None or not 1 <= int(match[2]) <= 12 or not 1971 <= int(match[1]) <= 2200:
         raise FindingsError.one(
-            "report-month", f"月份“{text}”应写作 2026-11。", f"The month “{text}” must be written 2026-11.", "--month"
+            "report-month",
+            f"月份“{text}”应写作 2026-11。",
+            f"The month “{text}” must be written 2026-11.",
+            "--month",
         )
     zone = ZoneInfo(site.agent.timezone)
     first = datetime(int(match[1]), int(match[2]), 1)
@@ -98,9 +106,11 @@ def month(text: str, site: Site) -> tuple[int, int]:
     return instant(first, zone), instant(after, zone)
 
 
-def month_so_far(text: str, site: Site, newest: int | None, first: int | None, now: int) -> tuple[int, int, bool]:
-    """A month as far as it has come, and whether it is over. A plant's first month begins with its `first` data, for
-    all of its figures: what was before is no outage."""
+def month_so_far(
+    text: str, site: Site, newest: int | None, first: int | None, now: int
+) -> tuple[int, int, bool]:
+    """A month as far as it has come, and whether it is over. A plant's first month begins with its
+    `first` data, for all of its figures: what was before is no outage."""
     start, after = month(text, site)
     closed = max(now, newest or 0) >= after
     end = after if closed else min(after, newest or start)
@@ -113,7 +123,10 @@ def month_so_far(text: str, site: Site, newest: int | None, first: int | None, n
 def months_before(text: str, number: int) -> list[str]:
     """`number` months that end with this one, oldest first."""
     year, at = int(text[:4]), int(text[5:7]) - 1
-    return [f"{(year * 12 + at - i) // 12:04}-{(year * 12 + at - i) % 12 + 1:02}" for i in reversed(range(number))]
+    return [
+        f"{(year * 12 + at - i) // 12:04}-{(year * 12 + at - i) % 12 + 1:02}"
+        for i in reversed(range(number))
+    ]
 
 
 def day_end(text: str, site: Site) -> int:
@@ -122,5 +135,8 @@ def day_end(text: str, site: Site) -> int:
         return _moment(text, ZoneInfo(site.agent.timezone), ends=True)
     except (ValueError, OverflowError) as error:
         raise FindingsError.one(
-            "report-date", f"日期“{text}”应写作 2026-11-30。", f"The date “{text}” must be written 2026-11-30.", "--at"
+            "report-date",
+            f"日期“{text}”应写作 2026-11-30。",
+            f"The date “{text}” must be written 2026-11-30.",
+            "--at",
         ) from error

@@ -1,4 +1,5 @@
-"""`confirm: store`: what the ingest says the store has, whether the ingest lives, and what must be sent again."""
+"""`confirm: store`: what the ingest says the store has, whether the ingest lives, and what must be
+sent again."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ def parse(payload: bytes) -> Watermark | None:
     """A watermark document; None when it is none."""
     try:
         document: Any = orjson.loads(payload)
-        streams = {str(stream): [_pair(pair) for pair in pairs] for stream, pairs in document["streams"].items()}
+        streams = {
+            str(stream): [_pair(pair) for pair in pairs]
+            for stream, pairs in document["streams"].items()
+        }
         store, births = document.get("store", ""), document.get("births", [])
         if not isinstance(store, str) or not isinstance(births, list):
             raise ValueError("store is no text, or births no list")
@@ -84,20 +88,27 @@ class ConfirmationWatch:
         return now - (self._started if self._life_at is None else self._life_at) >= SILENT_S
 
     def sent_again(self, now: float) -> None:
-        """Something was overdue, and has been handed out once more; of several streams at once it is one time."""
+        """Something was overdue, and has been handed out once more; of several streams at once it
+        is one time."""
         if now - self._again[1] >= 1.0:
             self._again = (self._again[1], now)
 
     def is_lacking(self, now: float) -> bool:
-        """Whether sending again did not help: a live ingest still lacks what the broker acknowledges."""
+        """Whether sending again did not help: a live ingest still lacks what the broker
+        acknowledges."""
         return now - self._again[0] < LACKING_S
 
     def overdue(self, now: float, awaiting: Mapping[str, Pairs]) -> Mapping[str, Pairs]:
-        """Of what waits for its confirmation, that which already did 30 s ago while an ingest was alive all the time.
+        """Of what waits for its confirmation, that which already did 30 s ago while an ingest was
+        alive all the time.
 
         The caller intersects with what still waits (a confirmation may have come in between).
         """
-        if not self.alive(now) or self._alive_since is None or self._alive_since > self._suspected_at:
+        if (
+            not self.alive(now)
+            or self._alive_since is None
+            or self._alive_since > self._suspected_at
+        ):
             self._suspects, self._suspected_at = awaiting, now
             return {}
         if now - self._suspected_at < OVERDUE_S:

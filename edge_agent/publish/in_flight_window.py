@@ -1,4 +1,5 @@
-"""How much of the backlog may be under way at once, so that live data never waits long behind it."""
+"""How much of the backlog may be under way at once, so that live data never waits long behind
+it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ _START = 8.0
 
 
 class InFlightWindow:
-    """A window that grows while acknowledgements come quickly and halves when they do not, and a rate limit."""
+    """A window that grows while acknowledgements come quickly and halves when they do not, and a
+    rate limit."""
 
     def __init__(self, most: int, rate: int | None, now: float) -> None:
         self._most = max(1, most)
@@ -20,12 +22,15 @@ class InFlightWindow:
         self._halved_at = now
 
     def allows(self, under_way: int, now: float) -> bool:
-        """Whether one more backlog message may go while `under_way` of them are not acknowledged."""
+        """Whether one more backlog message may go while `under_way` of them are not
+        acknowledged."""
         if under_way >= int(self._window):
             return False
         if self._rate is None:
             return True
-        self._tokens = min(max(1.0, self._rate / 10), self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(
+            max(1.0, self._rate / 10), self._tokens + (now - self._filled_at) * self._rate
+        )
         self._filled_at = now
         return self._tokens >= 1.0
 
@@ -42,5 +47,8 @@ class InFlightWindow:
             self._halved_at = now
 
     def wait(self) -> float | None:
-        """Seconds until the rate limit has room again; None when it is not what holds the backlog up."""
-        return None if self._rate is None or self._tokens >= 1.0 else (1.0 - self._tokens) / self._rate
+        """Seconds until the rate limit has room again; None when it is not what holds the backlog
+        up."""
+        return (
+            None if self._rate is None or self._tokens >= 1.0 else (1.0 - self._tokens) / self._rate
+        )

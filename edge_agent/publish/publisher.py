@@ -1,4 +1,5 @@
-"""From the outbox to the broker: connects, sends, notices silence, connects again, and never loses count."""
+"""From the outbox to the broker: connects, sends, notices silence, connects again, and never loses
+count."""
 
 from __future__ import annotations
 
@@ -36,19 +37,29 @@ _BIRTHS_S = 5.0
 FAULTY_S = 120.0
 """A wrong acknowledgement is a finding for so long."""
 _SETTLED_S = 10.0
-"""A connection that held so long, or that acknowledged something, was a good one: the next attempt comes soon."""
+"""A connection that held so long, or that acknowledged something, was a good one: the next attempt
+comes soon."""
 
 
 class Publisher:
     """Publishes an outbox. All methods belong to the thread of the event loop."""
 
     def __init__(
-        self, config: Mqtt, outbox: Outbox, topics: Topics, agent: str, clock: Clock, *, speaks: bool = True
+        self,
+        config: Mqtt,
+        outbox: Outbox,
+        topics: Topics,
+        agent: str,
+        clock: Clock,
+        *,
+        speaks: bool = True,
     ) -> None:
-        """`speaks`: this connection keeps the agent's retained state and leaves its last will; one of an agent does."""
+        """`speaks`: this connection keeps the agent's retained state and leaves its last will; one
+        of an agent does."""
         self._speaks = speaks
         self.other_streams: Callable[[], Mapping[str, int]] = dict
-        """The streams of the agent's other outboxes, which its state names too (`Outbox.pending_from`)."""
+        """The streams of the agent's other outboxes, which its state names too
+        (`Outbox.pending_from`)."""
         self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
         """Values and messages that the agent's outboxes hold."""
         self._sent_backlog = (0, 0)
@@ -122,7 +133,8 @@ class Publisher:
 
     @property
     def refusal(self) -> Finding | None:
-        """Topic (`where`) and reason while the broker does not take messages to it; None otherwise."""
+        """Topic (`where`) and reason while the broker does not take messages to it; None
+        otherwise."""
         waiting = self._session is not None and self._session.waiting
         return self._holds.reason if waiting or self._holds.until else None
 
@@ -145,13 +157,14 @@ class Publisher:
 
     @property
     def freed_before_store(self) -> int:
-        """`confirm: store`: values that went at the broker's acknowledgement since the start, while no ingest was ever
-        seen; 0 once one is."""
+        """`confirm: store`: values that went at the broker's acknowledgement since the start, while
+        no ingest was ever seen; 0 once one is."""
         return 0 if self._outbox.ingest_seen else self._outbox.stats.unseen
 
     @property
     def is_store_lacking(self) -> bool:
-        """`confirm: store`: what the broker acknowledges does not reach the store, time and again: a health finding."""
+        """`confirm: store`: what the broker acknowledges does not reach the store, time and again:
+        a health finding."""
         return self._watch.is_lacking(time.monotonic())
 
     def ack_age(self) -> float | None:
@@ -180,7 +193,8 @@ class Publisher:
             self._outbox.on_append = None
 
     async def drain(self, limit: float) -> None:
-        """Wait until every live entry is acknowledged, at most `limit` seconds. What was left behind stays durable."""
+        """Wait until every live entry is acknowledged, at most `limit` seconds. What was left
+        behind stays durable."""
         if self._session is not None:
             session = self._session
             await session.until(session.live_done, limit)
@@ -189,7 +203,9 @@ class Publisher:
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
         will = self._state("offline") if self._speaks else None
-        link = MqttConnection(self._config, self._client_id, will=will, accepted_before=self._accepted)
+        link = MqttConnection(
+            self._config, self._client_id, will=will, accepted_before=self._accepted
+        )
         try:
             try:
                 await link.open(self._context)
@@ -207,7 +223,8 @@ class Publisher:
         raise AssertionError("a session ends with an error or by cancellation")
 
     def _learned_no_retain(self, said: bool) -> bool:
-        """Whether the broker has just told us for the first time that it keeps no retained messages."""
+        """Whether the broker has just told us for the first time that it keeps no retained
+        messages."""
         if not said or not self._retains or self._config.retain != "auto":
             return False
         self._retains = False
@@ -220,9 +237,16 @@ class Publisher:
         started = self._connected_at = time.monotonic()
         self._note_streams()
         session = PublishSession(
-            self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
-            self._suspects if self._restless.now else (), retains=self._retains,
-        )  # fmt: skip
+            self._config,
+            link,
+            self._outbox,
+            self._documents,
+            self._counters,
+            self._on_message,
+            self._holds,
+            self._suspects if self._restless.now else (),
+            retains=self._retains,
+        )
         log.info(
             "mqtt-connected url=%s version=%s",
             self._config.url,
@@ -257,8 +281,8 @@ class Publisher:
             raise link.error
 
     def _subscribe(self, link: MqttConnection) -> None:
-        """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
-        not hang up for it."""
+        """To the watermarks; with `confirm: broker` for the births that a service asks for, as long
+        as the broker does not hang up for it."""
         if self._config.confirm == "store" or self._subscription_answers:
             link.on_subscribed = self._subscription_answered
             self._subscription_answers = False  # until it answered
@@ -267,7 +291,9 @@ class Publisher:
     def _subscription_answered(self, refused: dict[int, str]) -> None:
         self._subscription_answers = True
         for reason in refused.values():
-            log.warning("watermark-subscription-refused topic=%s reason=%s", self._watermark_topic, reason)
+            log.warning(
+                "watermark-subscription-refused topic=%s reason=%s", self._watermark_topic, reason
+            )
 
     def _settled(self) -> None:
         self.problem = None
@@ -300,7 +326,8 @@ class Publisher:
         session.tick()
 
     def flush_now(self) -> None:
-        """Whatever was appended need not wait for company: no read is under way that could bring any."""
+        """Whatever was appended need not wait for company: no read is under way that could bring
+        any."""
         if self._session is not None:
             self._session.flush_now()
 
@@ -329,14 +356,20 @@ class Publisher:
                 self._compare(stream, pairs)
 
     def _compare(self, stream: str, pairs: confirm.Pairs) -> None:
-        """A store that was put back to an older copy of itself lacks what it confirmed since: it is sent again like
-        everything that a live ingest lacks for long (`_send_overdue`)."""
+        """A store that was put back to an older copy of itself lacks what it confirmed since: it is
+        sent again like everything that a live ingest lacks for long (`_send_overdue`)."""
         count = self._outbox.compare(stream, pairs)
         if count:
-            log.warning("mqtt-store-went-back stream=%s entries=%d store=%s", stream, count, self._outbox.store)
+            log.warning(
+                "mqtt-store-went-back stream=%s entries=%d store=%s",
+                stream,
+                count,
+                self._outbox.store,
+            )
 
     def _send_births(self, devices: Sequence[str], now: float) -> None:
-        """Again, because another agent's device of the same path has taken their place at the broker."""
+        """Again, because another agent's device of the same path has taken their place at the
+        broker."""
         if not devices or self._session is None or now - self._births_sent_at < _BIRTHS_S:
             return
         self._births_sent_at = now
@@ -345,8 +378,8 @@ class Publisher:
                 self._session.send_document(topic)
 
     def _follow_store(self, store: str, now: float, *, live: bool) -> None:
-        """Another store has confirmed nothing of what this outbox holds. Where two are at work at once, the one that is
-        believed stays it."""
+        """Another store has confirmed nothing of what this outbox holds. Where two are at work at
+        once, the one that is believed stays it."""
         if store == self._outbox.store:
             self._store_seen_at = now if live else self._store_seen_at
         elif now - self._store_seen_at >= confirm.LIFE_S:
@@ -363,7 +396,9 @@ class Publisher:
             if count:
                 self._counters.resent += count
                 self._watch.sent_again(time.monotonic())
-                log.warning("mqtt-sends-again stream=%s entries=%d reason=not-in-store", stream, count)
+                log.warning(
+                    "mqtt-sends-again stream=%s entries=%d reason=not-in-store", stream, count
+                )
 
     @property
     def _client_id(self) -> str:
@@ -386,18 +421,25 @@ class Publisher:
         return MqttMessage(self._state_topic, orjson.dumps(document), retained=self._retains)
 
     def _streams(self) -> dict[str, int]:
-        """The streams of this agent that may have something pending, each with the number from which on."""
+        """The streams of this agent that may have something pending, each with the number from
+        which on."""
         return {**self.other_streams(), **self._outbox.pending_from()}
 
     def _note_streams(self) -> None:
-        """Tell which streams are held, when that changed: the ingest may forget all others. And the backlog, now and
-        then."""
+        """Tell which streams are held, when that changed: the ingest may forget all others. And the
+        backlog, now and then."""
         if not self._speaks:
             return
         streams, now = tuple(self._streams()), time.monotonic()
         other = streams != self._told_streams or self._session is None
-        if other or (now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog):
-            self._told_streams, self._sent_backlog, self._state_sent_at = streams, self.backlog(), now
+        if other or (
+            now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog
+        ):
+            self._told_streams, self._sent_backlog, self._state_sent_at = (
+                streams,
+                self.backlog(),
+                now,
+            )
             self.retain(self._state_topic, self._state("online").payload)
 
     def _own_backlog(self) -> tuple[int, int]:
@@ -405,7 +447,8 @@ class Publisher:
         return stats.pending, stats.pending_entries
 
     async def _publish_offline_state(self, session: PublishSession, link: MqttConnection) -> None:
-        """A clean end: the offline state replaces the online one, and the last will is not needed."""
+        """A clean end: the offline state replaces the online one, and the last will is not
+        needed."""
         if self._speaks:
             self._documents[self._state_topic] = (self._state("offline").payload,)
             session.send_document(self._state_topic)

@@ -17,7 +17,8 @@ class RetransmitSchedule:
         self._next = 0
 
     def due(self, topics: Sequence[str], now: float) -> list[str]:
-        """The topics whose documents are sent now: a share of them all, in turn, that fits the time since the last."""
+        """The topics whose documents are sent now: a share of them all, in turn, that fits the time
+        since the last."""
         self._owed += len(topics) * (now - self._at) / PERIOD_S
         self._at = now
         count = min(int(self._owed), len(topics))

@@ -1,4 +1,5 @@
-"""One connection's work: documents first, live entries next, the backlog in what is left of the window."""
+"""One connection's work: documents first, live entries next, the backlog in what is left of the
+window."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ from edge_agent.publish.suspect_messages import REFUSED_S, SuspectMessages
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_LIMIT = 2000
-"""With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
+"""With `confirm: store` the backlog pauses when so many messages are at the broker and not in the
+store."""
 _COMPANY_S = 0.004
-"""What was just appended waits so long for more, unless it is known that nothing comes (`flush_now`): devices answer one
-by one, and all of them can be one `send`."""
+"""What was just appended waits so long for more, unless it is known that nothing comes
+(`flush_now`): devices answer one by one, and all of them can be one `send`."""
 _BOOK_S = 0.05
-"""Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent once more."""
+"""Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent
+once more."""
 _BOOK_AT = 500
 _SKIP_AT_MOST = 200
 """Messages passed over in one go, because their topic has to wait; the loop has others to serve."""
@@ -45,7 +48,8 @@ class PublishCounters:
     messages: int = 0
     """Messages sent, not values."""
     refused: int = 0
-    """Messages the broker would not take (MQTT 5 reason codes, its limit of size); they are tried again."""
+    """Messages the broker would not take (MQTT 5 reason codes, its limit of size); they are tried
+    again."""
 
 
 class InFlightMessage(NamedTuple):
@@ -64,7 +68,8 @@ class InFlightMessage(NamedTuple):
 
 
 class PublishSession:
-    """From CONNACK to the end of the connection. `pump` does all sending; it is called whenever something changed."""
+    """From CONNACK to the end of the connection. `pump` does all sending; it is called whenever
+    something changed."""
 
     def __init__(
         self,
@@ -81,7 +86,8 @@ class PublishSession:
     ) -> None:
         """`retains`: whether the broker keeps the documents; else they are sent again every minute.
 
-        `suspects`: at one of these the broker may have hung up: they are sent first, one at a time, to find it.
+        `suspects`: at one of these the broker may have hung up: they are sent first, one at a time,
+        to find it.
         """
         self._loop = asyncio.get_running_loop()
         now = time.monotonic()
@@ -104,7 +110,14 @@ class PublishSession:
         self._under_way: dict[int, InFlightMessage] = {}
         self._backlog_under_way = 0
         self._to_send = dict.fromkeys(
-            [*(sent.topic for sent in suspects if sent.entry is None and sent.topic in documents), *documents]
+            [
+                *(
+                    sent.topic
+                    for sent in suspects
+                    if sent.entry is None and sent.topic in documents
+                ),
+                *documents,
+            ]
         )
         self._waiting: dict[str, IntervalSet] = {}
         """Entries that were handed out and wait for their topic."""
@@ -225,7 +238,8 @@ class PublishSession:
             self.wake()
 
     async def until(self, done: Callable[[], bool], limit: float) -> bool:
-        """Wait for something acknowledgements bring about; False when the connection or the time ended first."""
+        """Wait for something acknowledgements bring about; False when the connection or the time
+        ended first."""
         try:
             async with asyncio.timeout(limit):
                 while not done():
@@ -265,7 +279,9 @@ class PublishSession:
         if not self._under_way:
             return False
         oldest = next(iter(self._under_way.values())).at
-        return now - max(oldest, self.acked_at or 0.0) > min(max(10.0, self._keepalive), 2 * self._keepalive)
+        return now - max(oldest, self.acked_at or 0.0) > min(
+            max(10.0, self._keepalive), 2 * self._keepalive
+        )
 
     def _why_stalled(self) -> LinkError:
         if self._link.unknown_acks:
@@ -297,7 +313,8 @@ class PublishSession:
         return self._next_backlog() if idle else None
 
     def _schedule_wakeup(self) -> None:
-        """When only the rate limit holds the backlog up, no acknowledgement will come to wake us."""
+        """When only the rate limit holds the backlog up, no acknowledgement will come to wake
+        us."""
         wait = self._pace.wait()
         if wait is not None and (self._timer is None or self._timer.when() <= self._loop.time()):
             self._timer = self._loop.call_later(wait, self.wake)
@@ -315,7 +332,9 @@ class PublishSession:
         self._skipped += 1
 
     def _send_entry(self, entry: OutboxEntry, *, live: bool) -> None:
-        if (self._holds.until or self._largest is not None) and self._is_suspended(entry.topic, entry.payload):
+        if (self._holds.until or self._largest is not None) and self._is_suspended(
+            entry.topic, entry.payload
+        ):
             self._keep_waiting(entry)
             if not live:
                 self._backlog_under_way -= 1
@@ -350,7 +369,8 @@ class PublishSession:
             self.open_full_window()
 
     def _all_acknowledged(self) -> bool:
-        """Nothing is under way, so that waiting would only wake the agent once more; not more often than otherwise."""
+        """Nothing is under way, so that waiting would only wake the agent once more; not more often
+        than otherwise."""
         return not self._under_way and self._loop.time() - self._booked_at >= _BOOK_S
 
     def _handle_puback(self, sent: InFlightMessage, refusal: str, now: float) -> None:
@@ -371,7 +391,8 @@ class PublishSession:
             self._acked.append(entry)
 
     def _handle_message(self, message: MqttMessage) -> None:
-        self.persist_acks()  # first, so that a watermark does not confirm what is not yet known to be acknowledged
+        # first, so that a watermark does not confirm what is not yet known to be acknowledged
+        self.persist_acks()
         self._on_message(message)
         self.wake()
 

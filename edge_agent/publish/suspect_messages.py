@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 REFUSED_S: Final = 30.0
 """A message that was answered with a refusal is tried again after this time."""
 HANGS_UP_S: Final = (10.0, 30.0, 90.0, 270.0, 600.0)
-"""One at which the broker hung up, each time that happens until one is taken: trying it costs everybody the connection,
-but a broker that merely restarts again and again makes innocents look like it."""
+"""One at which the broker hung up, each time that happens until one is taken: trying it costs
+everybody the connection, but a broker that merely restarts again and again makes innocents look
+like it."""
 
 
 Suspect = tuple[str, tuple[str, int]]
@@ -30,7 +31,8 @@ class SuspectMessages:
         self.reason: Finding | None = None
         """Of the newest message that was not taken; `where` is its topic."""
         self.strikes: dict[str, int] = {}
-        """Topic -> how often it was held because the broker hung up, since one of its messages was taken."""
+        """Topic -> how often it was held because the broker hung up, since one of its messages was
+        taken."""
         self.suspect: Suspect | None = None
         """The broker hung up at this message, and it was not taken since."""
         self._told: set[str] = set()
@@ -41,7 +43,8 @@ class SuspectMessages:
         self.note(reason)
 
     def note(self, reason: Finding) -> None:
-        """A message to the topic is not taken, which says nothing about the next. Logged once a hold."""
+        """A message to the topic is not taken, which says nothing about the next. Logged once a
+        hold."""
         self.reason = reason
         if reason.where not in self._told:
             self._told.add(reason.where)
@@ -69,8 +72,9 @@ class SuspectMessages:
     def note_disconnect(self, sole: Suspect | None, now: float) -> None:
         """The broker hung up while only this message was under way (None: none, or several).
 
-        Once is chance. Twice at the same topic, without the first message having been taken in between, and the topic
-        is held. A broker that restarts again and again hangs up at innocents: those are taken the next time.
+        Once is chance. Twice at the same topic, without the first message having been taken in
+        between, and the topic is held. A broker that restarts again and again hangs up at
+        innocents: those are taken the next time.
         """
         if sole is None:
             return

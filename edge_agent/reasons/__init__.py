@@ -1,8 +1,10 @@
-"""Why something is not well: one table of reasons, each a sentence in Chinese and in English with the next step.
+"""Why something is not well: one table of reasons, each a sentence in Chinese and in English with
+the next step.
 
-A reason has a stable name. Those of the status codes (`statuses`) and of states (`states`) say all by themselves; a
-cause (`causes`) is filled in with what is known: the address, the file, what the server offers instead. Log,
-`status`, health documents, `read` and pages show this sentence and make none of their own.
+A reason has a stable name. Those of the status codes (`statuses`) and of states (`states`) say all
+by themselves; a cause (`causes`) is filled in with what is known: the address, the file, what the
+server offers instead. Log, `status`, health documents, `read` and pages show this sentence and make
+none of their own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What exactly went wrong: a stable name, and the sentence in both languages, each with the next step."""
+    """What exactly went wrong: a stable name, and the sentence in both languages, each with the
+    next step."""
 
     name: str
     zh: str
@@ -37,12 +40,14 @@ class Cause:
 
 
 def sentence(reason: str) -> tuple[str, str]:
-    """(zh, en) of the name of a status or a state; a status without a sentence of its own has that of its family."""
+    """(zh, en) of the name of a status or a state; a status without a sentence of its own has that
+    of its family."""
     return STATES.get(reason) or STATUSES.get(reason) or family(reason)
 
 
 def cause(name: str, **facts: object) -> Cause:
-    """A cause with its facts filled in. A fact `x` may be given in Chinese as `x_zh`; a missing one is a KeyError."""
+    """A cause with its facts filled in. A fact `x` may be given in Chinese as `x_zh`; a missing one
+    is a KeyError."""
     _, zh, en = CAUSES[name]
     chinese = {key: facts.get(f"{key}_zh", value) for key, value in facts.items()}
     return Cause(name, zh.format_map(chinese), en.format_map(facts))

@@ -42,7 +42,8 @@ _ZH: Final = {
     errno.EINVAL: "参数无效",
 }
 
-#: Why a certificate is not accepted (`X509_V_ERR_*` of OpenSSL), in Chinese; OpenSSL has the English words.
+#: Why a certificate is not accepted (`X509_V_ERR_*` of OpenSSL), in Chinese; OpenSSL has the
+#: English words.
 _CERTIFICATES_ZH: Final = {
     2: "找不到签发者的证书",
     9: "证书尚未生效",
@@ -61,7 +62,9 @@ _CERTIFICATES_ZH: Final = {
 }
 
 _CAUSES: Final = {
-    **dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN), "no_route"),
+    **dict.fromkeys(
+        (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN), "no_route"
+    ),
     **dict.fromkeys((errno.EPERM, errno.EACCES), "connection_forbidden"),
     **dict.fromkeys((errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE), "connection_reset"),
     errno.ECONNREFUSED: "connection_refused",
@@ -70,18 +73,23 @@ _CAUSES: Final = {
 
 #: Errors that asyncio and others raise without a number.
 _CLASSES: Final = {
-    ConnectionRefusedError: errno.ECONNREFUSED, ConnectionResetError: errno.ECONNRESET,
-    ConnectionAbortedError: errno.ECONNABORTED, BrokenPipeError: errno.EPIPE, TimeoutError: errno.ETIMEDOUT,
+    ConnectionRefusedError: errno.ECONNREFUSED,
+    ConnectionResetError: errno.ECONNRESET,
+    ConnectionAbortedError: errno.ECONNABORTED,
+    BrokenPipeError: errno.EPIPE,
+    TimeoutError: errno.ETIMEDOUT,
     PermissionError: errno.EACCES,
-}  # fmt: skip
+}
 
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
 
 def words_of(error: BaseException) -> tuple[str, str]:
-    """(zh, en) for what the system says of an error; its own words where there is no translation."""
+    """(zh, en) for what the system says of an error; its own words where there is no
+    translation."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        # Only those that OpenSSL raised have both; Python raises the class for a wrong host name too.
+        # Only those that OpenSSL raised have both; Python raises the class for a wrong host name
+        # too.
         said = getattr(error, "verify_message", "") or str(error)
         return _CERTIFICATES_ZH.get(getattr(error, "verify_code", 0), said), said
     number = _errno(error)
@@ -104,7 +112,8 @@ def network_cause(error: BaseException) -> str:
 
 
 def _errno(error: BaseException) -> int | None:
-    """The number of an OSError. Where a name has several addresses, asyncio puts the numbers into its text."""
+    """The number of an OSError. Where a name has several addresses, asyncio puts the numbers into
+    its text."""
     if not isinstance(error, OSError) or isinstance(error, ssl.SSLError | socket.gaierror):
         return None
     if error.errno is not None:

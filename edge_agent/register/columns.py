@@ -1,7 +1,9 @@
-"""The columns of the register as data: names in both languages, what a cell holds, and the words it may hold.
+"""The columns of the register as data: names in both languages, what a cell holds, and the words it
+may hold.
 
-Source of the columns: the equipment register (设备台账) as the smart-manufacturing survey of Dongguan asks for it,
-with the additions an on-site inspection needs (serial number, photo of the communication module, invoice, reviewer).
+Source of the columns: the equipment register (设备台账) as the smart-manufacturing survey of
+Dongguan asks for it, with the additions an on-site inspection needs (serial number, photo of the
+communication module, invoice, reviewer).
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ CellKind = Literal["id", "ids", "text", "word", "flag", "decimal", "positive", "
 
 @lru_cache(maxsize=4096)  # the cells of a column have few words
 def fold(text: str) -> str:
-    """The comparable form of a header or a word: NFKC, lower case, without spaces and joining signs."""
+    """The comparable form of a header or a word: NFKC, lower case, without spaces and joining
+    signs."""
     return re.sub(r"[\s_\-./*:()\[\]]+", "", unicodedata.normalize("NFKC", text).lower())
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterColumn:
-    """One column: its name in code, its Chinese header, other headers in use, and what its cells hold."""
+    """One column: its name in code, its Chinese header, other headers in use, and what its cells
+    hold."""
 
     name: str
     zh: str
@@ -35,7 +39,8 @@ class RegisterColumn:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Canonical word -> other spellings; the first is the Chinese one used in exports."""
     required: bool = False
-    """A count rests on it: a missing or unreadable cell is an error. Elsewhere it is listed and left empty."""
+    """A count rests on it: a missing or unreadable cell is an error. Elsewhere it is listed and
+    left empty."""
     several: bool = False
     """A cell may name several, joined by `;`."""
 
@@ -93,7 +98,10 @@ ORIGIN: Final[Mapping[str, tuple[str, ...]]] = {
     "domestic": ("国产",),
     "local": ("莞产", "本地", "东莞"),
 }
-INDUSTRY: Final[Mapping[str, tuple[str, ...]]] = {"discrete": ("离散", "离散型"), "process": ("流程", "流程型")}
+INDUSTRY: Final[Mapping[str, tuple[str, ...]]] = {
+    "discrete": ("离散", "离散型"),
+    "process": ("流程", "流程型"),
+}
 
 EQUIPMENT: Final[tuple[RegisterColumn, ...]] = (
     RegisterColumn("equipment_id", "设备编号", "id", ("设备代码", "设备ID"), required=True),
@@ -107,20 +115,39 @@ EQUIPMENT: Final[tuple[RegisterColumn, ...]] = (
     RegisterColumn("workshop", "车间", also=("所在车间",)),
     RegisterColumn("line", "产线", "id", ("生产线",)),
     RegisterColumn("process_id", "工序编号", "id", ("工序", "所属工序"), several=True),
-    RegisterColumn("control_class", "数控类型", "word", ("数控", "控制方式", "控制类型"), CONTROL, required=True),
+    RegisterColumn(
+        "control_class",
+        "数控类型",
+        "word",
+        ("数控", "控制方式", "控制类型"),
+        CONTROL,
+        required=True,
+    ),
     RegisterColumn("controller_brand", "数控系统品牌", also=("控制器品牌",)),
     RegisterColumn("controller_model", "数控系统型号", also=("控制器型号",)),
     RegisterColumn("digital", "数字化", "flag", ("是否数字化", "数字化设备"), required=True),
-    RegisterColumn("interface", "通信接口", "word", ("接口", "通讯接口", "接口协议"), INTERFACE, required=True),
-    RegisterColumn("networked_declared", "联网(申报)", "flag", ("联网", "是否联网", "申报联网"), required=True),
-    RegisterColumn("gateway_device", "采集设备", "ids", ("网关设备", "采集点", "网关设备ID"), several=True),
+    RegisterColumn(
+        "interface", "通信接口", "word", ("接口", "通讯接口", "接口协议"), INTERFACE, required=True
+    ),
+    RegisterColumn(
+        "networked_declared", "联网(申报)", "flag", ("联网", "是否联网", "申报联网"), required=True
+    ),
+    RegisterColumn(
+        "gateway_device", "采集设备", "ids", ("网关设备", "采集点", "网关设备ID"), several=True
+    ),
     RegisterColumn("is_robot", "是否机器人", "flag", ("机器人",), required=True),
     RegisterColumn("robot_type", "机器人类型"),
-    RegisterColumn("machine_kind", "设备种类", "word", ("机器种类", "设备机种"), published().words()),
+    RegisterColumn(
+        "machine_kind", "设备种类", "word", ("机器种类", "设备机种"), published().words()
+    ),
     RegisterColumn("brand_origin", "品牌产地", "word", ("产地", "国产进口"), ORIGIN),
     RegisterColumn("commissioned", "启用日期", "date", ("投用日期", "投产日期")),
-    RegisterColumn("retired_on", "停用日期", "date", ("退役日期", "报废日期", "封存日期", "处置日期")),
-    RegisterColumn("purchase_cny", "购置金额(元)", "decimal", ("购置金额", "原值", "设备原值", "金额")),
+    RegisterColumn(
+        "retired_on", "停用日期", "date", ("退役日期", "报废日期", "封存日期", "处置日期")
+    ),
+    RegisterColumn(
+        "purchase_cny", "购置金额(元)", "decimal", ("购置金额", "原值", "设备原值", "金额")
+    ),
     RegisterColumn("rated_power_kw", "额定功率(kW)", "decimal", ("额定功率", "功率")),
     RegisterColumn("meter_id", "电表编号", "id", ("电表", "计量表")),
     RegisterColumn("project_id", "项目编号", "id", ("项目", "技改项目")),
@@ -140,7 +167,9 @@ PROCESSES: Final[tuple[RegisterColumn, ...]] = (
     RegisterColumn("name_zh", "工序名称", also=("名称", "工序")),
     RegisterColumn("name_en", "英文名称"),
     RegisterColumn("is_key", "关键工序", "flag", ("是否关键工序", "关键"), required=True),
-    RegisterColumn("industry_type", "行业类型", "word", ("类型", "离散流程"), INDUSTRY, required=True),
+    RegisterColumn(
+        "industry_type", "行业类型", "word", ("类型", "离散流程"), INDUSTRY, required=True
+    ),
     RegisterColumn("reviewer", "审核人"),
     RegisterColumn("reviewed_on", "审核日期", "date"),
     RegisterColumn("remark", "备注", also=("说明",)),

@@ -1,7 +1,8 @@
 """What persons write down about counters: meters that were exchanged, and events that were decided.
 
-Two small files beside the register, CSV or XLSX, headers in Chinese or English: `register.meters` and
-`register.events`. A row that cannot be understood is an error by row and column; nothing is guessed.
+Two small files beside the register, CSV or XLSX, headers in Chinese or English: `register.meters`
+and `register.events`. A row that cannot be understood is an error by row and column; nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from edge_agent.register.parse import ParsedRegister, SheetRow, parse
 from edge_agent.register.sheet import read_sheet
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DECISIONS: Final = {"count": ("计入", "接受", "counted", "accept"), "set_aside": ("不计入", "剔除", "reject")}
+_DECISIONS: Final = {
+    "count": ("计入", "接受", "counted", "accept"),
+    "set_aside": ("不计入", "剔除", "reject"),
+}
 
 METERS: Final[tuple[RegisterColumn, ...]] = (
     RegisterColumn("device", "采集设备", "id", ("设备", "电表", "电表编号"), required=True),
@@ -46,7 +50,8 @@ EVENTS: Final[tuple[RegisterColumn, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class MeterExchange:
-    """One row of `register.meters`: readings in the unit of the tag, None where nobody wrote them down."""
+    """One row of `register.meters`: readings in the unit of the tag, None where nobody wrote them
+    down."""
 
     device: str
     tag: str
@@ -58,7 +63,8 @@ class MeterExchange:
 
 @dataclass(frozen=True, slots=True)
 class EventDecision:
-    """One row of `register.events`: of the readings at `since <= t < until` (ns), as finely as the time was written."""
+    """One row of `register.events`: of the readings at `since <= t < until` (ns), as finely as the
+    time was written."""
 
     device: str
     tag: str
@@ -68,7 +74,8 @@ class EventDecision:
 
 
 def read_exchanges(path: Path, zone: ZoneInfo) -> list[MeterExchange]:
-    """Raises RegisterError with every row that is not understood. Times without an offset are the plant's."""
+    """Raises RegisterError with every row that is not understood. Times without an offset are the
+    plant's."""
     sheet, found = parse(read_sheet(path, "meters"), METERS), list[MeterExchange]()
     for row in sheet.rows:
         span = _time(sheet, row, zone)
@@ -80,7 +87,8 @@ def read_exchanges(path: Path, zone: ZoneInfo) -> list[MeterExchange]:
 
 
 def read_decisions(path: Path, zone: ZoneInfo) -> list[EventDecision]:
-    """Raises RegisterError with every row that is not understood. Times without an offset are the plant's."""
+    """Raises RegisterError with every row that is not understood. Times without an offset are the
+    plant's."""
     sheet, found = parse(read_sheet(path, "events"), EVENTS), list[EventDecision]()
     for row in sheet.rows:
         span = _time(sheet, row, zone)
@@ -101,7 +109,8 @@ def _fraction(cell: object) -> Fraction | None:
 
 
 _TIME: Final = re.compile(
-    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|[+-]\d{2}:?\d{2})?"
+    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})[ "
+    r"T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|[+-]\d{2}:?\d{2})?"
 )
 
 

@@ -35,7 +35,11 @@ def diff(before: Register, after: Register) -> list[RegisterChange]:
 
 
 def _table(
-    name: str, columns: Sequence[RegisterColumn], key: str, old: Sequence[object], new: Sequence[object]
+    name: str,
+    columns: Sequence[RegisterColumn],
+    key: str,
+    old: Sequence[object],
+    new: Sequence[object],
 ) -> Iterator[RegisterChange]:
     before = {row[key]: row for row in canonical_rows(columns, old, key)}
     after = {row[key]: row for row in canonical_rows(columns, new, key)}
@@ -49,7 +53,11 @@ def _table(
 
 
 def _cells(
-    name: str, key: str, columns: Sequence[RegisterColumn], old: Mapping[str, str], new: Mapping[str, str]
+    name: str,
+    key: str,
+    columns: Sequence[RegisterColumn],
+    old: Mapping[str, str],
+    new: Mapping[str, str],
 ) -> Iterator[RegisterChange]:
     for column in columns:
         if old.get(column.name) != new.get(column.name):

@@ -1,7 +1,9 @@
-"""In which encoding a CSV file is: UTF-8, UTF-16 by its mark, or GB18030 where the text that comes out is plausible.
+"""In which encoding a CSV file is: UTF-8, UTF-16 by its mark, or GB18030 where the text that comes
+out is plausible.
 
-Nearly every run of bytes is *some* text in GB18030, so that decoding alone proves nothing: Japanese, Korean or Western
-names come out as rare Chinese letters. What looks so is refused with the encoding that it probably is in.
+Nearly every run of bytes is *some* text in GB18030, so that decoding alone proves nothing:
+Japanese, Korean or Western names come out as rare Chinese letters. What looks so is refused with
+the encoding that it probably is in.
 """
 
 from __future__ import annotations
@@ -13,8 +15,18 @@ from typing import Final
 
 #: What a command may be told: the names of Python's codecs.
 ENCODINGS: Final = (
-    "utf-8", "utf-16", "gb18030", "gbk", "big5", "shift_jis", "euc_jp", "euc_kr", "cp1250", "cp1251", "cp1252",
-)  # fmt: skip
+    "utf-8",
+    "utf-16",
+    "gb18030",
+    "gbk",
+    "big5",
+    "shift_jis",
+    "euc_jp",
+    "euc_kr",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+)
 
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -34,17 +46,25 @@ _DAMAGED: Final = 5
 """Letters to one fault, at least, of a file that is UTF-8 all the same."""
 _SAMPLE: Final = 24
 
-#: Ranges of symbols that lists in any language have: Latin letters with signs, general punctuation, units, numbers in
-#: circles, full-width forms.
+#: Ranges of symbols that lists in any language have: Latin letters with signs, general punctuation,
+#: units, numbers in circles, full-width forms.
 _SYMBOLS: Final = (
-    (0xA0, 0x17F), (0x1C0, 0x233), (0x2BC, 0x2DF), (0x370, 0x52F), (0x2000, 0x27BF), (0x3000, 0x303F), (0x3200, 0x33FF),
-    (0xFE30, 0xFE6F), (0xFF01, 0xFF5E), (0xFFE0, 0xFFE6),
-)  # fmt: skip
+    (0xA0, 0x17F),
+    (0x1C0, 0x233),
+    (0x2BC, 0x2DF),
+    (0x370, 0x52F),
+    (0x2000, 0x27BF),
+    (0x3000, 0x303F),
+    (0x3200, 0x33FF),
+    (0xFE30, 0xFE6F),
+    (0xFF01, 0xFF5E),
+    (0xFFE0, 0xFFE6),
+)
 
 
 class UnlikelyEncodingError(ValueError):
-    """The bytes are no text that this program may take by itself: why, without an end, in Chinese and English.
-    `likely`: the encoding it probably is, or empty."""
+    """The bytes are no text that this program may take by itself: why, without an end, in Chinese
+    and English. `likely`: the encoding it probably is, or empty."""
 
     def __init__(self, zh: str, en: str, likely: str = "") -> None:
         super().__init__(en)
@@ -59,11 +79,13 @@ class DecodedText:
 
     text: str
     doubt: tuple[str, str] | None = None
-    """Of one too short to tell Chinese from another language: how it was read, Chinese and English."""
+    """Of one too short to tell Chinese from another language: how it was read, Chinese and
+    English."""
 
 
 def decoded(data: bytes, encoding: str | None = None) -> DecodedText:
-    """The text. `encoding`: one of `ENCODINGS` that somebody has stated. Raises UnlikelyEncodingError."""
+    """The text. `encoding`: one of `ENCODINGS` that somebody has stated. Raises
+    UnlikelyEncodingError."""
     if encoding is not None:
         return DecodedText(_stated(data, encoding))
     if data.startswith(_UTF16):
@@ -93,7 +115,8 @@ def _doubt(text: str, likely: str, sample: str) -> tuple[str, str]:
     chinese = _sample(text)
     return (
         f"文件不是 UTF-8，按 GBK 读作“{chinese}”；按 {likely} 是“{sample}”，请核对",
-        f"the file is not UTF-8 and was read as GBK, “{chinese}”; as {likely} it would be “{sample}”: compare",
+        f"the file is not UTF-8 and was read as GBK, “{chinese}”; as {likely} it would be "
+        f"“{sample}”: compare",
     )
 
 
@@ -116,12 +139,14 @@ def _stated(data: bytes, encoding: str) -> str:
         return data.decode(_CODECS.get(encoding, encoding)).removeprefix("\ufeff")
     except UnicodeError as error:
         raise UnlikelyEncodingError(
-            f"文件不是 {encoding}（{error.__class__.__name__}）", f"the file is not {encoding} ({error})"
+            f"文件不是 {encoding}（{error.__class__.__name__}）",
+            f"the file is not {encoding} ({error})",
         ) from None
 
 
 def _other_than_chinese(data: bytes, text: str) -> tuple[str, str, bool]:
-    """(encoding, how the text begins in it, whether that is sure) of a file that reads well in another language.
+    """(encoding, how the text begins in it, whether that is sure) of a file that reads well in
+    another language.
 
     `text`: the file as GB18030, empty where it is none.
     """
@@ -156,7 +181,8 @@ def _first_fault(data: bytes) -> int:
 
 
 def _is_damaged_utf8(data: bytes) -> bool:
-    """Whether few of many letters are no UTF-8. Only letters of three bytes count: in other encodings they are rare."""
+    """Whether few of many letters are no UTF-8. Only letters of three bytes count: in other
+    encodings they are rare."""
     letters = [sign for sign in data.decode("utf-8", "replace") if sign >= "\u0800"]
     return 0 < _DAMAGED * letters.count("\ufffd") <= len(letters)
 
@@ -167,7 +193,9 @@ def _share_alone(data: bytes) -> float:
     alone = [
         at
         for at in high
-        if data[at] >= 0xA0 and (at == 0 or data[at - 1] < 0x80) and (at + 1 == len(data) or data[at + 1] < 0x80)
+        if data[at] >= 0xA0
+        and (at == 0 or data[at - 1] < 0x80)
+        and (at + 1 == len(data) or data[at + 1] < 0x80)
     ]
     return len(alone) / len(high) if high else 0.0
 
@@ -209,7 +237,8 @@ def _bytes_in(sign: str, encoding: str) -> bytes:
 
 
 def _of_chinese(sign: str) -> bool:
-    """Whether Chinese lists have the letter: those of GB 2312, and the frequent ones of traditional writing."""
+    """Whether Chinese lists have the letter: those of GB 2312, and the frequent ones of traditional
+    writing."""
     if _is_symbol(sign) or _bytes_in(sign, "gb2312"):
         return True
     traditional = _bytes_in(sign, "big5")
@@ -233,12 +262,14 @@ def _of_half_width(sign: str) -> bool:
 
 
 def _of_korean(sign: str) -> bool:
-    return _is_symbol(sign) or ("\uac00" <= sign <= "\ud7a3" and len(_bytes_in(sign, "euc_kr")) == 2)
+    return _is_symbol(sign) or (
+        "\uac00" <= sign <= "\ud7a3" and len(_bytes_in(sign, "euc_kr")) == 2
+    )
 
 
 _Other = tuple[str, Callable[[str], bool], int]
-#: What is looked at, in this order: the encoding, which letters its language has, and how many different ones decide
-#: although the text could be Chinese as well; 0: that does not come about.
+#: What is looked at, in this order: the encoding, which letters its language has, and how many
+#: different ones decide although the text could be Chinese as well; 0: that does not come about.
 _OTHERS: Final[Iterable[_Other]] = (
     ("shift_jis", _of_half_width, _ENOUGH_HALF_WIDTH),
     ("euc_jp", _of_japanese, _ENOUGH),

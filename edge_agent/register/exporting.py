@@ -1,4 +1,5 @@
-"""A register out again: CSV in a chosen encoding or XLSX, and the template with drop-downs and explanations."""
+"""A register out again: CSV in a chosen encoding or XLSX, and the template with drop-downs and
+explanations."""
 
 from __future__ import annotations
 
@@ -25,7 +26,12 @@ def localised(cell: Cell, column: RegisterColumn, language: Language) -> str:
     """A cell as its reader writes it: 是/否 and Chinese words, or Y/N and the canonical words."""
     if language == "zh" and isinstance(cell, bool):
         return "是" if cell else "否"
-    if language == "zh" and column.kind == "word" and isinstance(cell, str) and cell in column.words:
+    if (
+        language == "zh"
+        and column.kind == "word"
+        and isinstance(cell, str)
+        and cell in column.words
+    ):
         return column.words[cell][0]
     return cell_text(cell)
 
@@ -35,7 +41,10 @@ def table(
 ) -> list[list[str]]:
     """Header and rows as text."""
     header = [column.zh if language == "zh" else column.name for column in columns]
-    return [header, *([localised(getattr(row, c.name), c, language) for c in columns] for row in rows)]
+    return [
+        header,
+        *([localised(getattr(row, c.name), c, language) for c in columns] for row in rows),
+    ]
 
 
 def to_csv(
@@ -44,7 +53,8 @@ def to_csv(
     language: Language = "en",
     encoding: str = "utf-8-sig",
 ) -> bytes:
-    """CSV bytes. Raises RegisterError for a character the encoding does not have (GBK lacks some)."""
+    """CSV bytes. Raises RegisterError for a character the encoding does not have (GBK lacks
+    some)."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(table(rows, columns, language))
     try:
@@ -63,7 +73,8 @@ def to_xlsx(register: Register, language: Language = "zh") -> bytes:
 
 
 def template() -> bytes:
-    """An empty workbook: bilingual headers, drop-downs for every vocabulary, a note on every column."""
+    """An empty workbook: bilingual headers, drop-downs for every vocabulary, a note on every
+    column."""
     return _bytes(_workbook(Register(()), None))
 
 
@@ -127,10 +138,14 @@ def _drop_downs(sheet: Worksheet, columns: Sequence[RegisterColumn]) -> None:
     from openpyxl.worksheet.datavalidation import DataValidation
 
     for position, column in enumerate(columns, 1):
-        choices = ["是", "否"] if column.kind == "flag" else [also[0] for also in column.words.values()]
+        choices = (
+            ["是", "否"] if column.kind == "flag" else [also[0] for also in column.words.values()]
+        )
         if not choices:
             continue
-        rule = DataValidation("list", formula1=f'"{",".join(choices)}"', allow_blank=not column.required)
+        rule = DataValidation(
+            "list", formula1=f'"{",".join(choices)}"', allow_blank=not column.required
+        )
         rule.showErrorMessage = True
         rule.errorTitle = column.zh
         rule.error = " / ".join(choices)
@@ -139,7 +154,9 @@ def _drop_downs(sheet: Worksheet, columns: Sequence[RegisterColumn]) -> None:
         sheet.add_data_validation(rule)
 
 
-def encode(register: Register, suffix: str, language: Language = "zh", encoding: str = "utf-8-sig") -> bytes:
+def encode(
+    register: Register, suffix: str, language: Language = "zh", encoding: str = "utf-8-sig"
+) -> bytes:
     """The file for an ending: `.xlsx` holds both sheets, anything else is the equipment as CSV."""
     if suffix.lower() == ".xlsx":
         return to_xlsx(register, language)

@@ -1,4 +1,5 @@
-"""Files in, a checked register out: everything that is wrong at once, or the register with what to know about it."""
+"""Files in, a checked register out: everything that is wrong at once, or the register with what to
+know about it."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ def inspect(
 ) -> Inspection:
     """Read and check both files; an equipment workbook with a process sheet needs no second file.
 
-    `devices`: the configured devices, to check the links; `encoding`: of both where they are CSV and it is stated.
-    Raises RegisterError for a file that cannot be read.
+    `devices`: the configured devices, to check the links; `encoding`: of both where they are CSV
+    and it is stated. Raises RegisterError for a file that cannot be read.
     """
     sheet = parse(read_sheet(equipment, "equipment", encoding), EQUIPMENT)
     if processes is None and has_sheet(equipment, "processes"):
@@ -44,7 +45,9 @@ def inspect(
     steps = parse(read_sheet(processes, "processes", encoding), PROCESSES) if processes else None
     if steps is not None:
         check_processes(steps)
-    names = devices if isinstance(devices, DeviceNames | None) else DeviceNames(DeviceKeys(), devices)
+    names = (
+        devices if isinstance(devices, DeviceNames | None) else DeviceNames(DeviceKeys(), devices)
+    )
     check_equipment(sheet, steps, names)
     parts = [sheet, *([steps] if steps else [])]
     errors = tuple(finding for part in parts for finding in sorted(part.errors, key=_by_row))
@@ -61,7 +64,8 @@ def load(
     devices: Collection[str] | DeviceNames | None = None,
     encoding: str | None = None,
 ) -> tuple[Register, tuple[Finding, ...]]:
-    """The register and what to know about it, see `inspect`. RegisterError with every error when there is one."""
+    """The register and what to know about it, see `inspect`. RegisterError with every error when
+    there is one."""
     inspection = inspect(equipment, processes, devices, encoding)
     if inspection.register is None:
         raise RegisterError(inspection.errors)
@@ -74,5 +78,8 @@ def _by_row(finding: Finding) -> int:
 
 
 def _build(kind: Callable[..., T], rows: Sequence[SheetRow]) -> tuple[T, ...]:
-    """Cells absent or empty take the dataclass's default; a flag left empty is N (required flags cannot be)."""
-    return tuple(kind(**{name: cell for name, cell in row.cells.items() if cell is not None}) for row in rows)
+    """Cells absent or empty take the dataclass's default; a flag left empty is N (required flags
+    cannot be)."""
+    return tuple(
+        kind(**{name: cell for name, cell in row.cells.items() if cell is not None}) for row in rows
+    )

@@ -1,8 +1,9 @@
-"""Kinds of machines, a reviewed table: which count as numerically controlled by nature, for what reason, after whom.
+"""Kinds of machines, a reviewed table: which count as numerically controlled by nature, for what
+reason, after whom.
 
-The table is `kinds.csv` beside this module. A plant names the kind of a machine in its register (`machine_kind`, or
-`is_robot` for robots); nothing is inferred from a machine's name. A kind with `nc = N` says nothing: then the control
-class of the register decides.
+The table is `kinds.csv` beside this module. A plant names the kind of a machine in its register
+(`machine_kind`, or `is_robot` for robots); nothing is inferred from a machine's name. A kind with
+`nc = N` says nothing: then the control class of the register decides.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Final
 
 #: The kind of a machine with `is_robot = Y`.
 ROBOT: Final = "industrial_robot"
-#: Control classes of a machine that something controls; of the others no kind makes a numerically controlled machine.
+#: Control classes of a machine that something controls; of the others no kind makes a numerically
+#: controlled machine.
 CONTROLLED: Final = frozenset({"cnc", "robot", "plc", "dcs", "pcs"})
 
 
@@ -38,7 +40,8 @@ class MachineKind:
     reviewed_on: str
 
     def names(self, title: str) -> bool:
-        """Whether a machine's title has one of the words of this kind: a hint for a person, never an inference."""
+        """Whether a machine's title has one of the words of this kind: a hint for a person, never
+        an inference."""
         return any(word.lower() in title.lower() for word in (self.zh, self.en, *self.also))
 
 
@@ -72,7 +75,9 @@ class MachineKinds(Mapping[str, MachineKind]):
         writer = csv.writer(text)
         writer.writerow(field.name for field in fields(MachineKind))
         for row in self._rows.values():
-            cells = dict(zip((field.name for field in fields(MachineKind)), astuple(row), strict=True))
+            cells = dict(
+                zip((field.name for field in fields(MachineKind)), astuple(row), strict=True)
+            )
             cells |= {"also": ";".join(row.also), "nc": "Y" if row.nc else "N"}
             writer.writerow(cells.values())
         return text.getvalue().encode("utf-8-sig")

@@ -1,8 +1,9 @@
-"""Which machines a window counts, by scope, status and dates of the register, and why the others are not among them.
+"""Which machines a window counts, by scope, status and dates of the register, and why the others
+are not among them.
 
-A day of the register begins at midnight of the plant's zone. `commissioned` is the first day on which a machine counts,
-`retired_on` the first on which it counts no more; a status other than in_use speaks of the time from `retired_on` on,
-or without that date of all time.
+A day of the register begins at midnight of the plant's zone. `commissioned` is the first day on
+which a machine counts, `retired_on` the first on which it counts no more; a status other than
+in_use speaks of the time from `retired_on` on, or without that date of all time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Final, Literal
 
 from edge_agent.register.model import Equipment, Register
 
-Absence = Literal["out_of_scope", "not_commissioned", "retired", "mothballed", "under_repair", "scrapped"]
+Absence = Literal[
+    "out_of_scope", "not_commissioned", "retired", "mothballed", "under_repair", "scrapped"
+]
 Span = tuple[int, int]
 
 #: In this order they are listed.
@@ -43,7 +46,8 @@ class Membership:
 
     @cached_property
     def machines(self) -> tuple[Equipment, ...]:
-        """Production equipment at the window's end, by id: every count of machines rests on these."""
+        """Production equipment at the window's end, by id: every count of machines rests on
+        these."""
         return tuple(row for row in self._rows if self.absence(row) is None)
 
     @cached_property
@@ -53,12 +57,14 @@ class Membership:
 
     @cached_property
     def working(self) -> tuple[Equipment, ...]:
-        """Production equipment that was in service in some part of the window, by id: what it made counts."""
+        """Production equipment that was in service in some part of the window, by id: what it made
+        counts."""
         return tuple(row for row in self._rows if row.in_scope and self.span(row) is not None)
 
     @cached_property
     def in_service(self) -> tuple[Equipment, ...]:
-        """What was in service in some part of the window, in scope or not, by id: meters are among it."""
+        """What was in service in some part of the window, in scope or not, by id: meters are among
+        it."""
         return tuple(row for row in self._rows if self.span(row) is not None)
 
     @cached_property
@@ -71,14 +77,23 @@ class Membership:
         return self._out_of_service(machine) if machine.in_scope else "out_of_scope"
 
     def span(self, machine: Equipment) -> Span | None:
-        """The part of the window in which a machine was in service (ns), None without any; of a snapshot its end."""
+        """The part of the window in which a machine was in service (ns), None without any; of a
+        snapshot its end."""
         if machine.status != "in_use" and machine.retired_on is None:
             return None
         if self.end is None or self.start is None or self.start >= self.end:
             moment = self.end or 0
             return (moment, moment) if self._out_of_service(machine) is None else None
-        since = self.start if machine.commissioned is None else max(self.start, self._midnight(machine.commissioned))
-        until = self.end if machine.retired_on is None else min(self.end, self._midnight(machine.retired_on))
+        since = (
+            self.start
+            if machine.commissioned is None
+            else max(self.start, self._midnight(machine.commissioned))
+        )
+        until = (
+            self.end
+            if machine.retired_on is None
+            else min(self.end, self._midnight(machine.retired_on))
+        )
         return (since, until) if since < until else None
 
     @classmethod
@@ -88,11 +103,14 @@ class Membership:
 
     def metered_alone(self, meter: str) -> bool:
         """Whether a device is the meter (`meter_id`) of machines in service, of one at a time."""
-        spans = sorted(span for row in self.in_service if row.meter_id == meter and (span := self.span(row)))
+        spans = sorted(
+            span for row in self.in_service if row.meter_id == meter and (span := self.span(row))
+        )
         return bool(spans) and not any(_overlap(*pair) for pair in pairwise(spans))
 
     def alone(self, machine: Equipment) -> bool:
-        """Whether a machine has a primary device that no other one has while this one is in service."""
+        """Whether a machine has a primary device that no other one has while this one is in
+        service."""
         own = self.span(machine)
         if own is None or not machine.device:
             return False

@@ -1,4 +1,5 @@
-"""The equipment register (设备台账) as values: what a machine is, what a process is, and which version this is."""
+"""The equipment register (设备台账) as values: what a machine is, what a process is, and which
+version this is."""
 
 from __future__ import annotations
 
@@ -17,15 +18,16 @@ from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 
 Cell = str | bool | Decimal | date | None
 
-#: Between several processes in one cell; spaces and joining signs too, where the parts are processes and the whole is
-#: none: an id may have them itself.
+#: Between several processes in one cell; spaces and joining signs too, where the parts are
+#: processes and the whole is none: an id may have them itself.
 _SEVERAL: Final = re.compile(r"[;,、|\n]")
 _FINER: Final = re.compile(r"[/+\s]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """One row of the register; words as in `columns`, money in yuan, power in kW, the nominal cycle (PRU) in s."""
+    """One row of the register; words as in `columns`, money in yuan, power in kW, the nominal cycle
+    (PRU) in s."""
 
     equipment_id: str
     asset_no: str = ""
@@ -53,7 +55,8 @@ class Equipment:
     commissioned: date | None = None
     """The first day on which it counts; None: it always did."""
     retired_on: date | None = None
-    """The first day on which it counts no more; a status other than in_use speaks of the time from then on."""
+    """The first day on which it counts no more; a status other than in_use speaks of the time from
+    then on."""
     purchase_cny: Decimal | None = None
     rated_power_kw: Decimal | None = None
     meter_id: str = ""
@@ -70,7 +73,8 @@ class Equipment:
 
     @property
     def counted(self) -> bool:
-        """Production equipment as the register stands, whatever its dates: in scope and in use, leased ones included.
+        """Production equipment as the register stands, whatever its dates: in scope and in use,
+        leased ones included.
 
         Which machines a window counts is said by `membership`."""
         return self.in_scope and self.status == "in_use"
@@ -88,13 +92,14 @@ class Equipment:
         return self.devices[0] if self.devices else ""
 
     def processes(self, known: Collection[str]) -> tuple[str, ...]:
-        """The processes it serves, each once. `known`: the ids of the process list; what is none of them stays as it is
-        written, for a finding."""
+        """The processes it serves, each once. `known`: the ids of the process list; what is none of
+        them stays as it is written, for a finding."""
         return split_processes(self.process_id, known)
 
 
 def split_processes(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """`P10;P11` -> both. A text that is the id of one process is that one, whatever signs it has."""
+    """`P10;P11` -> both. A text that is the id of one process is that one, whatever signs it
+    has."""
     found: list[str] = []
     for part in (text,) if text in known else _SEVERAL.split(text):
         piece = part.strip()
@@ -105,7 +110,8 @@ def split_processes(text: str, known: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process (工序). Which are key is the enterprise's own, reviewed statement and never inferred."""
+    """One process (工序). Which are key is the enterprise's own, reviewed statement and never
+    inferred."""
 
     process_id: str
     name_zh: str = ""
@@ -119,7 +125,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Register:
-    """Machines and processes. Equal content has an equal `version`, whatever the file it came from."""
+    """Machines and processes. Equal content has an equal `version`, whatever the file it came
+    from."""
 
     equipment: tuple[Equipment, ...]
     processes: tuple[Process, ...] = ()
@@ -140,7 +147,8 @@ class Register:
 
     @cached_property
     def version(self) -> str:
-        """sha256 of the canonical form: independent of row order, encoding, headers and file format."""
+        """sha256 of the canonical form: independent of row order, encoding, headers and file
+        format."""
         return hashlib.sha256(canonical(self)).hexdigest()
 
 
@@ -162,15 +170,23 @@ def canonical(register: Register) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def canonical_rows(columns: Sequence[RegisterColumn], rows: Iterable[object], key: str) -> list[dict[str, str]]:
+def canonical_rows(
+    columns: Sequence[RegisterColumn], rows: Iterable[object], key: str
+) -> list[dict[str, str]]:
     """Every row as column -> text, sorted by `key`."""
-    texts = ({column.name: cell_text(getattr(row, column.name)) for column in columns} for row in rows)
-    full = [{name: unicodedata.normalize("NFKC", text) for name, text in row.items() if text} for row in texts]
+    texts = (
+        {column.name: cell_text(getattr(row, column.name)) for column in columns} for row in rows
+    )
+    full = [
+        {name: unicodedata.normalize("NFKC", text) for name, text in row.items() if text}
+        for row in texts
+    ]
     return sorted(full, key=lambda row: row[key])
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell as canonical text: Y/N, ISO dates, decimals without trailing zeros, no surrounding space."""
+    """A cell as canonical text: Y/N, ISO dates, decimals without trailing zeros, no surrounding
+    space."""
     if cell is None:
         return ""
     if isinstance(cell, bool):
@@ -182,7 +198,8 @@ def cell_text(cell: Cell) -> str:
 
 
 def from_canonical(document: bytes) -> Register:
-    """The register that `canonical` wrote, with the same version. Raises ValueError or KeyError for another document.
+    """The register that `canonical` wrote, with the same version. Raises ValueError or KeyError for
+    another document.
 
     Columns this program does not know are left out.
     """
@@ -194,7 +211,9 @@ def from_canonical(document: bytes) -> Register:
 
 
 def _cells(columns: Sequence[RegisterColumn], row: Mapping[str, str]) -> dict[str, Any]:
-    return {column.name: _cell(column, row[column.name]) for column in columns if column.name in row}
+    return {
+        column.name: _cell(column, row[column.name]) for column in columns if column.name in row
+    }
 
 
 def _cell(column: RegisterColumn, text: str) -> Cell:

@@ -1,4 +1,5 @@
-"""Sheet -> typed rows. Every cell that cannot be understood is listed by row and column; nothing is guessed."""
+"""Sheet -> typed rows. Every cell that cannot be understood is listed by row and column; nothing is
+guessed."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from edge_agent.words import command
 _HEADER_WITHIN: Final = 10
 """A title or a note may stand above the header, in the first rows."""
 _TOTALS: Final = frozenset({"合计", "总计", "小计", "共计", "total", "totals", "sum", "subtotal"})
-_FAULTS: Final = frozenset({"#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
+_FAULTS: Final = frozenset(
+    {"#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"}
+)
 """What a spreadsheet shows for a formula that failed."""
 _GROUPED: Final = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
 _DIGITS: Final = 18
@@ -30,7 +33,8 @@ _DECIMALS: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row: its number in the sheet and its understood cells by column name (a cell not understood is absent)."""
+    """One row: its number in the sheet and its understood cells by column name (a cell not
+    understood is absent)."""
 
     number: int
     cells: Mapping[str, Cell]
@@ -46,7 +50,8 @@ class SheetRow:
 
 @dataclass(slots=True)
 class ParsedRegister:
-    """Typed rows, and what was wrong: `errors` stop the register from being used, `notes` do not."""
+    """Typed rows, and what was wrong: `errors` stop the register from being used, `notes` do
+    not."""
 
     name: str
     rows: list[SheetRow] = field(default_factory=list)
@@ -56,7 +61,8 @@ class ParsedRegister:
     """Column name -> position in the sheet, 0-based."""
 
     def place(self, row: SheetRow | int, column: str) -> str:
-        """`file:row:column` (of a workbook `file[sheet]:row:column`), as every finding about a cell names it."""
+        """`file:row:column` (of a workbook `file[sheet]:row:column`), as every finding about a cell
+        names it."""
         return f"{self.name}:{row if isinstance(row, int) else row.number}:{column}"
 
 
@@ -83,11 +89,18 @@ def parse(sheet: Sheet, columns: Sequence[RegisterColumn]) -> ParsedRegister:
     return parsed
 
 
-def _is_total(parsed: ParsedRegister, texts: Sequence[str], columns: Sequence[RegisterColumn]) -> bool:
-    """A row that sums up the others: it says so, and none of the required cells holds anything else."""
+def _is_total(
+    parsed: ParsedRegister, texts: Sequence[str], columns: Sequence[RegisterColumn]
+) -> bool:
+    """A row that sums up the others: it says so, and none of the required cells holds anything
+    else."""
     if not any(fold(text) in _TOTALS for text in texts):
         return False
-    places = [parsed.columns[column.name] for column in columns if column.required and column.name in parsed.columns]
+    places = [
+        parsed.columns[column.name]
+        for column in columns
+        if column.required and column.name in parsed.columns
+    ]
     return all(at >= len(texts) or not texts[at] or fold(texts[at]) in _TOTALS for at in places)
 
 
@@ -108,8 +121,10 @@ def _find_header(sheet: Sheet, columns: Sequence[RegisterColumn]) -> int:
         names = ", ".join(f"{column.zh}/{column.name}" for column in columns if column.required)
         raise RegisterError.one(
             "register-header",
-            f"没有找到表头行。需要的列:{names}。可用 `{command('register', 'template')}` 生成模板。",
-            f"no header row was found. Columns needed: {names}. `{command('register', 'template')}` writes a template.",
+            f"没有找到表头行。需要的列:{names}。可用 `{command('register', 'template')}` "
+            "生成模板。",
+            f"no header row was found. Columns needed: {names}. "
+            f"`{command('register', 'template')}` writes a template.",
             sheet.name,
         )
     return best
@@ -141,12 +156,15 @@ def _match_header(
                     "missing-column",
                     parsed.place(number, column.name),
                     f"缺少列“{column.zh}”（{column.name}），请补上，不能推断。",
-                    f"the column {column.name} ({column.zh}) is missing; add it, it is never inferred.",
+                    f"the column {column.name} ({column.zh}) is missing; add it, it is never "
+                    "inferred.",
                 )
             )
 
 
-def _note_unknown_header(parsed: ParsedRegister, number: int, text: str, columns: Sequence[RegisterColumn]) -> None:
+def _note_unknown_header(
+    parsed: ParsedRegister, number: int, text: str, columns: Sequence[RegisterColumn]
+) -> None:
     if not text:
         return
     near = nearest(text, [form for column in columns for form in (column.name, column.zh)])
@@ -155,12 +173,15 @@ def _note_unknown_header(parsed: ParsedRegister, number: int, text: str, columns
             "unknown-column",
             parsed.place(number, text),
             f"不认识的列“{text}”，已忽略。" + (f"是否应为“{near}”？" if near else ""),
-            f"the column “{text}” is not known and was ignored." + (f" Did you mean “{near}”?" if near else ""),
+            f"the column “{text}” is not known and was ignored."
+            + (f" Did you mean “{near}”?" if near else ""),
         )
     )
 
 
-def _row(parsed: ParsedRegister, number: int, texts: Sequence[str], columns: Sequence[RegisterColumn]) -> SheetRow:
+def _row(
+    parsed: ParsedRegister, number: int, texts: Sequence[str], columns: Sequence[RegisterColumn]
+) -> SheetRow:
     cells: dict[str, Cell] = {}
     for column in columns:
         position = parsed.columns.get(column.name)
@@ -187,18 +208,21 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
 
 
 def read_cell(text: str, column: RegisterColumn) -> Cell:
-    """One cell. Raises CellError with the reason and the next step; an empty optional cell is the column's empty."""
+    """One cell. Raises CellError with the reason and the next step; an empty optional cell is the
+    column's empty."""
     if text.strip().upper() in _FAULTS:
         raise CellError(
             f"“{text}”是表格公式的错误值，“{column.zh}”按空处理；请改正公式或直接填写。",
-            f"“{text}” is the error of a formula; {column.name} was left empty; correct it, or write the value.",
+            f"“{text}” is the error of a formula; {column.name} was left empty; correct it, or "
+            "write the value.",
         )
     plain = text.strip() if column.kind == "text" else unicodedata.normalize("NFKC", text).strip()
     if not plain:
         if column.required:
             raise CellError(
                 f"“{column.zh}”未填写；该列决定统计结果，不能推断，请填写。",
-                f"{column.name} is empty; a count rests on it and it is never inferred, so fill it in.",
+                f"{column.name} is empty; a count rests on it and it is never inferred, so fill "
+                "it in.",
             )
         return None if column.kind in ("decimal", "positive", "date", "flag") else ""
     return _READERS[column.kind](plain, column)
@@ -219,8 +243,12 @@ def _read_word(text: str, column: RegisterColumn) -> str:
     choices = " ".join(f"{word}({also[0]})" for word, also in column.words.items())
     near = nearest(text, [form for word, also in column.words.items() for form in (word, *also)])
     raise CellError(
-        f"“{text}”不是“{column.zh}”的可选值。" + (f"是否应为“{near}”？" if near else "") + f"可选:{choices}。",
-        f"“{text}” is no {column.name}." + (f" Did you mean “{near}”?" if near else "") + f" Choose from: {choices}.",
+        f"“{text}”不是“{column.zh}”的可选值。"
+        + (f"是否应为“{near}”？" if near else "")
+        + f"可选:{choices}。",
+        f"“{text}” is no {column.name}."
+        + (f" Did you mean “{near}”?" if near else "")
+        + f" Choose from: {choices}.",
     )
 
 
@@ -235,7 +263,8 @@ def _read_flag(text: str, column: RegisterColumn) -> bool:
 
 
 def _written_out(number: Decimal) -> bool:
-    """Whether an amount can be: `1E+999999999` is a number too, and as digits would fill the memory."""
+    """Whether an amount can be: `1E+999999999` is a number too, and as digits would fill the
+    memory."""
     exponent = number.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -_DECIMALS and number.adjusted() < _DIGITS
 
@@ -264,7 +293,9 @@ def _read_positive(text: str, column: RegisterColumn) -> Decimal:
     )
 
 
-_DATE: Final = re.compile(r"(\d{4})(?:[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d{2})(\d{2}))(?:[ T].*)?")
+_DATE: Final = re.compile(
+    r"(\d{4})(?:[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d{2})(\d{2}))(?:[ T].*)?"
+)
 
 
 def _read_date(text: str, column: RegisterColumn) -> date:

@@ -1,6 +1,7 @@
 """A file of the register becomes a sheet of texts: CSV (see `encodings`), or XLSX.
 
-Nothing is interpreted here; `parse` does that. Row numbers are those a spreadsheet shows (the header is row 1).
+Nothing is interpreted here; `parse` does that. Row numbers are those a spreadsheet shows (the
+header is row 1).
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
-_UNSEEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]")
-"""What nobody sees, and what makes one id two: control characters, spaces of no width, marks of direction."""
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]"
+)
+"""What nobody sees, and what makes one id two: control characters, spaces of no width, marks of
+direction."""
 _FIRST_LINES: Final = 10
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 _LARGEST: Final = 200_000_000
@@ -39,7 +43,8 @@ _MERGED: Final = re.compile(
 #: What to do about an encoding, behind what is known of it.
 _OTHER_WAY: Final = (
     "；请在 Excel 中另存为“CSV UTF-8”，或用 register convert --from-encoding {encoding} 转换。",
-    "; save it as “CSV UTF-8” in the spreadsheet program, or make it so with register convert --from-encoding"
+    "; save it as “CSV UTF-8” in the spreadsheet program, or make it so with register convert "
+    "--from-encoding"
     " {encoding}.",
 )
 #: What the two sheets of one workbook may be called; a file with one sheet may call it as it likes.
@@ -53,7 +58,8 @@ SHEET_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows that hold anything, as text; `notes` holds what the format itself gave reason to list."""
+    """Rows that hold anything, as text; `notes` holds what the format itself gave reason to
+    list."""
 
     name: str
     rows: tuple[tuple[int, tuple[str, ...]], ...]
@@ -61,7 +67,8 @@ class Sheet:
 
 
 def read_sheet(path: Path, which: str, encoding: str | None = None) -> Sheet:
-    """The sheet `equipment` or `processes` of a file. `encoding`: of a CSV, where somebody has stated it.
+    """The sheet `equipment` or `processes` of a file. `encoding`: of a CSV, where somebody has
+    stated it.
 
     Raises RegisterError for a file that cannot be read.
     """
@@ -82,7 +89,11 @@ def read_sheet(path: Path, which: str, encoding: str | None = None) -> Sheet:
             "this is an old Excel file (.xls) or an encrypted one; save it as .xlsx or CSV.",
             path.name,
         )
-    return _read_xlsx(path, data, which) if data.startswith(b"PK") else _read_csv(path.name, data, encoding)
+    return (
+        _read_xlsx(path, data, which)
+        if data.startswith(b"PK")
+        else _read_csv(path.name, data, encoding)
+    )
 
 
 def _decode(data: bytes, name: str, encoding: str | None) -> DecodedText:
@@ -90,7 +101,9 @@ def _decode(data: bytes, name: str, encoding: str | None) -> DecodedText:
         return decoded(data, encoding)
     except UnlikelyEncodingError as error:
         zh, en = (part.format(encoding=error.likely or "…") for part in _OTHER_WAY)
-        raise RegisterError.one("register-encoding", f"{error.zh}{zh}", f"{error.en}{en}", name) from error
+        raise RegisterError.one(
+            "register-encoding", f"{error.zh}{zh}", f"{error.en}{en}", name
+        ) from error
 
 
 def _read_csv(name: str, data: bytes, encoding: str | None) -> Sheet:
@@ -115,15 +128,24 @@ def _read_csv(name: str, data: bytes, encoding: str | None) -> Sheet:
 
 
 def _delimiter(text: str) -> str:
-    """The one that most of the first lines have: a title may stand above the header, with a comma of its own."""
+    """The one that most of the first lines have: a title may stand above the header, with a comma
+    of its own."""
     lines = text.split("\n", _FIRST_LINES)[:_FIRST_LINES]
     return max(
-        ",\t;，", key=lambda each: (sum(each in line for line in lines), sum(line.count(each) for line in lines))
+        ",\t;，",
+        key=lambda each: (
+            sum(each in line for line in lines),
+            sum(line.count(each) for line in lines),
+        ),
     )
 
 
-def _sheet(name: str, rows: Iterable[tuple[int, Iterable[str]]], notes: tuple[Finding, ...]) -> Sheet:
-    numbered = [(number, tuple(_UNSEEN.sub("", cell).strip() for cell in row)) for number, row in rows]
+def _sheet(
+    name: str, rows: Iterable[tuple[int, Iterable[str]]], notes: tuple[Finding, ...]
+) -> Sheet:
+    numbered = [
+        (number, tuple(_UNSEEN.sub("", cell).strip() for cell in row)) for number, row in rows
+    ]
     full = [(number, row) for number, row in numbered if any(row)]
     if not full:
         raise RegisterError.one("register-empty", "文件是空的。", "the file is empty.", name)
@@ -134,8 +156,13 @@ def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
     book = _open(path.name, data)
     try:
         sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
-        place = f"{path.name}[{sheet.title}]"  # a workbook holds two sheets: a row's number alone does not say where
-        return _sheet(place, _filled(sheet), (*_merged(place, sheet), *_uncomputed(place, path.name, data, sheet)))
+        # a workbook holds two sheets: a row's number alone does not say where
+        place = f"{path.name}[{sheet.title}]"
+        return _sheet(
+            place,
+            _filled(sheet),
+            (*_merged(place, sheet), *_uncomputed(place, path.name, data, sheet)),
+        )
     finally:
         book.close()
 
@@ -151,23 +178,28 @@ def _open(name: str, data: bytes, *, formulas: bool = False) -> Workbook:
         if _too_large(data):
             raise RegisterError.one(
                 "register-large",
-                "工作簿展开后远大于任何台账：请删除表格以外设过格式或合并的空行、空列，或另存为 CSV。",
-                "unpacked, the workbook is far larger than any register; delete the empty rows and columns beyond the "
+                "工作簿展开后远大于任何台账：请删除表格以外设过格式或合并的空行、空列，或另存为 "
+                "CSV。",
+                "unpacked, the workbook is far larger than any register; delete the empty rows "
+                "and columns beyond the "
                 "table that are formatted or merged, or save it as CSV.",
                 name,
             )
         with warnings.catch_warnings():
-            # What other office programs leave out (styles, extensions) is no concern of the register's reader.
+            # What other office programs leave out (styles, extensions) is no concern of the
+            # register's reader.
             warnings.filterwarnings("ignore", module="openpyxl")
             return openpyxl.load_workbook(io.BytesIO(data), data_only=not formulas)
     except RegisterError:
         raise
     except Exception as error:
-        # As broad as that: zipfile, the XML parser and openpyxl stumble over damaged files in many ways.
+        # As broad as that: zipfile, the XML parser and openpyxl stumble over damaged files in many
+        # ways.
         raise RegisterError.one(
             "register-xlsx",
             "XLSX 文件损坏或无法识别，请用 Excel 打开后重新保存。",
-            "the XLSX file is damaged or not recognised; open it in the spreadsheet program and save it again.",
+            "the XLSX file is damaged or not recognised; open it in the spreadsheet program and "
+            "save it again.",
             name,
         ) from error
 
@@ -178,7 +210,10 @@ def _too_large(data: bytes) -> bool:
         if sum(info.file_size for info in archive.infolist()) > _LARGEST:
             return True
         sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        return sum(_area(match) for name in sheets for match in _MERGED.finditer(archive.read(name))) > _MOST_MERGED
+        return (
+            sum(_area(match) for name in sheets for match in _MERGED.finditer(archive.read(name)))
+            > _MOST_MERGED
+        )
 
 
 def _area(match: re.Match[bytes]) -> int:
@@ -190,7 +225,8 @@ def _area(match: re.Match[bytes]) -> int:
 
 
 def _filled(sheet: Worksheet) -> Iterable[tuple[int, list[str]]]:
-    """The rows that have cells. Not `iter_rows`, which would walk to wherever somebody once formatted an empty cell."""
+    """The rows that have cells. Not `iter_rows`, which would walk to wherever somebody once
+    formatted an empty cell."""
     rows: dict[int, dict[int, str]] = {}
     for (number, column), cell in sheet._cells.items():
         if text := _text(cell.value):
@@ -221,7 +257,8 @@ def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
 
 
 def has_sheet(path: Path, which: str) -> bool:
-    """Whether a workbook holds that sheet by name (a template holds both). A file that is no workbook holds none.
+    """Whether a workbook holds that sheet by name (a template holds both). A file that is no
+    workbook holds none.
 
     Raises RegisterError for a damaged one.
     """
@@ -230,7 +267,9 @@ def has_sheet(path: Path, which: str) -> bool:
         return False
     book = _open(path.name, data)
     try:
-        return any(title.strip().lower().startswith(SHEET_NAMES[which]) for title in book.sheetnames)
+        return any(
+            title.strip().lower().startswith(SHEET_NAMES[which]) for title in book.sheetnames
+        )
     finally:
         book.close()
 
@@ -261,7 +300,8 @@ def _uncomputed(place: str, name: str, data: bytes, sheet: Worksheet) -> Iterabl
                     f"{place}:{cell.coordinate}",
                     f"单元格 {cell.coordinate} 是公式，但文件中没有计算结果，按空处理；"
                     "请用 Excel 打开后保存，或填写数值。",
-                    f"the cell {cell.coordinate} is a formula whose result is not in the file: it reads as empty; "
+                    f"the cell {cell.coordinate} is a formula whose result is not in the file: "
+                    "it reads as empty; "
                     "open and save it in the spreadsheet program, or write the value.",
                 )
     finally:

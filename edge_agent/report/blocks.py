@@ -1,8 +1,10 @@
-"""What a report document is made of: parts of blocks, all plain JSON, so that every rendering shows the same.
+"""What a report document is made of: parts of blocks, all plain JSON, so that every rendering shows
+the same.
 
-A text is `{"zh", "en"}`. A block is a paragraph, a list, a table, or a chart. A cell is a number, a text, a word, a
-span of time `{"from", "to"}` or None; the column says how it reads: `text`, `number`, `percent` (of a fraction),
-`count`, `hours`, `time` (ISO 8601, UTC; spans and times are shown in the plant's zone).
+A text is `{"zh", "en"}`. A block is a paragraph, a list, a table, or a chart. A cell is a number, a
+text, a word, a span of time `{"from", "to"}` or None; the column says how it reads: `text`,
+`number`, `percent` (of a fraction), `count`, `hours`, `time` (ISO 8601, UTC; spans and times are
+shown in the plant's zone).
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def span(start: int, end: int) -> Json:
     return {"from": iso(start), "to": iso(end)}
 
 
-def table(name: str, zh: str, en: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Any]]) -> Json:
+def table(
+    name: str, zh: str, en: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Any]]
+) -> Json:
     """A table; `name` is that of its CSV file. Fractions become numbers, texts documents."""
     heads = [{"title": text(column.zh, column.en), "format": column.format} for column in columns]
     cells = [[_cell(cell) for cell in row] for row in rows]
@@ -96,9 +100,16 @@ def value_or_reason(result: MetricResult | None) -> Fraction | Text | None:
 
 
 def remarks(results: Iterable[MetricResult | None]) -> Json | str:
-    """What must be said in the same row as these figures: outside their possible range, provisional."""
-    found = dict.fromkeys(note for result in results if result is not None for note in row_notes(result))
-    return text("；".join(note.zh for note in found), "; ".join(note.en for note in found)) if found else DASH
+    """What must be said in the same row as these figures: outside their possible range,
+    provisional."""
+    found = dict.fromkeys(
+        note for result in results if result is not None for note in row_notes(result)
+    )
+    return (
+        text("；".join(note.zh for note in found), "; ".join(note.en for note in found))
+        if found
+        else DASH
+    )
 
 
 def words(items: Iterable[str]) -> str:
@@ -107,7 +118,8 @@ def words(items: Iterable[str]) -> str:
 
 
 def named(items: Iterable[str]) -> Json | str:
-    """A list in one cell; business links of the questionnaire, whose ids are Chinese, in both languages."""
+    """A list in one cell; business links of the questionnaire, whose ids are Chinese, in both
+    languages."""
     ids = tuple(items)
     english = words(LINK_NAMES.get(each, each) for each in ids)
     return english if english == words(ids) else text("、".join(ids), english)

@@ -1,4 +1,5 @@
-"""Two documents side by side, figure by figure: before and after, this month and the last, two revisions."""
+"""Two documents side by side, figure by figure: before and after, this month and the last, two
+revisions."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from edge_agent.report.blocks import Json
 
 @dataclass(frozen=True, slots=True)
 class FigureDifference:
-    """One figure that is not the same in both. Values are exact fractions as text; None = no value there."""
+    """One figure that is not the same in both. Values are exact fractions as text; None = no value
+    there."""
 
     key: str
     name_zh: str
@@ -41,12 +43,17 @@ class FigureDifference:
 def compare(
     before: Mapping[str, Any], after: Mapping[str, Any], *, all_figures: bool = False
 ) -> list[FigureDifference]:
-    """The figures that differ (or all), in the order of the later document, then those that are gone."""
+    """The figures that differ (or all), in the order of the later document, then those that are
+    gone."""
     old = {figure_key(figure): figure for figure in before["figures"]}
     new = {figure_key(figure): figure for figure in after["figures"]}
     keys = [*new, *(key for key in old if key not in new)]
     found = [_difference(key, old.get(key), new.get(key)) for key in keys]
-    return [each for each in found if all_figures or _differs(each, old.get(each.key), new.get(each.key))]
+    return [
+        each
+        for each in found
+        if all_figures or _differs(each, old.get(each.key), new.get(each.key))
+    ]
 
 
 def figure_key(figure: Mapping[str, Any]) -> str:
@@ -54,14 +61,27 @@ def figure_key(figure: Mapping[str, Any]) -> str:
     return str(figure.get("key") or figure["id"])
 
 
-def _differs(each: FigureDifference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+def _differs(
+    each: FigureDifference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> bool:
     if each.before is None and each.after is None:
-        return bool(each.lists)  # no value then, none now: counts that make up no figure are no difference
-    counts = [(figure or {}).get(name) for name in ("numerator", "denominator") for figure in (old, new)]
-    return each.before != each.after or bool(each.lists) or counts[0] != counts[1] or counts[2] != counts[3]
+        return bool(
+            each.lists
+        )  # no value then, none now: counts that make up no figure are no difference
+    counts = [
+        (figure or {}).get(name) for name in ("numerator", "denominator") for figure in (old, new)
+    ]
+    return (
+        each.before != each.after
+        or bool(each.lists)
+        or counts[0] != counts[1]
+        or counts[2] != counts[3]
+    )
 
 
-def _difference(key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> FigureDifference:
+def _difference(
+    key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> FigureDifference:
     told = new or old or {}
     before, after = (figure.get("value_exact") if figure else None for figure in (old, new))
     values = [figure.get("value") if figure else None for figure in (old, new)]
@@ -75,7 +95,10 @@ def _difference(key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] 
 
 def months(points: Iterable[tuple[str, Mapping[str, Any]]], wanted: Iterable[str]) -> list[Json]:
     """A trend series per metric from (month, document with figures): `[month, value or None]`."""
-    rows = [(month, {figure_key(figure): figure for figure in document["figures"]}) for month, document in points]
+    rows = [
+        (month, {figure_key(figure): figure for figure in document["figures"]})
+        for month, document in points
+    ]
     series = []
     for key in wanted:
         told = next((figures[key] for _, figures in rows if key in figures), None)
@@ -92,7 +115,8 @@ def _meaningful(figure: Mapping[str, Any] | None) -> Any:
 
 
 def read_document(path: Path) -> Json:
-    """A report, a snapshot, or a pack (folder or zip), as a document with figures. FindingsError for anything else."""
+    """A report, a snapshot, or a pack (folder or zip), as a document with figures. FindingsError
+    for anything else."""
     try:
         return _read(path)
     except (OSError, ValueError, KeyError, BadZipFile) as error:

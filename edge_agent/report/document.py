@@ -1,4 +1,5 @@
-"""The report as one plain document: the parts, every figure, and what they rest on. All renderings come from it."""
+"""The report as one plain document: the parts, every figure, and what they rest on. All renderings
+come from it."""
 
 from __future__ import annotations
 
@@ -90,12 +91,20 @@ def build(plant: Plant, setting: ReportSetting) -> Json:
         "timezone": setting.timezone,
         "window": _window(plant.facts),
         "register_version": plant.assessment.register.version,
-        "options": {"robot_is_nc": setting.options.robot_is_nc, "kgce_per_kwh": number(setting.options.kgce_per_kwh)},
+        "options": {
+            "robot_is_nc": setting.options.robot_is_nc,
+            "kgce_per_kwh": number(setting.options.kgce_per_kwh),
+        },
         "summary": told,
         "figures": computing.to_json(found),
         "parts": parts,
     }
-    return {**document, "content_sha256": content_hash(document), "issued": iso(setting.issued_ns), "revision": 1}
+    return {
+        **document,
+        "content_sha256": content_hash(document),
+        "issued": iso(setting.issued_ns),
+        "revision": 1,
+    }
 
 
 def _twelve(
@@ -107,15 +116,28 @@ def _twelve(
 ) -> list[Json]:
     """The parts of the health check."""
     return [
-        scope(plant, who, setting.validity), headlines(plant, found), gaps(plant, setting.noted, seen),
-        evidence(plant), inventory(plant), quality(plant, found), production(plant, found),
-        energy_part(plant, found), scenes(plant, found), plan(plant, found), definitions(found),
+        scope(plant, who, setting.validity),
+        headlines(plant, found),
+        gaps(plant, setting.noted, seen),
+        evidence(plant),
+        inventory(plant),
+        quality(plant, found),
+        production(plant, found),
+        energy_part(plant, found),
+        scenes(plant, found),
+        plan(plant, found),
+        definitions(found),
         signature(plant, setting.sources),
-    ]  # fmt: skip
+    ]
 
 
 def _window(facts: WindowFacts) -> Json:
-    return {"from": iso(facts.start), "to": iso(facts.end), "from_ns": facts.start, "to_ns": facts.end}
+    return {
+        "from": iso(facts.start),
+        "to": iso(facts.end),
+        "from_ns": facts.start,
+        "to_ns": facts.end,
+    }
 
 
 def content_hash(document: Mapping[str, Any]) -> str:

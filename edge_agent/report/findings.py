@@ -1,4 +1,5 @@
-"""What the facts show that someone should look at: counters that ran backwards, meters off, odd states, outages.
+"""What the facts show that someone should look at: counters that ran backwards, meters off, odd
+states, outages.
 
 Each is listed with its place and time, and the rest of the report stands.
 """
@@ -22,16 +23,19 @@ from edge_agent.words import number_of
 Span = tuple[int, int]
 
 _S: Final = 1_000_000_000
-#: A device that was not covered for so long of its planned time had an outage worth a line of its own.
+#: A device that was not covered for so long of its planned time had an outage worth a line of its
+#: own.
 OUTAGE_NS: Final = 3_600_000_000_000
 #: Of one device so many outages are listed, the longest first.
 _LONGEST: Final = 3
-#: What a state's `why` says when its number is in no map, or the device itself called itself not available.
+#: What a state's `why` says when its number is in no map, or the device itself called itself not
+#: available.
 _OUTSIDE: Final = "unknown-state"
 
 
 class Observation(NamedTuple):
-    """One thing seen in the data: where, what and what to do, and when (None: all over the window)."""
+    """One thing seen in the data: where, what and what to do, and when (None: all over the
+    window)."""
 
     where: str
     text: Text
@@ -40,20 +44,30 @@ class Observation(NamedTuple):
 
 def observed(plant: Plant) -> list[Observation]:
     """Everything seen in the window, by kind and device."""
-    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant), *_unproven_devices(plant)]
+    return [
+        *_backwards(plant),
+        *_meters(plant),
+        *_outside(plant.facts),
+        *_outages(plant),
+        *_unproven_devices(plant),
+    ]
 
 
 def _unproven_devices(plant: Plant) -> Iterator[Observation]:
-    """Devices whose health rows speak of good readings, and whose stored values do not bear it out."""
+    """Devices whose health rows speak of good readings, and whose stored values do not bear it
+    out."""
     within_s = plant.assessment.change_within_s
     for device, fact in plant.assessment.live.devices.items():
         if fact.contradicted:
             good = plant.facts.minutes_of(device).total("good")
             text = Text(
-                f"健康记录称有 {good} 个有效读数，存储中却没有该设备的任何数值：不作为联网与采集的证据。"
+                f"健康记录称有 {good} 个有效读数，存储中却没有该设备的任何数值："
+                "不作为联网与采集的证据。"
                 "请核对健康记录的来源，以及数据为何没有入库（quarantine list）。",
-                f"Its health rows speak of {number_of(good, 'good reading')}, and the store has no value of it: "
-                "no evidence of networking or acquisition. Check where these rows come from, and why no data were "
+                f"Its health rows speak of {number_of(good, 'good reading')}, and the store has "
+                "no value of it: "
+                "no evidence of networking or acquisition. Check where these rows come from, and "
+                "why no data were "
                 "stored (`quarantine list`).",
             )
         elif fact.last_good_age_s is not None and not alive(fact, within_s):
@@ -61,8 +75,10 @@ def _unproven_devices(plant: Plant) -> Iterator[Observation]:
             text = Text(
                 f"{hours:g} 个计划小时内没有任何数值变化：可能是网关在重复缓存，证据等级至多 E1。"
                 "请采集控制器的时钟或心跳，或核对网关与控制器的连接。",
-                f"No value changed within {hours:g} planned hours: it may be a gateway that repeats its cache, "
-                "evidence is E1 at the most. Collect the controller's clock or heartbeat, or check the gateway's link "
+                f"No value changed within {hours:g} planned hours: it may be a gateway that "
+                "repeats its cache, "
+                "evidence is E1 at the most. Collect the controller's clock or heartbeat, or "
+                "check the gateway's link "
                 "to the controller.",
             )
         else:
@@ -77,8 +93,10 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
             yield Observation(
                 f"{counter.device}.{counter.tag}",
                 Text(
-                    f"计数器倒退 {len(times)} 次（更换、清零或误写）：这些步不计数。请核对设备与变比。",
-                    f"The counter ran backwards {number_of(len(times), 'time')} (replaced, cleared or written): these "
+                    f"计数器倒退 {len(times)} 次（更换、清零或误写）：这些步不计数。"
+                    "请核对设备与变比。",
+                    f"The counter ran backwards {number_of(len(times), 'time')} (replaced, "
+                    "cleared or written): these "
                     "steps count nothing. Check the device and the ratio.",
                 ),
                 (times[0], times[-1]),
@@ -86,7 +104,9 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
 
 
 def _breaks(plant: Plant, counter: CounterReadings) -> list[int]:
-    return [event.t for event in plant.events(counter.device, counter.role) if event.kind == "break"]
+    return [
+        event.t for event in plant.events(counter.device, counter.role) if event.kind == "break"
+    ]
 
 
 def _meters(plant: Plant) -> Iterator[Observation]:
@@ -99,14 +119,21 @@ def _meters(plant: Plant) -> Iterator[Observation]:
         off = check.difference
         counted, integral = check.counted, check.integrated
         recorded = plant.facts.minutes_of(counter.device).inside(*window).sums()
-        share = f"{percent(recorded.covered_s / recorded.scheduled_s):.2f} %" if recorded.scheduled_s else "—"
+        share = (
+            f"{percent(recorded.covered_s / recorded.scheduled_s):.2f} %"
+            if recorded.scheduled_s
+            else "—"
+        )
         yield Observation(
             f"{counter.device}.{counter.tag}",
             Text(
                 f"电表计数 {float(counted):.1f} kWh，功率积分 {float(integral):.1f} kWh，"
-                f"相差 {percent(float(off)):.2f} %（覆盖率 {share}）：请核对互感器变比与接线；覆盖不全时功率积分偏低。",
-                f"The meter counted {float(counted):.1f} kWh, its power adds up to {float(integral):.1f} kWh: "
-                f"{percent(float(off)):.2f} % apart (coverage {share}). Check the CT/PT ratio and the wiring; where "
+                f"相差 {percent(float(off)):.2f} %（覆盖率 {share}）：请核对互感器变比与接线；"
+                "覆盖不全时功率积分偏低。",
+                f"The meter counted {float(counted):.1f} kWh, its power adds up to "
+                f"{float(integral):.1f} kWh: "
+                f"{percent(float(off)):.2f} % apart (coverage {share}). Check the CT/PT ratio "
+                "and the wiring; where "
                 "coverage is not whole the integrated power is too low.",
             ),
         )
@@ -120,9 +147,11 @@ def _outside(facts: WindowFacts) -> Iterator[Observation]:
             yield Observation(
                 device,
                 Text(
-                    f"设备报出映射之外的状态（或自报不可用），共 {minutes:.1f} 分钟：按「状态未知」计，不猜测。"
+                    f"设备报出映射之外的状态（或自报不可用），共 {minutes:.1f} 分钟："
+                    "按「状态未知」计，不猜测。"
                     "请补全该设备的 state 映射。",
-                    f"The device told a state outside its map (or called itself not available) for {minutes:.1f} min: "
+                    "The device told a state outside its map (or called itself not available) "
+                    f"for {minutes:.1f} min: "
                     "unknown time, nothing is guessed. Complete its state map.",
                 ),
                 (spans[0][0], spans[-1][1]),
@@ -143,14 +172,19 @@ def _outages(plant: Plant) -> Iterator[Observation]:
     for device in plant.facts.devices:
         plan = plant.plan_of(device)
         found = {span: _planned(plan, span) for span in outages(plant.facts, device)}
-        long = sorted((span for span, planned in found.items() if planned >= OUTAGE_NS), key=lambda span: -found[span])
+        long = sorted(
+            (span for span, planned in found.items() if planned >= OUTAGE_NS),
+            key=lambda span: -found[span],
+        )
         for span in sorted(long[:_LONGEST]):
             hours = found[span] / 3600 / _S
             yield Observation(
                 device,
                 Text(
-                    f"计划时间内 {hours:.1f} 小时没有有效数据：计为未覆盖，机器状态未知。断网补传入库后自动更正。",
-                    f"No good data for {hours:.1f} h of planned time: uncovered, and the machine's state is not known. "
+                    f"计划时间内 {hours:.1f} 小时没有有效数据：计为未覆盖，机器状态未知。"
+                    "断网补传入库后自动更正。",
+                    f"No good data for {hours:.1f} h of planned time: uncovered, and the "
+                    "machine's state is not known. "
                     "Late data will correct it.",
                 ),
                 span,
@@ -158,7 +192,8 @@ def _outages(plant: Plant) -> Iterator[Observation]:
 
 
 def outages(facts: WindowFacts, device: str) -> list[Span]:
-    """Spans of the window, from the device's first good value on, of an hour or more without a covered minute."""
+    """Spans of the window, from the device's first good value on, of an hour or more without a
+    covered minute."""
     start = max(facts.start, facts.first_good.get(device, facts.end))
     if start >= facts.end:
         return []
@@ -174,5 +209,7 @@ def _planned(plan: Sequence[tuple[int, Plan]], span: Span) -> int:
     """How much of a span was planned working time."""
     edges = [*plan, (max(span[1], plan[-1][0]), Plan.OFF)] if plan else []
     return sum(
-        max(0, min(after, span[1]) - max(t, span[0])) for (t, kind), (after, _) in pairwise(edges) if kind is Plan.SHIFT
+        max(0, min(after, span[1]) - max(t, span[0]))
+        for (t, kind), (after, _) in pairwise(edges)
+        if kind is Plan.SHIFT
     )

@@ -1,4 +1,5 @@
-"""Issued reports are never changed silently: a different result of the same period is the next revision.
+"""Issued reports are never changed silently: a different result of the same period is the next
+revision.
 
 `index.json` in the report folder lists every issue with the hash of its content and of its files.
 """
@@ -43,7 +44,8 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
         raise FindingsError.one(
             "report-index",
             f"报告目录的 index.json 无法读取（{error}）：请恢复它，或换一个目录；修订号依赖它。",
-            f"index.json of the report folder cannot be read ({error}): restore it, or use another folder; revisions "
+            f"index.json of the report folder cannot be read ({error}): restore it, or use "
+            "another folder; revisions "
             "depend on it.",
             str(folder / INDEX),
         ) from error
@@ -53,7 +55,8 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
 def assign_revision(folder: Path, document: Json) -> Issue:
     """Decide the revision of a document by what was issued before for the same kind and period.
 
-    Equal content is the issue that exists already; other content becomes revision n+1 with the list of what changed.
+    Equal content is the issue that exists already; other content becomes revision n+1 with the list
+    of what changed.
     """
     earlier = [row for row in read_index(folder) if _same(row, document)]
     if not earlier:
@@ -65,12 +68,16 @@ def assign_revision(folder: Path, document: Json) -> Issue:
     before = _load(folder, last["stem"])
     changes = [] if before is None else compare(before, document)
     again = {**document, "revision": revision, "changes": [change.to_json() for change in changes]}
-    again["parts"] = [*document["parts"], _changes_part(len(document["parts"]) + 1, revision, changes, before)]
+    again["parts"] = [
+        *document["parts"],
+        _changes_part(len(document["parts"]) + 1, revision, changes, before),
+    ]
     return Issue(again, _stem(document, revision), True)
 
 
 def standing(folder: Path, kind: str, period: str, why: Text) -> Issue | None:
-    """The last issue of a period, which stands because of `why`; None where there is none, or its file is gone."""
+    """The last issue of a period, which stands because of `why`; None where there is none, or its
+    file is gone."""
     earlier = [row for row in read_index(folder) if (row["kind"], row["period"]) == (kind, period)]
     document = _load(folder, earlier[-1]["stem"]) if earlier else None
     return None if document is None else Issue(document, earlier[-1]["stem"], False, why)
@@ -92,17 +99,39 @@ def _load(folder: Path, stem: str) -> Json | None:
     return document
 
 
-def _changes_part(number: int, revision: int, changes: list[FigureDifference], before: Json | None) -> Json:
+def _changes_part(
+    number: int, revision: int, changes: list[FigureDifference], before: Json | None
+) -> Json:
     columns = (
-        TableColumn("数值", "figure"), TableColumn("上一版", "revision before"), TableColumn("本版", "this revision"),
+        TableColumn("数值", "figure"),
+        TableColumn("上一版", "revision before"),
+        TableColumn("本版", "this revision"),
         TableColumn("分子变化", "numerator list"),
-    )  # fmt: skip
+    )
     rows = [[change.key, change.before, change.after, change.lists] for change in changes]
-    found = [table("changes", f"第 {revision} 版的变化", f"what changed in revision {revision}", columns, rows)]
+    found = [
+        table(
+            "changes",
+            f"第 {revision} 版的变化",
+            f"what changed in revision {revision}",
+            columns,
+            rows,
+        )
+    ]
     if before is None:
-        found.append(paragraph("上一版文件已不在目录中。", "The files of the revision before are gone.", "warning"))
+        found.append(
+            paragraph(
+                "上一版文件已不在目录中。", "The files of the revision before are gone.", "warning"
+            )
+        )
     elif not changes:
-        found.append(paragraph("数值相同，文字或名单有变。", "The figures are equal; words or lists differ.", "note"))
+        found.append(
+            paragraph(
+                "数值相同，文字或名单有变。",
+                "The figures are equal; words or lists differ.",
+                "note",
+            )
+        )
     return part(number, "修订记录", "revision", found)
 
 
@@ -116,14 +145,24 @@ def record(folder: Path, issue: Issue, files: Mapping[str, bytes]) -> None:
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     if issue.new:
         issues.append(
-            {"kind": document["kind"], "period": document["period"], "revision": document["revision"],
-             "stem": issue.stem, "content_sha256": document["content_sha256"], "issued": document["issued"],
-             "register_version": document["register_version"], "project": document.get("project"), "files": sums}
-        )  # fmt: skip
+            {
+                "kind": document["kind"],
+                "period": document["period"],
+                "revision": document["revision"],
+                "stem": issue.stem,
+                "content_sha256": document["content_sha256"],
+                "issued": document["issued"],
+                "register_version": document["register_version"],
+                "project": document.get("project"),
+                "files": sums,
+            }
+        )
     else:
         row = next(row for row in issues if row["stem"] == issue.stem)
         row["files"] = {**row["files"], **sums}
-    index = json.dumps({"schema": "edge-agent/report-index/1", "issues": issues}, ensure_ascii=False, indent=1)
+    index = json.dumps(
+        {"schema": "edge-agent/report-index/1", "issues": issues}, ensure_ascii=False, indent=1
+    )
     _replace(folder / INDEX, index.encode())
     lines = sorted(f"{digest}  {name}\n" for row in issues for name, digest in row["files"].items())
     _replace(folder / SUMS, "".join(lines).encode())

@@ -24,7 +24,8 @@ def say(said: Any, language: Language, join: str = " ") -> str:
 
 
 def show(cell: Any, form: str, language: Language, zone: str = "UTC") -> str:
-    """One cell for reading: percentages with two decimals, long numbers with at most four, times in the zone."""
+    """One cell for reading: percentages with two decimals, long numbers with at most four, times in
+    the zone."""
     if cell is None:
         return DASH
     if form == "time":
@@ -55,7 +56,8 @@ def is_span(cell: Any) -> bool:
 
 
 def span_text(cell: Mapping[str, Any], zone: str) -> str:
-    """`2026-05-04 08:00 – 16:00`; the second date only where it is another; a snapshot is its end alone."""
+    """`2026-05-04 08:00 – 16:00`; the second date only where it is another; a snapshot is its end
+    alone."""
     end = local(cell["to"], zone)[:16] if cell["to"] else DASH
     if not cell["from"]:
         return end

@@ -1,4 +1,5 @@
-"""The report in plain sentences: what was found, and what to do next. Every number in it is one of the figures."""
+"""The report in plain sentences: what was found, and what to do next. Every number in it is one of
+the figures."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ _NOTHING: Final = Text("没有待办事项。", "There is nothing to do.")
 
 
 def summary(plant: Plant, figures: Figures, noted: int, partial: Text | None = None) -> list[Json]:
-    """`noted`: how many things the register check and the data gave reason to list; `partial`: why the window is not
-    all of the period."""
+    """`noted`: how many things the register check and the data gave reason to list; `partial`: why
+    the window is not all of the period."""
     found = conclusions(plant, figures, partial)
     todo = list(_next_steps(plant, figures, noted)) or [_NOTHING]
     return [found, blocks.listing("下一步", "next steps", todo)]
@@ -39,7 +40,9 @@ def summary(plant: Plant, figures: Figures, noted: int, partial: Text | None = N
 
 def conclusions(plant: Plant, figures: Figures, partial: Text | None = None) -> Json:
     """What was found, alone."""
-    return blocks.listing("结论", "findings", [*([partial] if partial else []), *_conclusions(plant, figures)])
+    return blocks.listing(
+        "结论", "findings", [*([partial] if partial else []), *_conclusions(plant, figures)]
+    )
 
 
 def _pct(value: Fraction) -> str:
@@ -63,7 +66,7 @@ def _missing(result: MetricResult) -> Text:
     return Text(f"{name.zh}没有数值：{reason.zh}。", f"No {name.en}: {reason.en}.")
 
 
-# --- what was found ------------------------------------------------------------------------------------------------
+# --- what was found -------------------------------------------------------------------------------
 
 
 def _conclusions(plant: Plant, figures: Figures) -> Iterator[Text]:
@@ -79,10 +82,15 @@ def _key_processes(rate: MetricResult, machines: MetricResult) -> Text:
     if rate.value is None:
         return _missing(rate)
     target = rate.definition.target
-    zh, en = ("已超过", "above") if target is not None and target.met(rate.value) else ("未超过", "not above")
+    zh, en = (
+        ("已超过", "above")
+        if target is not None and target.met(rate.value)
+        else ("未超过", "not above")
+    )
     by_machine = "—" if machines.value is None else _pct(machines.value)
     return Text(
-        f"关键工序数控化率 {_pct(rate.value)}（{_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
+        f"关键工序数控化率 {_pct(rate.value)}（{_count(rate.denominator)} 道关键工序，"
+        "按份额平均；按设备计为 "
         f"{by_machine}），{zh}政策目标 50 %。",
         f"The key-process NC rate is {_pct(rate.value)} (mean share of "
         f"{number_of(int(rate.denominator or 0), 'key process', 'key processes')}; by "
@@ -95,9 +103,11 @@ def _digital(rate: MetricResult) -> Text:
         return _missing(rate)
     zh, en = _to_next(rate)
     return Text(
-        f"在用生产设备 {_count(rate.denominator)} 台，其中数字化 {_count(rate.numerator)} 台：生产设备数字化率 "
+        f"在用生产设备 {_count(rate.denominator)} 台，其中数字化 {_count(rate.numerator)} 台："
+        "生产设备数字化率 "
         f"{_pct(rate.value)}{zh}。",
-        f"Of {_machines(rate.denominator)} in use {_count(rate.numerator)} {_are(rate.numerator)} digital: "
+        f"Of {_machines(rate.denominator)} in use {_count(rate.numerator)} "
+        f"{_are(rate.numerator)} digital: "
         f"{_pct(rate.value)}{en}.",
     )
 
@@ -107,7 +117,10 @@ def _to_next(rate: MetricResult) -> tuple[str, str]:
     zh, en = f"，问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
     if more is None:
         return f"{zh}（最高档）", f"{en} (the highest band)"
-    return f"{zh}，再有 {more} 台进入下一档", f"{en}; {more} more {verb(more, 'reaches', 'reach')} the next band"
+    return (
+        f"{zh}，再有 {more} 台进入下一档",
+        f"{en}; {more} more {verb(more, 'reaches', 'reach')} the next band",
+    )
 
 
 def _networked(declared: MetricResult, effective: MetricResult) -> Text:
@@ -125,9 +138,11 @@ def _networked(declared: MetricResult, effective: MetricResult) -> Text:
     if effective.provisional:
         zh, en = f"{zh}。接入不足 30 天，为暂定值", f"{en}. Under 30 days of history: provisional"
     return Text(
-        f"申报联网 {_count(declared.numerator)} 台，由数据证明有效联网 {_count(effective.numerator)} 台：设备联网率 "
+        f"申报联网 {_count(declared.numerator)} 台，由数据证明有效联网 "
+        f"{_count(effective.numerator)} 台：设备联网率 "
         f"{_pct(effective.value)}{zh}。",
-        f"{_machines(declared.numerator)} {_are(declared.numerator)} declared networked, the data show "
+        f"{_machines(declared.numerator)} {_are(declared.numerator)} declared networked, the "
+        "data show "
         f"{_count(effective.numerator)}: {_pct(effective.value)}{en}.",
     )
 
@@ -137,10 +152,13 @@ def _too_early(after: EffectiveAfter) -> Text:
     online, declared = after.now_online
     needed, so_far = int(after.needed_s / 3600), float(after.so_far_s / 3600)
     return Text(
-        f"申报联网 {declared} 台，窗口结束时在线 {online} 台。设备联网率要在计划工时满 {needed} 小时后才有意义，"
+        f"申报联网 {declared} 台，窗口结束时在线 {online} 台。设备联网率要在计划工时满 {needed} "
+        "小时后才有意义，"
         f"至今 {so_far:.1f} 小时，尚不评定。",
-        f"{declared} machines are declared networked, {online} of them were online at the window's end. The networking "
-        f"rate means something after {needed} planned hours; there were {so_far:.1f} so far, and it is not judged yet.",
+        f"{declared} machines are declared networked, {online} of them were online at the "
+        "window's end. The networking "
+        f"rate means something after {needed} planned hours; there were {so_far:.1f} so far, and "
+        "it is not judged yet.",
     )
 
 
@@ -150,7 +168,8 @@ def _collected(readings: MetricResult, online: MetricResult) -> Text:
     on = "—" if online.value is None else _pct(online.value)
     return Text(
         f"应采样本中有效入库 {_pct(readings.value)}，设备在线率 {on}。",
-        f"{_pct(readings.value)} of the readings due were good and stored; the machines were online {on} of their "
+        f"{_pct(readings.value)} of the readings due were good and stored; the machines were "
+        f"online {on} of their "
         "scheduled time.",
     )
 
@@ -163,15 +182,18 @@ def _production(plant: Plant, figures: Figures) -> Text:
     beside = remark(availability)
     whole = Text(
         f"有状态的 {having} 台时间利用率 {_pct(availability.value)}",
-        f"Availability of the {number_of(having, 'machine')} with states is {_pct(availability.value)}",
+        f"Availability of the {number_of(having, 'machine')} with states is "
+        f"{_pct(availability.value)}",
     )
     if oee.value is not None:
         counted, every = len(oee.numerator_ids), len(plant.working)
         product = _product([figures[metric] for metric in ROW[:3]])
         whole = Text(
-            f"全厂 OEE {_pct(oee.value)}{product.zh}（时间利用率 × 效率 × 质量率；具备节拍与计数的 {counted} 台，"
+            f"全厂 OEE {_pct(oee.value)}{product.zh}（时间利用率 × 效率 × 质量率；"
+            f"具备节拍与计数的 {counted} 台，"
             f"共 {every} 台）；{whole.zh}",
-            f"OEE is {_pct(oee.value)}{product.en} (availability x effectiveness x quality, of the {counted} of "
+            f"OEE is {_pct(oee.value)}{product.en} (availability x effectiveness x quality, of "
+            f"the {counted} of "
             f"{number_of(every, 'machine')} with a nominal cycle and counts). {whole.en}",
         )
         beside = remark(oee) or beside
@@ -182,13 +204,16 @@ def _production(plant: Plant, figures: Figures) -> Text:
         return Text(f"{whole.zh}。", f"{whole.en}.")
     name, hours = LOSSES[losses[0][0]], losses[0][1] / 3.6e12
     return Text(
-        f"{whole.zh}；最大损失是「{name['zh']}」{hours:.1f} h；状态未知占计划时间 {_pct(unknown)}。",
-        f"{whole.en}; the largest loss is “{name['en']}”, {hours:.1f} h; {_pct(unknown)} of planned time is unknown.",
+        f"{whole.zh}；最大损失是「{name['zh']}」{hours:.1f} h；状态未知占计划时间 "
+        f"{_pct(unknown)}。",
+        f"{whole.en}; the largest loss is “{name['en']}”, {hours:.1f} h; {_pct(unknown)} of "
+        "planned time is unknown.",
     )
 
 
 def _product(factors: Sequence[MetricResult]) -> Text:
-    """The factors of an OEE, each with what must be said of it: one may be impossible where their product is not."""
+    """The factors of an OEE, each with what must be said of it: one may be impossible where their
+    product is not."""
     zh, en = [], []
     for factor in factors:
         if factor.value is None:
@@ -222,36 +247,45 @@ def _with(sentence: Text, beside: Text | None) -> Text:
     return Text(f"{sentence.zh}（{beside.zh}）", f"{sentence.en} ({beside.en})")
 
 
-# --- what to do ----------------------------------------------------------------------------------------------------
+# --- what to do -----------------------------------------------------------------------------------
 
 
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
-    missing, extra, waiting = needing_attention(assessment), live_not_declared(assessment), not_judged_yet(assessment)
+    missing, extra, waiting = (
+        needing_attention(assessment),
+        live_not_declared(assessment),
+        not_judged_yet(assessment),
+    )
     if not assessment.collected:
         yield Text(
-            "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
-            "No data were collected in the window: see that agent and store run, or choose another window; what is "
+            "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；"
+            "有数据后再评定联网与采集。",
+            "No data were collected in the window: see that agent and store run, or choose "
+            "another window; what is "
             "networked and collected can be told from data only.",
         )
     elif missing:
         names = _named(missing)
         yield Text(
             f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",
-            f"{names.en}: declared networked and not shown by data; find out why and mend it (parts 3 and 4).",
+            f"{names.en}: declared networked and not shown by data; find out why and mend it "
+            "(parts 3 and 4).",
         )
     if waiting:
         names = _named(waiting)
         yield Text(
             f"{names.zh} 在线，接入时间还不足以评定：无需处理，计划工时满 8 小时后再看。",
-            f"{names.en}: online, and connected too short a time to be judged; nothing to do, look again after 8 "
+            f"{names.en}: online, and connected too short a time to be judged; nothing to do, "
+            "look again after 8 "
             "planned hours.",
         )
     if extra:
         names = _named(extra)
         yield Text(
             f"{names.zh} 已有数据但台账未申报：核对后申报，联网率即可计入。",
-            f"{names.en}: data come, and the register does not declare it; check and declare, and the rate counts it.",
+            f"{names.en}: data come, and the register does not declare it; check and declare, "
+            "and the rate counts it.",
         )
     todo = steps(plant)
     yield from _connect(figures["M-04a-effective"], [step for step in todo if step.rank >= 2])
@@ -269,7 +303,8 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
             f"Have these key processes reviewed and signed: {names.en}.",
         )
     yield Text(
-        "在第 12 部分签字盖章，并连同 SHA256SUMS 一起存档。", "Sign part 12, and keep the report with its SHA256SUMS."
+        "在第 12 部分签字盖章，并连同 SHA256SUMS 一起存档。",
+        "Sign part 12, and keep the report with its SHA256SUMS.",
     )
 
 
@@ -310,11 +345,13 @@ def _key_gaps(plant: Plant) -> Iterator[Text]:
         names = _named(part, "道")
         yield Text(
             f"关键工序 {names.zh} 未全部数控化，逐台影响见第 10 部分。",
-            f"Key processes not wholly NC: {names.en}; part 10 says what each machine would change.",
+            f"Key processes not wholly NC: {names.en}; part 10 says what each machine would "
+            "change.",
         )
     if empty:
         names = _named(empty, "道")
         yield Text(
             f"关键工序 {names.zh} 没有在用设备，按人工（0）计入：请核对工序表。",
-            f"Key processes without a machine in use: {names.en}; they count as manual (0), check the process list.",
+            f"Key processes without a machine in use: {names.en}; they count as manual (0), "
+            "check the process list.",
         )

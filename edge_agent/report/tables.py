@@ -1,4 +1,5 @@
-"""The report's tables and figures as CSV files and as a workbook, with real numbers in their cells."""
+"""The report's tables and figures as CSV files and as a workbook, with real numbers in their
+cells."""
 
 from __future__ import annotations
 
@@ -11,15 +12,36 @@ from edge_agent.report.speech import Language, is_span, local, say, span_text
 from edge_agent.report.tabular import harmless
 
 _FIGURES: Final = (
-    "key", "id", "scope", "name_zh", "name_en", "value", "value_exact", "unit", "numerator", "denominator",
-    "numerator_ids", "denominator_ids", "grade", "provisional", "window_from", "window_to", "formula_zh", "formula_en",
-    "basis", "source", "reason_zh", "reason_en", "register_version",
-)  # fmt: skip
+    "key",
+    "id",
+    "scope",
+    "name_zh",
+    "name_en",
+    "value",
+    "value_exact",
+    "unit",
+    "numerator",
+    "denominator",
+    "numerator_ids",
+    "denominator_ids",
+    "grade",
+    "provisional",
+    "window_from",
+    "window_to",
+    "formula_zh",
+    "formula_en",
+    "basis",
+    "source",
+    "reason_zh",
+    "reason_en",
+    "register_version",
+)
 _SUMMARY: Final = {"zh": "摘要", "en": "summary"}
 
 
 def csv_files(document: Mapping[str, Any], language: Language) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the figures and of every table; UTF-8 with BOM, as spreadsheets expect it."""
+    """(name, content) of the figures and of every table; UTF-8 with BOM, as spreadsheets expect
+    it."""
     yield "figures.csv", _encode([list(_FIGURES), *figure_rows(document)])
     for part in document["parts"]:
         for block in part["blocks"]:

@@ -1,4 +1,5 @@
-"""Facts as CSV tables and back again, digit by digit: what an evidence pack holds and a stranger reads."""
+"""Facts as CSV tables and back again, digit by digit: what an evidence pack holds and a stranger
+reads."""
 
 from __future__ import annotations
 
@@ -34,23 +35,60 @@ Cells = Iterable[Sequence[object]]
 
 #: File -> its columns, in order. The README of a pack explains them.
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "devices": ("device", "name", "line", "area", "connector", "endpoint", "unit", "security", "access", "profile",
-                "every_s", "tags", "controller", "normalised", "business_links"),
+    "devices": (
+        "device",
+        "name",
+        "line",
+        "area",
+        "connector",
+        "endpoint",
+        "unit",
+        "security",
+        "access",
+        "profile",
+        "every_s",
+        "tags",
+        "controller",
+        "normalised",
+        "business_links",
+    ),
     "tags": ("device", "tag", "type", "unit", "low", "high", "business_link", "description"),
     "first_good": ("device", "t_ns"),
-    "health_minutes": ("device", "end_ns", "scheduled_s", "covered_s", "due", "done", "good", "bad", "values",
-                       "overruns", "last_good_ns"),
+    "health_minutes": (
+        "device",
+        "end_ns",
+        "scheduled_s",
+        "covered_s",
+        "due",
+        "done",
+        "good",
+        "bad",
+        "values",
+        "overruns",
+        "last_good_ns",
+    ),
     "states": ("device", "t_ns", "item_state", "operation_mode", "order", "why"),
     "counters": ("device", "role", "tag", "ratio", "modulus", "epoch", "t_ns", "reading"),
-    "counter_events": ("device", "role", "tag", "t_ns", "kind", "before", "after", "amount", "readings", "basis",
-                       "counted"),
+    "counter_events": (
+        "device",
+        "role",
+        "tag",
+        "t_ns",
+        "kind",
+        "before",
+        "after",
+        "amount",
+        "readings",
+        "basis",
+        "counted",
+    ),
     "plan": ("schedule", "t_ns", "plan"),
     "lateness": ("device", "late_ms", "messages"),
     "quality": ("device", "readings", "not_good", "out_of_range", "unchanged", "skew_ms"),
     "connections": ("t_ns", "device", "from", "to", "reason"),
     "gaps": ("t_ns", "agent", "stream", "from_ns", "to_ns", "values"),
     "stored": ("device", "last_sample_ns", "last_change_ns"),
-}  # fmt: skip
+}
 #: What packs of format 1 do not have: then nobody looked.
 _SINCE_LATER: Final = ("stored", "counter_events")
 #: Beside the kinds of events: from here on nothing is known, the next reading has not come.
@@ -73,7 +111,8 @@ def write(columns: Sequence[str], rows: Cells) -> bytes:
 
 
 def harmless(cell: object) -> object:
-    """A cell for a spreadsheet: a text that it would take for a formula begins with an apostrophe."""
+    """A cell for a spreadsheet: a text that it would take for a formula begins with an
+    apostrophe."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RISKY) else cell
 
 
@@ -101,12 +140,15 @@ def digits(number: Fraction) -> str:
         shift += 1
     if scaled.denominator != 1:
         return str(number)
-    figures = str(abs(scaled.numerator)).rjust(shift + 1, "0")  # a Decimal would round to its context's 28 digits
+    figures = str(abs(scaled.numerator)).rjust(
+        shift + 1, "0"
+    )  # a Decimal would round to its context's 28 digits
     return f"{'-' if number < 0 else ''}{figures[:-shift]}.{figures[-shift:]}"
 
 
 def number(text: str) -> Fraction:
-    """What `digits` wrote. Raises ValueError for anything else: `1e999999999` would be a billion digits."""
+    """What `digits` wrote. Raises ValueError for anything else: `1e999999999` would be a billion
+    digits."""
     if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
         raise ValueError(f"no number: {text[:40]}")
     return Fraction(text)
@@ -121,8 +163,22 @@ def tables(facts: WindowFacts) -> Iterator[tuple[str, bytes]]:
 def _devices(facts: WindowFacts) -> Cells:
     for each in facts.devices.values():
         flags = ["Y" if flag else "N" for flag in (each.controller, each.normalised)]
-        yield [each.id, each.name, each.line, each.area, each.connector, each.endpoint, each.unit, each.security,
-               each.access, each.profile, each.every_s, each.tags, *flags, ";".join(each.business_links)]  # fmt: skip
+        yield [
+            each.id,
+            each.name,
+            each.line,
+            each.area,
+            each.connector,
+            each.endpoint,
+            each.unit,
+            each.security,
+            each.access,
+            each.profile,
+            each.every_s,
+            each.tags,
+            *flags,
+            ";".join(each.business_links),
+        ]
 
 
 def _minutes(facts: WindowFacts) -> Cells:
@@ -140,7 +196,9 @@ def _counters(facts: WindowFacts) -> Cells:
     for each in facts.counters:
         head, ratio = (each.device, each.role, each.tag), digits(each.ratio)
         begins = [t for t, _ in each.epochs]
-        moduli = [None if modulus is None else digits(Fraction(modulus)) for modulus in _moduli(each)]
+        moduli = [
+            None if modulus is None else digits(Fraction(modulus)) for modulus in _moduli(each)
+        ]
         readings = each.readings.texts() if isinstance(each.readings, Readings) else None
         for t, reading in readings or ((t, digits(number)) for t, number in each.readings):
             epoch = bisect_right(begins, t)
@@ -156,8 +214,18 @@ def _counter_events(facts: WindowFacts) -> Cells:
     for each in facts.counters:
         head = (each.device, each.role, each.tag)
         for event in each.events:
-            exact = (digits(Fraction(number)) for number in (event.before, event.after, event.amount))
-            yield [*head, event.t, event.kind, *exact, event.readings, event.basis, _ORDERS[event.counted]]
+            exact = (
+                digits(Fraction(number)) for number in (event.before, event.after, event.amount)
+            )
+            yield [
+                *head,
+                event.t,
+                event.kind,
+                *exact,
+                event.readings,
+                event.basis,
+                _ORDERS[event.counted],
+            ]
         if each.unknown_since is not None:
             yield [*head, each.unknown_since, UNKNOWN_SINCE, "", "", "", "", "", ""]
 
@@ -165,7 +233,16 @@ def _counter_events(facts: WindowFacts) -> Cells:
 _ROWS: Final[Mapping[str, Callable[[WindowFacts], Cells]]] = {
     "devices": _devices,
     "tags": lambda facts: (
-        [tag.device, tag.tag, tag.type, tag.unit, tag.low, tag.high, tag.business_link, tag.description]
+        [
+            tag.device,
+            tag.tag,
+            tag.type,
+            tag.unit,
+            tag.low,
+            tag.high,
+            tag.business_link,
+            tag.description,
+        ]
         for tag in facts.tags
     ),
     "first_good": lambda facts: facts.first_good.items(),
@@ -179,21 +256,32 @@ _ROWS: Final[Mapping[str, Callable[[WindowFacts], Cells]]] = {
     "counter_events": _counter_events,
     "plan": lambda facts: ([row.schedule, row.t, row.plan] for row in facts.plan),
     "lateness": lambda facts: (
-        [device, late, number] for device, counts in facts.lateness.items() for late, number in counts.items()
+        [device, late, number]
+        for device, counts in facts.lateness.items()
+        for late, number in counts.items()
     ),
     "quality": lambda facts: (
         [device, row.readings, row.not_good, row.out_of_range, ";".join(row.unchanged), row.skew_ms]
         for device, row in facts.quality.items()
     ),
-    "connections": lambda facts: ([row.t, row.device, row.before, row.after, row.reason] for row in facts.connections),
-    "gaps": lambda facts: ([row.t, row.agent, row.stream, row.from_t, row.to_t, row.values] for row in facts.gaps),
-    "stored": lambda facts: ([device, row.last_sample, row.last_change] for device, row in facts.stored.items()),
+    "connections": lambda facts: (
+        [row.t, row.device, row.before, row.after, row.reason] for row in facts.connections
+    ),
+    "gaps": lambda facts: (
+        [row.t, row.agent, row.stream, row.from_t, row.to_t, row.values] for row in facts.gaps
+    ),
+    "stored": lambda facts: (
+        [device, row.last_sample, row.last_change] for device, row in facts.stored.items()
+    ),
 }
 
 
 def facts(start: int, end: int, files: Mapping[str, bytes]) -> WindowFacts:
-    """The facts again. Raises ValueError or KeyError for tables that are not as `tables` writes them."""
-    found = {name: read(files[name]) for name in TABLES if name in files or name not in _SINCE_LATER}
+    """The facts again. Raises ValueError or KeyError for tables that are not as `tables` writes
+    them."""
+    found = {
+        name: read(files[name]) for name in TABLES if name in files or name not in _SINCE_LATER
+    }
     return WindowFacts(
         start,
         end,
@@ -206,10 +294,14 @@ def facts(start: int, end: int, files: Mapping[str, bytes]) -> WindowFacts:
         lateness=_read_lateness(found["lateness"]),
         quality={row["device"]: _quality(row) for row in found["quality"]},
         connections=[
-            ConnectionChange(int(r["t_ns"]), r["device"], r["from"], r["to"], r["reason"]) for r in found["connections"]
+            ConnectionChange(int(r["t_ns"]), r["device"], r["from"], r["to"], r["reason"])
+            for r in found["connections"]
         ],
         gaps=[_gap(row) for row in found["gaps"]],
-        plan=[PlannedChange(row["schedule"], int(row["t_ns"]), Plan(row["plan"]).value) for row in found["plan"]],
+        plan=[
+            PlannedChange(row["schedule"], int(row["t_ns"]), Plan(row["plan"]).value)
+            for row in found["plan"]
+        ],
         stored={row["device"]: _stored(row) for row in found.get("stored", ())},
     )
 
@@ -246,7 +338,9 @@ def _read_minutes(rows: Iterable[Row]) -> dict[str, MinuteHealth]:
             raise ValueError("seconds have at most three decimals")
         counts = [int(row[name]) for name in ("due", "done", "good", "bad", "values", "overruns")]
         last_good = int(row["last_good_ns"]) if row["last_good_ns"] else -1
-        found.setdefault(row["device"], []).append([int(row["end_ns"]), *map(int, seconds), *counts, last_good])
+        found.setdefault(row["device"], []).append(
+            [int(row["end_ns"]), *map(int, seconds), *counts, last_good]
+        )
     return {device: MinuteHealth(minutes) for device, minutes in found.items()}
 
 
@@ -271,12 +365,17 @@ def _read_counters(table: Iterable[Row], events: Iterable[Row]) -> list[CounterR
     return [_read_counter(*key, rows, seen.get(key, ())) for key, rows in found.items()]
 
 
-def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: Iterable[Row]) -> CounterReadings:
+def _read_counter(
+    device: str, role: str, tag: str, rows: Sequence[Row], seen: Iterable[Row]
+) -> CounterReadings:
     if role not in get_args(Role):
         raise ValueError(f"no such role: {role}")
     epochs: dict[str, tuple[int, Number | None]] = {}
     for row in rows:
-        epochs.setdefault(row.get("epoch", "0"), (int(row["t_ns"]), number(row["modulus"]) if row["modulus"] else None))
+        epochs.setdefault(
+            row.get("epoch", "0"),
+            (int(row["t_ns"]), number(row["modulus"]) if row["modulus"] else None),
+        )
     (_, modulus), *later = epochs.values()
     if len({row["ratio"] for row in rows}) > 1:
         raise ValueError(f"two ratios of one counter: {device} {tag}")
@@ -323,10 +422,17 @@ def _read_lateness(rows: Iterable[Row]) -> dict[str, dict[int, int]]:
 def _quality(row: Row) -> ReadingQuality:
     unchanged = tuple(tag for tag in row["unchanged"].split(";") if tag)
     skew = int(row["skew_ms"]) if row["skew_ms"] else None
-    return ReadingQuality(int(row["readings"]), int(row["not_good"]), int(row["out_of_range"]), unchanged, skew)
+    return ReadingQuality(
+        int(row["readings"]), int(row["not_good"]), int(row["out_of_range"]), unchanged, skew
+    )
 
 
 def _gap(row: Row) -> DroppedValues:
     return DroppedValues(
-        int(row["t_ns"]), row["agent"], row["stream"], int(row["from_ns"]), int(row["to_ns"]), int(row["values"])
+        int(row["t_ns"]),
+        row["agent"],
+        row["stream"],
+        int(row["from_ns"]),
+        int(row["to_ns"]),
+        int(row["values"]),
     )

@@ -20,16 +20,27 @@ from edge_agent.stores.base import (
 from edge_agent.stores.columns import Chunk, Rows, SampleRuns, Samples
 
 __all__ = [
-    "SampleRuns", "Chunk", "StoreCounts", "HealthSummary", "LatestSample", "LiveFacts", "StreamMark", "Refusal", "Rows", "Samples",
-    "Silence", "Store", "WriteBatch", "open_store",
-]  # fmt: skip
+    "Chunk",
+    "HealthSummary",
+    "LatestSample",
+    "LiveFacts",
+    "Refusal",
+    "Rows",
+    "SampleRuns",
+    "Samples",
+    "Silence",
+    "Store",
+    "StoreCounts",
+    "StreamMark",
+    "WriteBatch",
+    "open_store",
+]
 
 
 def open_store(config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> Store:
-    """The store of a configuration, for a service whose own agent is `agent`: devices of that agent stand in it by
-    their ids alone, and what was written before agents were kept is its own; `others` are the further agents of its
-    plant. Raises FindingsError when it cannot be
-    opened."""
+    """The store of a configuration, for a service whose own agent is `agent`: devices of that agent
+    stand in it by their ids alone, and what was written before agents were kept is its own;
+    `others` are the further agents of its plant. Raises FindingsError when it cannot be opened."""
     if config.kind == "duckdb":
         from edge_agent.stores.duckdb import DuckDbStore
 

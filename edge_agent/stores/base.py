@@ -1,4 +1,5 @@
-"""What a store is: it takes columns, says what it has, and answers the questions metrics and status ask."""
+"""What a store is: it takes columns, says what it has, and answers the questions metrics and status
+ask."""
 
 from __future__ import annotations
 
@@ -18,14 +19,16 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.registers import RegisterStore
 from edge_agent.stores.rollups import HealthTotals, RolledHour
 
-#: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
+#: One tag of one device, which stands here and everywhere above the stores by its key
+#: (`identity.DeviceKeys`).
 Name = tuple[str, str]
 
 #: After a window so much more evidence is read, which speaks of its end.
 NEXT_NS: Final = 3_600_000_000_000
-#: On both sides of a window so much more of a counter is read, and so many good readings at least, however far away
-#: they are: they decide which readings are possible, and what the steps across the window's edges counted. A decision
-#: looks at three readings, and each of these was decided by others: with ten, windows agree about it.
+#: On both sides of a window so much more of a counter is read, and so many good readings at least,
+#: however far away they are: they decide which readings are possible, and what the steps across the
+#: window's edges counted. A decision looks at three readings, and each of these was decided by
+#: others: with ten, windows agree about it.
 AROUND_NS: Final = 6 * NEXT_NS
 AROUND: Final = 10
 #: A reading made longer than this before a window says nothing about the window any more.
@@ -81,7 +84,8 @@ class DeviceReadings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoodValues:
-    """The newest samples whose value is good, as columns by series id: comparing a plant's makes no object per tag."""
+    """The newest samples whose value is good, as columns by series id: comparing a plant's makes no
+    object per tag."""
 
     t: Longs
     """ns; NO_TIME where there is none."""
@@ -126,7 +130,8 @@ _COUNTS: Final = ("due", "done", "good", "bad", "values", "overruns")
 
 @dataclass(frozen=True, slots=True)
 class HealthSummary:
-    """One device over a window; a row counts in the window its end `t` lies in, `from < t <= to`."""
+    """One device over a window; a row counts in the window its end `t` lies in, `from < t <=
+    to`."""
 
     scheduled_s: float
     covered_s: float
@@ -164,7 +169,8 @@ class HealthSummary:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Two health rows of a device in a row, far apart, and the second one covers too little of the time between."""
+    """Two health rows of a device in a row, far apart, and the second one covers too little of the
+    time between."""
 
     since: int
     until: int
@@ -206,7 +212,8 @@ class TagCounts:
     skews: tuple[int, ...]
     """Read time - source time in ns, of the first SKEWS that have both."""
     not_there: int = 0
-    """Those with a status that says that the device has no such tag: where it may be missing, they are no readings."""
+    """Those with a status that says that the device has no such tag: where it may be missing, they
+    are no readings."""
     texts: tuple[str, str] | None = None
     """The least and the greatest text that is not bad; None without any."""
 
@@ -239,34 +246,43 @@ class StoreCounts:
 
 
 class Store(RegisterStore, Protocol):
-    """One time-series store. `write` and `retain` belong to one thread; reading is safe from any."""
+    """One time-series store. `write` and `retain` belong to one thread; reading is safe from
+    any."""
 
     catalogue: Catalogue
     store_id: str
-    """What the marks belong to: written into the store itself, random. Empty until `identify` has learned it."""
+    """What the marks belong to: written into the store itself, random. Empty until `identify` has
+    learned it."""
 
     def identify(self) -> None:
-        """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be asked now, repeat."""
+        """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be
+        asked now, repeat."""
 
     def recheck(self) -> bool:
-        """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
-        `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
+        """Whether it is another store by now than the one that was identified: emptied, or another
+        at its address. Then `store_id` and the marks are the other one's. StoreError: it cannot be
+        asked now, repeat."""
 
     def misplaced(self) -> Cause | None:
-        """Why what is written goes to a place where nobody will look for it: the store's file was moved, replaced or
-        removed. Nothing is to be acknowledged or confirmed then. Cheap; None when all is well."""
+        """Why what is written goes to a place where nobody will look for it: the store's file was
+        moved, replaced or removed. Nothing is to be acknowledged or confirmed then. Cheap; None
+        when all is well."""
 
     def ask_for_life(self) -> None:
-        """Before much is asked while somebody waits: StoreError, within seconds, when the store does not answer."""
+        """Before much is asked while somebody waits: StoreError, within seconds, when the store
+        does not answer."""
 
     def forget(self, entry: Entry, t: int) -> None:
-        """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
+        """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises
+        StoreError."""
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
-        """Samples that would be refused or silently dropped; the caller quarantines and removes them."""
+        """Samples that would be refused or silently dropped; the caller quarantines and removes
+        them."""
 
     def write(self, batch: WriteBatch) -> None:
-        """Take the batch. StoreError: nothing was acknowledged, repeat. PoisonError: repeating does not help."""
+        """Take the batch. StoreError: nothing was acknowledged, repeat. PoisonError: repeating does
+        not help."""
 
     def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
         """Stream -> what is dealt with, as committed; `streams`: of these only."""
@@ -296,38 +312,52 @@ class Store(RegisterStore, Protocol):
         """Time of a tag's newest sample in `from <= t < to`; exact to a millisecond."""
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
-        """Tags as runs of equal readings in `from <= t < to`, led by the last reading before (up to LOOKBACK_NS).
+        """Tags as runs of equal readings in `from <= t < to`, led by the last reading before (up to
+        LOOKBACK_NS).
 
         A tag without readings is missing. This is what states and counters are computed from.
         """
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
-        """Counters as those of their runs that tell what was counted: in `from - AROUND_NS <= t < to + AROUND_NS`, and
-        beyond that on each side as many more as make AROUND good readings, however far away they are.
+    def counted(
+        self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int
+    ) -> dict[Name, SampleRuns]:
+        """Counters as those of their runs that tell what was counted: in `from - AROUND_NS <= t <
+        to + AROUND_NS`, and beyond that on each side as many more as make AROUND good readings,
+        however far away they are.
 
-        The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
-        `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
+        The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour,
+        and at those of `moments` (ns) at which a tag changed that `watch` names beside the counter,
+        or its device's evidence.
         """
 
-    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
-        """Counter -> day (UTC, ns of its start, `first_day <= day < end_day`) -> how far it rose between readings.
-        A store that would have to fetch weeks of samples for it says nothing."""
+    def steps(
+        self, names: Sequence[Name], first_day: int, end_day: int
+    ) -> dict[Name, Mapping[int, DaySteps]]:
+        """Counter -> day (UTC, ns of its start, `first_day <= day < end_day`) -> how far it rose
+        between readings. A store that would have to fetch weeks of samples for it says nothing."""
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagCounts]:
-        """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""
+        """What the readings of these tags were in `from <= t < to`; a tag without any is
+        missing."""
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
-        """Device -> spans inside the window in which its health rows show that its values were current."""
+        """Device -> spans inside the window in which its health rows show that its values were
+        current."""
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
-        """Device -> milliseconds from source (or read) time to store time -> samples of these tags."""
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
+        """Device -> milliseconds from source (or read) time to store time -> samples of these
+        tags."""
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
-        """What powers add up to, in unit-hours, from the first of these moments (ns, rising) to each of them.
+        """What powers add up to, in unit-hours, from the first of these moments (ns, rising) to
+        each of them.
 
-        A reading holds until the next one (looked for up to LOOKBACK_NS before), a bad one adds nothing. A tag
-        without any is missing. Exact at full minutes, at the edges of `evidence`, and where a tag changed that `watch`
-        names beside it; a moment of another kind is so at the ends of the window only.
+        A reading holds until the next one (looked for up to LOOKBACK_NS before), a bad one adds
+        nothing. A tag without any is missing. Exact at full minutes, at the edges of `evidence`,
+        and where a tag changed that `watch` names beside it; a moment of another kind is so at the
+        ends of the window only.
         """
 
     def watch(
@@ -336,11 +366,13 @@ class Store(RegisterStore, Protocol):
         powers: Mapping[Name, Sequence[Name]] | None = None,
         counters: Mapping[Name, Sequence[Name]] | None = None,
     ) -> None:
-        """Tags of which `changes` will be asked over long windows, powers of which `energy` and counters of which
-        `counted` will be asked. Beside each power and counter stand the tags at whose changes it is told apart."""
+        """Tags of which `changes` will be asked over long windows, powers of which `energy` and
+        counters of which `counted` will be asked. Beside each power and counter stand the tags at
+        whose changes it is told apart."""
 
     def compact(self, now_ns: int, hours: int) -> int:
-        """Prepare up to so many past hours of what is watched; returns how many (0: none is left to do)."""
+        """Prepare up to so many past hours of what is watched; returns how many (0: none is left to
+        do)."""
 
     def take_touched(self) -> set[int]:
         """Starts of the hours (ns) into which something was written since the last call."""
@@ -352,30 +384,38 @@ class Store(RegisterStore, Protocol):
         """Device -> what the rows of `health` add up to, which is cheaper to know."""
 
     def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
-        """Read up to so many past hours of health rows that are not kept by hour yet. Safe from any thread."""
+        """Read up to so many past hours of health rows that are not kept by hour yet. Safe from any
+        thread."""
 
     def keep_hours(self, hours: Sequence[RolledHour]) -> int:
-        """Keep what was read, in the thread that writes; returns how many were still as they were read."""
+        """Keep what was read, in the thread that writes; returns how many were still as they were
+        read."""
 
-    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
-        """Device -> (end, summary) of every step with health rows, sorted; steps end at multiples of `step_ns`."""
+    def health_by(
+        self, from_ns: int, to_ns: int, step_ns: int
+    ) -> dict[str, list[tuple[int, HealthSummary]]]:
+        """Device -> (end, summary) of every step with health rows, sorted; steps end at multiples
+        of `step_ns`."""
 
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
-        """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
-        rows of which the second one's `covered_s` does not speak, and which do not both say that it was offline."""
+        """Device -> holes between its health rows in `from < t <= to`, sorted: more than
+        `longest_ns` lie between two rows of which the second one's `covered_s` does not speak, and
+        which do not both say that it was offline."""
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
-        """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due, done, good, bad, values,
-        overruns, last good time or -1)."""
+        """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due,
+        done, good, bad, values, overruns, last good time or -1)."""
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Every device ever heard of -> facts; rows counted once per (device, t)."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """`{"t", "device", "from", "to", "reason", "zh", "en"}` in `from < t <= to`, sorted; `tag` if of a tag."""
+        """`{"t", "device", "from", "to", "reason", "zh", "en"}` in `from < t <= to`, sorted; `tag`
+        if of a tag."""
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """Gap records told in `from < t <= to`: `{"t", "agent", "stream", "from_seq", ...}`, sorted."""
+        """Gap records told in `from < t <= to`: `{"t", "agent", "stream", "from_seq", ...}`,
+        sorted."""
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """Keep a metric's result. Raises StoreError."""
@@ -387,7 +427,8 @@ class Store(RegisterStore, Protocol):
         """The time of the newest result with `from <= t < to`; None without one."""
 
     def retain(self, now_ns: int) -> int:
-        """Delete what is older or more than configured; returns how many samples went (0 where the server does it)."""
+        """Delete what is older or more than configured; returns how many samples went (0 where the
+        server does it)."""
 
     def release_caches(self) -> None:
         """Give memory back that only saves work; by the thread that writes."""
@@ -397,7 +438,8 @@ class Store(RegisterStore, Protocol):
 
 
 def merged(marks: Sequence[StreamMark]) -> list[tuple[str, int, int, int]]:
-    """Marks as (stream, first, last, values) rows: intervals, the stream's values beside its first."""
+    """Marks as (stream, first, last, values) rows: intervals, the stream's values beside its
+    first."""
     intervals: dict[str, IntervalSet] = defaultdict(IntervalSet)
     values: dict[str, int] = defaultdict(int)
     for mark in marks:
@@ -415,14 +457,19 @@ def transitions(health: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"t": row["t"], "device": row["device"], **move}
         for row in health
-        for move in ([row["transition"]] if row.get("transition") else []) + list(row.get("tag_transitions") or [])
+        for move in ([row["transition"]] if row.get("transition") else [])
+        + list(row.get("tag_transitions") or [])
     ]
 
 
 def live_facts(
-    catalogue: Catalogue, first_good: Mapping[str, int], sums: Mapping[str, HealthTotals], to_ns: int
+    catalogue: Catalogue,
+    first_good: Mapping[str, int],
+    sums: Mapping[str, HealthTotals],
+    to_ns: int,
 ) -> dict[str, LiveFacts]:
-    """Every device ever heard of -> facts: what its health rows in a window add up to, and its first connection."""
+    """Every device ever heard of -> facts: what its health rows in a window add up to, and its
+    first connection."""
     former = catalogue.former
     first = {key: t for key, t in first_good.items() if t <= to_ns}
     facts: dict[str, LiveFacts] = {}
@@ -432,12 +479,15 @@ def live_facts(
         if row is None:
             facts[key] = LiveFacts(began, None, 0.0, 0.0, 0, 0)
         else:
-            facts[key] = LiveFacts(began, row.last_good_t, row.scheduled_s, row.covered_s, row.good, row.bad)
+            facts[key] = LiveFacts(
+                began, row.last_good_t, row.scheduled_s, row.covered_s, row.good, row.bad
+            )
     return facts
 
 
 def new_first_good(health: Sequence[Mapping[str, Any]], known: Mapping[str, int]) -> dict[str, int]:
-    """Devices whose first good reading of all time is in these health rows; late rows may bring an earlier one."""
+    """Devices whose first good reading of all time is in these health rows; late rows may bring an
+    earlier one."""
     first: dict[str, int] = {}
     for row in health:
         device, t = row["device"], row["t"]

@@ -1,6 +1,8 @@
-"""Which series there are: (device, tag) interned to a small integer, and what its birth document says of it.
+"""Which series there are: (device, tag) interned to a small integer, and what its birth document
+says of it.
 
-A device stands here by its key (`identity.DeviceKeys`): two agents' devices of one id are two devices.
+A device stands here by its key (`identity.DeviceKeys`): two agents' devices of one id are two
+devices.
 """
 
 from __future__ import annotations
@@ -34,9 +36,11 @@ class Series:
     """The device's key."""
     tag: str
     meta: str = ""
-    """Its entry in the birth document as JSON (type, unit, range, map, ...); empty until one came."""
+    """Its entry in the birth document as JSON (type, unit, range, map, ...); empty until one
+    came."""
     agent_kept: bool = True
-    """False: the store has its agent from before agents were kept, and that one has not spoken since."""
+    """False: the store has its agent from before agents were kept, and that one has not spoken
+    since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class CatalogueChanges:
 
 
 class Catalogue:
-    """All series of a store. Interned by the ingest's loop, read by the store's thread: it only ever grows."""
+    """All series of a store. Interned by the ingest's loop, read by the store's thread: it only
+    ever grows."""
 
     def __init__(
         self,
@@ -98,8 +103,8 @@ class Catalogue:
             self._unclaimed.add(entry.sid)
 
     def ids(self, device: str, tags: tuple[str, ...]) -> Ints:
-        """The series ids of these tags, which their agent speaks of, aligned; unknown ones are entered. The array must
-        not be written to.
+        """The series ids of these tags, which their agent speaks of, aligned; unknown ones are
+        entered. The array must not be written to.
 
         Raises NotANameError for what is new and no name; nothing is entered then.
         """
@@ -113,7 +118,9 @@ class Catalogue:
                 if tag not in known:
                     names.require(tag)
             found = np.fromiter(
-                [known[tag] if tag in known else self.sid(device, tag) for tag in tags], np.int32, len(tags)
+                [known[tag] if tag in known else self.sid(device, tag) for tag in tags],
+                np.int32,
+                len(tags),
             )
             if self._unclaimed:
                 self._claim(found.tolist())
@@ -125,7 +132,8 @@ class Catalogue:
         return found
 
     def _claim(self, sids: list[int]) -> None:
-        """Their agent is the service's own, which goes on with series from before agents were kept."""
+        """Their agent is the service's own, which goes on with series from before agents were
+        kept."""
         with self._lock:
             for sid in self._unclaimed.intersection(sids):
                 self.series[sid].agent_kept = True
@@ -150,14 +158,18 @@ class Catalogue:
         """The series that a reading of this one is made of: itself, and what it was before."""
         if not self.former:
             return [(device, tag)]
-        return [name for name in self.former.names(device, tag) if self.find(*name) is not None] or [(device, tag)]
+        return [
+            name for name in self.former.names(device, tag) if self.find(*name) is not None
+        ] or [(device, tag)]
 
     def sids(self, name: tuple[str, str]) -> list[int]:
         """The series that one tag is made of."""
         found = (self.find(*each) for each in self.history(*name))
         return [sid for sid in found if sid is not None]
 
-    def by_series(self, names: Iterable[tuple[str, str]]) -> tuple[dict[int, tuple[str, str]], list[tuple[str, str]]]:
+    def by_series(
+        self, names: Iterable[tuple[str, str]]
+    ) -> tuple[dict[int, tuple[str, str]], list[tuple[str, str]]]:
         """The tags that are one series each, by its id, and those that had another name before."""
         if not self.former:
             ids = self._ids
@@ -178,16 +190,18 @@ class Catalogue:
         return self._ids.get(device, {})
 
     def listed(self) -> list[str]:
-        """The keys of all devices with a series or a birth document, but for those that were forgotten, or are another
-        now; sorted."""
+        """The keys of all devices with a series or a birth document, but for those that were
+        forgotten, or are another now; sorted."""
         known = {*self._ids, *self.devices}
         return sorted(
-            key for key in known if key not in self.former.current and self.forgotten.lists(*self.keys.split(key))
+            key
+            for key in known
+            if key not in self.former.current and self.forgotten.lists(*self.keys.split(key))
         )
 
     def entries_of(self, entry: Entry) -> list[Entry]:
-        """What is listed no more when this is forgotten. With an agent each of its devices for itself, so that one of
-        them that speaks again brings back none but itself."""
+        """What is listed no more when this is forgotten. With an agent each of its devices for
+        itself, so that one of them that speaks again brings back none but itself."""
         agent, device, _ = entry
         if device:
             return [entry]
@@ -195,14 +209,16 @@ class Catalogue:
         return [entry, *sorted((agent, self.keys.device(key), "") for key in own)]
 
     def known_devices(self, agents: Collection[str] = ()) -> dict[str, Any]:
-        """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags":
-        {key: {tag: entry of the birth}}, "units": {key: {tag: [unit it had before]}}}`, tags of devices of these
-        `agents` only."""
+        """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key:
+        key now}, "tags": {key: {tag: entry of the birth}}, "units": {key: {tag: [unit it had
+        before]}}}`, tags of devices of these `agents` only."""
         tags: dict[str, dict[str, Any]] = {}
         for key in list(self.devices):
             if self.keys.agent(key) in agents:
                 own = dict(self.of_device(key))
-                tags[key] = {tag: orjson.loads(self.series[sid].meta or "{}") for tag, sid in own.items()}
+                tags[key] = {
+                    tag: orjson.loads(self.series[sid].meta or "{}") for tag, sid in own.items()
+                }
         return {
             "births": {key: orjson.loads(birth) for key, birth in dict(self.devices).items()},
             "listed": self.listed(),
@@ -248,10 +264,13 @@ class Catalogue:
             return
         before = self.series[self._ids[former[0]][former[1]]].meta
         devices = former[0], series.device
-        self.definitions.replaced(series.sid, t, devices, before, entry, tag=former[0] == series.device)
+        self.definitions.replaced(
+            series.sid, t, devices, before, entry, tag=former[0] == series.device
+        )
 
     def definition_changes(self, name: tuple[str, str]) -> list[DefinitionChange]:
-        """Where what the numbers of a tag mean changed, its history under former names included; by time."""
+        """Where what the numbers of a tag mean changed, its history under former names included; by
+        time."""
         found = [change for sid in self.sids(name) for change in self.definitions.of(sid)]
         return sorted(found, key=lambda change: change.t)
 
@@ -262,7 +281,9 @@ class Catalogue:
             births = {device: self.devices[device] for device in self.changed_devices}
             self.changed.clear()
             self.changed_devices.clear()
-        return CatalogueChanges(series, births, self.definitions.take_new(), self.causes.take_changes())
+        return CatalogueChanges(
+            series, births, self.definitions.take_new(), self.causes.take_changes()
+        )
 
     def put_back(self, changes: CatalogueChanges) -> None:
         """Undo `take_changes` after a write that failed."""
@@ -281,9 +302,10 @@ def stored_catalogue(
     causes: Iterable[tuple[str, str, str, str, str]],
     definitions: Iterable[DefinitionChange] = (),
 ) -> Catalogue:
-    """A catalogue from what a store kept: births as (agent, device, document), without agent from before agents were
-    kept. The document of such a birth may name another agent than the service's own: what that one sends since belongs
-    to a key of its own, whose former name is the old one. Causes as (agent, device, reason, zh, en).
+    """A catalogue from what a store kept: births as (agent, device, document), without agent from
+    before agents were kept. The document of such a birth may name another agent than the service's
+    own: what that one sends since belongs to a key of its own, whose former name is the old one.
+    Causes as (agent, device, reason, zh, en).
     """
     series = list(series)
     found: dict[str, str] = {}
@@ -294,11 +316,18 @@ def stored_catalogue(
         if agent is not None or key not in found:
             found[key] = birth
         named = None if agent is not None else orjson.loads(birth).get("agent")
-        if isinstance(named, str) and named not in ("", keys.own) and SEPARATOR not in named and key not in spoken:
+        if (
+            isinstance(named, str)
+            and named not in ("", keys.own)
+            and SEPARATOR not in named
+            and key not in spoken
+        ):
             joined[keys.key(named, device)] = key
     why = {keys.key(agent, device): DeviceCause(*rest) for agent, device, *rest in causes}
     told = DeviceCauses(why)
-    made = Catalogue(series, found, keys=keys, forgotten=forgotten, causes=told, definitions=definitions)
+    made = Catalogue(
+        series, found, keys=keys, forgotten=forgotten, causes=told, definitions=definitions
+    )
     for key, former in joined.items():
         made.former.assume(key, former)
         if made.of_device(key) or key in made.devices:

@@ -1,8 +1,9 @@
-"""The exact cause behind what each device's state is now, as its agent said it: kept for as long as it lasts.
+"""The exact cause behind what each device's state is now, as its agent said it: kept for as long as
+it lasts.
 
-A health row has the state and the name of its reason; the sentence with address and figures comes with the transition
-into the state, and again with every row while it lasts. So it is there after a restart, in a new store, and however
-long ago the state began.
+A health row has the state and the name of its reason; the sentence with address and figures comes
+with the transition into the state, and again with every row while it lasts. So it is there after a
+restart, in a new store, and however long ago the state began.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class DeviceCauses:
     def __init__(self, known: Mapping[str, DeviceCause] | None = None) -> None:
         self._causes: dict[str, DeviceCause] = dict(known or {})
         self._t: dict[str, int] = {}
-        """Time of the newest row heard of a device, ns: rows of the backlog come later than newer ones."""
+        """Time of the newest row heard of a device, ns: rows of the backlog come later than newer
+        ones."""
         self._changed: set[str] = set()
 
     def take_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -44,7 +46,8 @@ class DeviceCauses:
                     self._causes[key] = found
 
     def sentence(self, key: str, reason: str) -> tuple[str, str] | None:
-        """(zh, en) behind a device's present reason; None where nothing more exact is known than the reason."""
+        """(zh, en) behind a device's present reason; None where nothing more exact is known than
+        the reason."""
         found = self._causes.get(key)
         return (found.zh, found.en) if found is not None and found.reason == reason else None
 
@@ -59,8 +62,8 @@ class DeviceCauses:
 
 
 def _cause_in(row: Mapping[str, Any]) -> DeviceCause | None:
-    """The cause that a health row tells; None for a device that is well, or of which no more than the reason is
-    said."""
+    """The cause that a health row tells; None for a device that is well, or of which no more than
+    the reason is said."""
     reason, said = row.get("reason") or "", row.get("transition") or row.get("cause") or {}
     if not reason or not said.get("zh") or not said.get("en"):
         return None

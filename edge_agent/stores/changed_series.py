@@ -23,7 +23,8 @@ def hours_of(batch: WriteBatch) -> set[int]:
 
 
 def hours_covered_by(batch: WriteBatch) -> set[int]:
-    """Starts of the hours whose end the health rows may speak of, though their own time is in the next."""
+    """Starts of the hours whose end the health rows may speak of, though their own time is in the
+    next."""
     return {(row["t"] - REACH_NS) // HOUR_NS * HOUR_NS for row in batch.health}
 
 

@@ -1,7 +1,8 @@
 """Samples as parallel columns: what the ingest hands to a store and what a store gives back.
 
-Nothing here is an object per value. A number, a boolean and an integer live in `num`; what a double cannot
-hold (texts, arrays, integers beyond 2^53) lives beside it in `texts`, and `kind` says how to read the pair.
+Nothing here is an object per value. A number, a boolean and an integer live in `num`; what a double
+cannot hold (texts, arrays, integers beyond 2^53) lives beside it in `texts`, and `kind` says how to
+read the pair.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _BAD: Final = 0x80000000
 
 
 def bad_where_null(kind: Kinds, status: Codes) -> Codes:
-    """The codes, where a sample without a value is Bad whatever code it came with: nothing cannot be good."""
+    """The codes, where a sample without a value is Bad whatever code it came with: nothing cannot
+    be good."""
     nothing = (kind == NONE) & ((status & np.uint32(_BAD)) == 0)
     return np.where(nothing, np.uint32(_BAD), status) if nothing.any() else status
 
@@ -105,7 +107,15 @@ class Rows:
     @classmethod
     def empty(cls) -> Rows:
         none = np.zeros(0, np.int64)
-        return cls(none.astype(np.int32), none, np.zeros(0), np.zeros(0, np.uint8), np.zeros(0, np.uint32), none, {})
+        return cls(
+            none.astype(np.int32),
+            none,
+            np.zeros(0),
+            np.zeros(0, np.uint8),
+            np.zeros(0, np.uint32),
+            none,
+            {},
+        )
 
     def without(self, refused: Iterable[int]) -> Rows:
         """The same samples less those at the given positions."""
@@ -133,7 +143,8 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Samples:
-    """What a store gives back about one tag, sorted by `t`: aligned columns, one reading per row."""
+    """What a store gives back about one tag, sorted by `t`: aligned columns, one reading per
+    row."""
 
     t: Longs
     num: Floats
@@ -166,16 +177,20 @@ class Samples:
         )
 
     def values(self) -> list[Any]:
-        """The readings as Python values, equal to what was read; None where a sample has no value."""
+        """The readings as Python values, equal to what was read; None where a sample has no
+        value."""
         return [
             value_of(kind, number, text)
-            for kind, number, text in zip(self.kind.tolist(), self.num.tolist(), self.text, strict=True)
+            for kind, number, text in zip(
+                self.kind.tolist(), self.num.tolist(), self.text, strict=True
+            )
         ]
 
 
 @dataclass(slots=True, eq=False)
 class SampleRuns:
-    """One tag as runs of equal readings, sorted: every sample from `first[i]` to `last[i]` was `num[i]`, `status[i]`.
+    """One tag as runs of equal readings, sorted: every sample from `first[i]` to `last[i]` was
+    `num[i]`, `status[i]`.
 
     `num` is NaN where the samples carry no number (bad ones, texts).
     """
@@ -200,7 +215,8 @@ class SampleRuns:
 
     @classmethod
     def join(cls, parts: Sequence[SampleRuns], *, merged: bool = True) -> SampleRuns:
-        """Runs of adjoining windows, in order of time, as one; or as they are, one after the other."""
+        """Runs of adjoining windows, in order of time, as one; or as they are, one after the
+        other."""
         if not parts:
             return cls.empty()
         together = cls(
@@ -220,7 +236,9 @@ class SampleRuns:
         new[1:] = ((a != b) & ~(np.isnan(a) & np.isnan(b))) | (self.status[1:] != self.status[:-1])
         starts = np.flatnonzero(new)
         ends = np.append(starts[1:], len(self)) - 1
-        return SampleRuns(self.first[starts], self.last[ends], self.num[starts], self.status[starts])
+        return SampleRuns(
+            self.first[starts], self.last[ends], self.num[starts], self.status[starts]
+        )
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

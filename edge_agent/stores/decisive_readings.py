@@ -1,10 +1,11 @@
-"""Of a counter's readings those that tell what it counted, where figures ask: a month of a counter that changes each
-second is two and a half million readings, and a figure needs a few.
+"""Of a counter's readings those that tell what it counted, where figures ask: a month of a counter
+that changes each second is two and a half million readings, and a figure needs a few.
 
-A counter only rises between two of its falls, so what it counted is known at a moment from the readings beside it.
-Kept are the readings beside every full quarter of an hour, some on both sides of every fall and of every rise far
-steeper than the others of its hour (they may not be possible), and those beside the moments at which a machine's state
-or its evidence changed; of a quiet hour, all.
+A counter only rises between two of its falls, so what it counted is known at a moment from the
+readings beside it. Kept are the readings beside every full quarter of an hour, some on both sides
+of every fall and of every rise far steeper than the others of its hour (they may not be possible),
+and those beside the moments at which a machine's state or its evidence changed; of a quiet hour,
+all.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ _BAD: Final = np.uint32(0x80000000)
 
 
 def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> SampleRuns:
-    """From samples sorted by `t` the runs that tell, no run longer than its full hour. A run is good or bad; a bad one
-    is told where it follows a good one that is, or stands at an edge of an hour: there the count no longer held."""
+    """From samples sorted by `t` the runs that tell, no run longer than its full hour. A run is
+    good or bad; a bad one is told where it follows a good one that is, or stands at an edge of an
+    hour: there the count no longer held."""
     if not len(t):
         return SampleRuns.empty()
     good = ((status & _BAD) == 0) & ~np.isnan(num)
@@ -42,7 +44,9 @@ def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> SampleRuns:
     new[1:] = ~same | (hour[1:] != hour[:-1])
     starts = np.flatnonzero(new)
     ends = np.append(starts[1:], len(t)) - 1
-    runs = SampleRuns(t[starts], t[ends], number[starts], np.where(good[starts], np.uint32(0), _BAD))
+    runs = SampleRuns(
+        t[starts], t[ends], number[starts], np.where(good[starts], np.uint32(0), _BAD)
+    )
     keep = _decisive_readings(runs, good[starts], at)
     return SampleRuns(runs.first[keep], runs.last[keep], runs.num[keep], runs.status[keep])
 

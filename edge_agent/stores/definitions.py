@@ -1,8 +1,8 @@
 """What the numbers of a tag meant, and from when on: rows with a time, one for each change.
 
-A tag's newest birth entry stands in the catalogue; here stand the moments at which its scaling, unit, kind or address
-changed, or its device took the place of another, with what was said before and after. The figures begin a new epoch of
-a counter there.
+A tag's newest birth entry stands in the catalogue; here stand the moments at which its scaling,
+unit, kind or address changed, or its device took the place of another, with what was said before
+and after. The figures begin a new epoch of a counter there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 #: What of a tag's entry says what its numbers mean.
-_KEYS: Final = ("type", "address", "scale", "offset", "exponent_from", "unit", "modulus", "range", "max_rate")
+_KEYS: Final = (
+    "type",
+    "address",
+    "scale",
+    "offset",
+    "exponent_from",
+    "unit",
+    "modulus",
+    "range",
+    "max_rate",
+)
 #: What begins an epoch when it changes.
 _COMPARED: Final = ("type", "address", "scale", "offset", "exponent_from", "unit")
 
@@ -26,8 +36,9 @@ class DefinitionChange(NamedTuple):
     t: int
     before: str
     after: str
-    """JSON objects with keys of a birth entry: `type`, `address`, `scale`, `offset`, `exponent_from`, `unit` (empty:
-    it has none), `modulus`, `range`, `max_rate`; and `device`, where a device took the place of another."""
+    """JSON objects with keys of a birth entry: `type`, `address`, `scale`, `offset`,
+    `exponent_from`, `unit` (empty: it has none), `modulus`, `range`, `max_rate`; and `device`,
+    where a device took the place of another."""
 
 
 class Definitions:
@@ -63,23 +74,34 @@ class Definitions:
         return {sid: units for sid, units in found.items() if units}
 
     def born(self, sid: int, t: object, before: str, after: Mapping[str, Any]) -> None:
-        """A birth document says something new of a tag; `before`: its entry until now, as JSON, empty without any."""
+        """A birth document says something new of a tag; `before`: its entry until now, as JSON,
+        empty without any."""
         if before and type(t) is int:
             old = orjson.loads(before)
             if differs(old, after):
                 self._enter(DefinitionChange(sid, t, _definition(old), _definition(after)))
 
     def replaced(
-        self, sid: int, t: object, devices: tuple[str, str], before: str, after: Mapping[str, Any], *, tag: bool
+        self,
+        sid: int,
+        t: object,
+        devices: tuple[str, str],
+        before: str,
+        after: Mapping[str, Any],
+        *,
+        tag: bool,
     ) -> None:
-        """A series begins that goes on with another one's history. `devices`: keys of the former and of this device;
-        `tag`: only the tag was renamed, which is the same counter as long as it is defined alike."""
+        """A series begins that goes on with another one's history. `devices`: keys of the former
+        and of this device; `tag`: only the tag was renamed, which is the same counter as long as it
+        is defined alike."""
         old = orjson.loads(before) if before else {}
         if type(t) is not int or (tag and not differs(old, after)):
             return
         former, now = devices
         names = ({}, {}) if tag else ({"device": former}, {"device": now})
-        self._enter(DefinitionChange(sid, t, _definition(old, names[0]), _definition(after, names[1])))
+        self._enter(
+            DefinitionChange(sid, t, _definition(old, names[0]), _definition(after, names[1]))
+        )
 
     def _enter(self, row: DefinitionChange) -> None:
         with self._lock:
@@ -99,7 +121,8 @@ class Definitions:
 
 
 def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether two entries of one tag define it differently. What an earlier agent did not say is no difference."""
+    """Whether two entries of one tag define it differently. What an earlier agent did not say is no
+    difference."""
     if "address" not in old or "address" not in new:
         both = [(old.get(key), new.get(key)) for key in ("type", "unit")]
         return any(None not in pair and pair[0] != pair[1] for pair in both)
@@ -108,6 +131,9 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _definition(entry: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> str:
-    # An entry without address is of an earlier agent: of such a one nothing follows from what it leaves out.
+    # An entry without address is of an earlier agent: of such a one nothing follows from what it
+    # leaves out.
     unit = {"unit": ""} if "address" in entry else {}
-    return orjson.dumps({**unit, **{key: entry[key] for key in _KEYS if key in entry}, **(more or {})}).decode()
+    return orjson.dumps(
+        {**unit, **{key: entry[key] for key in _KEYS if key in entry}, **(more or {})}
+    ).decode()

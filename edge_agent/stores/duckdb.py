@@ -1,7 +1,7 @@
 """The embedded store: one DuckDB file, owned by the process that ingests, written by column.
 
-A commit is one transaction: samples, health, series and the marks that say what was taken. So a kill at any
-moment leaves marks and data in agreement.
+A commit is one transaction: samples, health, series and the marks that say what was taken. So a
+kill at any moment leaves marks and data in agreement.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ log = logging.getLogger(__name__)
 _DAY: Final = 24 * HOUR_NS
 #: How often the newest samples are saved, so that a start need not search all of history for them.
 _SNAPSHOT: Final = 300_000_000_000
-#: Samples after which the file is opened afresh: until then the engine keeps all blocks it wrote, and their index.
+#: Samples after which the file is opened afresh: until then the engine keeps all blocks it wrote,
+#: and their index.
 _REFRESH_ROWS: Final = 500_000
 #: Chunks one call of `retain` deletes at the most; the rest waits for the next call.
 _RETAIN_ROUNDS: Final = 24
@@ -83,7 +84,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
         health_days: float = 3660.0,
         max_bytes: int | None = None,
     ) -> None:
-        """`agent`: the service's own, of which is what was written before agents were kept; `others` of its plant."""
+        """`agent`: the service's own, of which is what was written before agents were kept;
+        `others` of its plant."""
         self._path = path
         self._keys = DeviceKeys(agent, others)
         self._days = days
@@ -125,7 +127,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._marks = MarkTable(self._connection)
         self._health = HealthTables(self._connection, self._key_now)
         self._again_until = self._count("select coalesce(max(until), 0) from salvages")
-        self._quarantined = self._count('select coalesce(sum("values"), 0)::bigint from quarantined')
+        self._quarantined = self._count(
+            'select coalesce(sum("values"), 0)::bigint from quarantined'
+        )
 
     def _record_cut(self, cut: LogCut) -> None:
         """A damaged log lost its tail: what came after the newest row that is left."""
@@ -133,7 +137,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
         lost = salvage.LostRows("log", 0, 0, newest[0][0], cut.until)
         record = salvage.gap_record(self._keys.own, "log", lost, time.time_ns(), cut.until)
         with translated(), self._transaction():
-            write.append(self._connection, "gaps", {name: [value] for name, value in record.items()})
+            write.append(
+                self._connection, "gaps", {name: [value] for name, value in record.items()}
+            )
 
     def _show_keys(self) -> None:
         """Have the views name devices as they are called now."""
@@ -149,7 +155,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         row = self._connection.execute(query).fetchone()
         return int(row[0]) if row else 0
 
-    # --- writing -----------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
         """Nothing: every sample that decodes fits the table."""
@@ -172,7 +178,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
                 write.samples(self._connection, batch.rows, batch.stored, self._again_until)
                 health_hours = {hour_of(row["t"]) for row in batch.health}
                 stale = self._health.written_into(self._connection, health_hours)
-                write.health(self._connection, batch.health, batch.stored, self._keys, self._again_until)
+                write.health(
+                    self._connection, batch.health, batch.stored, self._keys, self._again_until
+                )
                 write.agents(self._connection, batch.agents, self._again_until)
                 write.first_good(self._connection, first_good, self._keys)
                 self._write_marks(batch)
@@ -187,7 +195,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._open_health.touched(health_hours, batch.stored)
         self._written(batch, first_good, hours, late)
 
-    def _written(self, batch: WriteBatch, first_good: Mapping[str, int], hours: set[int], late: Sequence[int]) -> None:
+    def _written(
+        self, batch: WriteBatch, first_good: Mapping[str, int], hours: set[int], late: Sequence[int]
+    ) -> None:
         """What memory knows of the store, once a batch is in it."""
         self._first_good |= first_good
         self._compaction.written_into(hours, late)
@@ -221,7 +231,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
             self._connection.commit()
             self._file.misplaced()  # knows the file's newest state from here on
         except duckdb.FatalException:
-            # The engine refuses all further work on this connection, e.g. after a failed write to a full disk.
+            # The engine refuses all further work on this connection, e.g. after a failed write to a
+            # full disk.
             self._broken = True
             raise
         except BaseException:
@@ -241,13 +252,16 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._since_opened = 0
 
     def release_caches(self) -> None:
-        """Give back what the engine gathered since the file was opened. Not while somebody reads; never raises."""
+        """Give back what the engine gathered since the file was opened. Not while somebody reads;
+        never raises."""
         with self._gate:
             if self._readers or self._broken or self._file.misplaced() is not None:
                 return
             try:
                 self._open_again()
-            except StoreError as error:  # what was written is safe: the next transaction tries again, and tells
+            except (
+                StoreError
+            ) as error:  # what was written is safe: the next transaction tries again, and tells
                 log.warning("store-refresh-failed reason=%s", error)
                 return
         release_free_memory()
@@ -255,15 +269,18 @@ class DuckDbStore(OwnFile, KeptDocuments):
     def _write_marks(self, batch: WriteBatch) -> None:
         self._marks.write(self._connection, batch.marks)
         for reason, values in batch.quarantined.items():
-            self._connection.execute("insert into quarantined values (?, ?, ?)", [batch.stored, reason, values])
+            self._connection.execute(
+                "insert into quarantined values (?, ?, ?)", [batch.stored, reason, values]
+            )
 
     def _save_newest(self, now: int, *, force: bool = False) -> None:
-        """Replace the snapshot of newest samples; it speaks of everything committed before this transaction."""
+        """Replace the snapshot of newest samples; it speaks of everything committed before this
+        transaction."""
         if force or abs(now - self._saved) >= _SNAPSHOT:
             write.newest(self._connection, self._newest.rows(), now)
             self._saved = now
 
-    # --- reading -----------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -332,17 +349,23 @@ class DuckDbStore(OwnFile, KeptDocuments):
         more = from_samples.changes(self.samples, self.last_before, joined, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
+    def counted(
+        self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int
+    ) -> dict[Name, SampleRuns]:
         """The runs of counters that tell."""
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
             found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self.last_before, self._newest_named, rest, from_ns, to_ns)
+        more = from_samples.counted(
+            self.samples, self.last_before, self._newest_named, rest, from_ns, to_ns
+        )
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
-    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+    def steps(
+        self, names: Sequence[Name], first_day: int, end_day: int
+    ) -> dict[Name, Mapping[int, DaySteps]]:
         """Steps of counters by day; of those that had another name before, nothing."""
         sids, _ = self.catalogue.by_series(names)
         with self._cursor() as cursor:
@@ -353,7 +376,10 @@ class DuckDbStore(OwnFile, KeptDocuments):
         """Counted by SQL."""
         sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
-            found = {sids[sid]: each for sid, each in read.seen(cursor, list(sids), from_ns, to_ns).items()}
+            found = {
+                sids[sid]: each
+                for sid, each in read.seen(cursor, list(sids), from_ns, to_ns).items()
+            }
         return found | from_samples.seen(self.samples, joined, from_ns, to_ns)
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
@@ -370,7 +396,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
         with self._cursor() as cursor:
             return self._health.evidence(cursor, from_ns, to_ns)
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
         """Histogram per device."""
         sids = {sid: name for name in names for sid in self.catalogue.sids(name)}
         found: dict[str, dict[int, int]] = {}
@@ -394,7 +422,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
         with self._cursor() as cursor:
             return self._health.totals(cursor, from_ns, to_ns)
 
-    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+    def health_by(
+        self, from_ns: int, to_ns: int, step_ns: int
+    ) -> dict[str, list[tuple[int, HealthSummary]]]:
         """Summaries per device and step."""
         with self._cursor() as cursor:
             return read.health_by(cursor, from_ns, to_ns, step_ns)
@@ -411,7 +441,9 @@ class DuckDbStore(OwnFile, KeptDocuments):
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""
-        return live_facts(self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns)
+        return live_facts(
+            self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns
+        )
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """State changes of devices and tags."""
@@ -421,9 +453,11 @@ class DuckDbStore(OwnFile, KeptDocuments):
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """What full outboxes dropped."""
         with self._cursor() as cursor:
-            return read.dicts(cursor, "from gaps where t > ? and t <= ? order by t", [from_ns, to_ns])
+            return read.dicts(
+                cursor, "from gaps where t > ? and t <= ? order by t", [from_ns, to_ns]
+            )
 
-    # --- keeping house -----------------------------------------------------------------------------------------
+    # --- keeping house ----------------------------------------------------------------------------
 
     def watch(
         self,
@@ -431,7 +465,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
         powers: Mapping[Name, Sequence[Name]] | None = None,
         counters: Mapping[Name, Sequence[Name]] | None = None,
     ) -> None:
-        """These tags are kept as runs too, these powers as what they add up to, and of these counters what tells."""
+        """These tags are kept as runs too, these powers as what they add up to, and of these
+        counters what tells."""
         self._compaction.watch(self.catalogue, names, powers or {}, counters or {})
 
     def compact(self, now_ns: int, hours: int) -> int:
@@ -453,7 +488,10 @@ class DuckDbStore(OwnFile, KeptDocuments):
                 self._open_health.found(self._health.hours_not_rolled_up(cursor))
                 self._looked_for_health = True
             due = self._open_health.due(now_ns, hours)
-            return [RolledHour(hour, write, self._health.read_hour(cursor, hour)) for hour, write in due.items()]
+            return [
+                RolledHour(hour, write, self._health.read_hour(cursor, hour))
+                for hour, write in due.items()
+            ]
 
     def keep_hours(self, hours: Sequence[RolledHour]) -> int:
         """Keep them, but for those written into meanwhile."""
@@ -481,7 +519,11 @@ class DuckDbStore(OwnFile, KeptDocuments):
             self._retain_health(now_ns)
             gone = self._retain_age(now_ns - int(self._days * _DAY))
             rounds = 0
-            while self._max_bytes is not None and self.size() > self._max_bytes and rounds < _RETAIN_ROUNDS:
+            while (
+                self._max_bytes is not None
+                and self.size() > self._max_bytes
+                and rounds < _RETAIN_ROUNDS
+            ):
                 oldest = schema.oldest_tenth(self._connection)
                 if oldest is None:
                     break

@@ -1,11 +1,14 @@
-"""The embedded store's file and its log as bytes: which of them are as they were written, told by their checksums.
+"""The embedded store's file and its log as bytes: which of them are as they were written, told by
+their checksums.
 
-DuckDB's file is three headers of 4 KiB and then blocks of one size; each begins with a checksum of the rest. Its log is
-a header and then entries, each with its length and checksum; an entry of one constant form ends each commit. Reading
-this way needs no engine, takes no lock, and can be done beside the process that owns the file.
+DuckDB's file is three headers of 4 KiB and then blocks of one size; each begins with a checksum of
+the rest. Its log is a header and then entries, each with its length and checksum; an entry of one
+constant form ends each commit. Reading this way needs no engine, takes no lock, and can be done
+beside the process that owns the file.
 
-The checksum is an exclusive or of the words, each multiplied by an odd number, and that can be solved for one word. So
-where exactly one byte is not what was written, the checksum often says which one, and what it was.
+The checksum is an exclusive or of the words, each multiplied by an odd number, and that can be
+solved for one word. So where exactly one byte is not what was written, the checksum often says
+which one, and what it was.
 """
 
 from __future__ import annotations
@@ -86,12 +89,14 @@ def mended_header(head: bytes) -> bytes | None:
 
 
 def mended(block: bytes, used: int | None = None) -> bytes | None:
-    """A block of which exactly one byte was changed, as it was; None where that is not what happened to it, or where
-    it cannot be said which byte that was. `used`: how many bytes of it may have been changed.
+    """A block of which exactly one byte was changed, as it was; None where that is not what
+    happened to it, or where it cannot be said which byte that was. `used`: how many bytes of it may
+    have been changed.
 
-    The checksum does not know the places of words: a change of a word that stands there several times fits at each of
-    them. Nor does it tell the upper bytes of words well: it is the better, the more bytes of the word lie above the
-    changed one. What might as well be another change, with a chance of more than one in a million, is left alone.
+    The checksum does not know the places of words: a change of a word that stands there several
+    times fits at each of them. Nor does it tell the upper bytes of words well: it is the better,
+    the more bytes of the word lie above the changed one. What might as well be another change, with
+    a chance of more than one in a million, is left alone.
     """
     stored = int.from_bytes(block[:8], "little")
     wrong = stored ^ checksum(memoryview(block)[8:])
@@ -106,7 +111,9 @@ def mended(block: bytes, used: int | None = None) -> bytes | None:
     if len(found) != 1:
         return None
     first = int(found[0])
-    return _sure(block, 8 + 8 * first, int(was[first]), int(was[first]) ^ int(words[first]), len(words))
+    return _sure(
+        block, 8 + 8 * first, int(was[first]), int(was[first]) ^ int(words[first]), len(words)
+    )
 
 
 def _sure(block: bytes, at: int, word: int, changed: int, words: int) -> bytes | None:
@@ -136,18 +143,25 @@ class Layout:
 
 
 def is_duckdb(path: Path) -> bool:
-    """Whether a file is DuckDB's, told by its first header; one without content is nobody's. Raises OSError."""
+    """Whether a file is DuckDB's, told by its first header; one without content is nobody's. Raises
+    OSError."""
     with path.open("rb") as file:
         head = file.read(_MAGIC_AT + len(MAGIC))
     return len(head) > _MAGIC_AT and head[_MAGIC_AT:] == MAGIC
 
 
 def layout(file: BinaryIO) -> Layout | None:
-    """Read the headers; None where our reading does not fit the file, and so nothing can be said. Raises OSError."""
+    """Read the headers; None where our reading does not fit the file, and so nothing can be said.
+    Raises OSError."""
     file.seek(0)
     heads = [file.read(HEADER) for _ in range(HEADERS)]
     if any(len(head) < HEADER for head in heads):
-        return Layout(_SIZES[-1], 0, tuple(n for n in range(HEADERS) if len(heads[n]) < HEADER), mendable=False)
+        return Layout(
+            _SIZES[-1],
+            0,
+            tuple(n for n in range(HEADERS) if len(heads[n]) < HEADER),
+            mendable=False,
+        )
     damaged = tuple(n for n in range(HEADERS) if not is_sound(heads[n]))
     repaired = [mended_header(head) if n in damaged else head for n, head in enumerate(heads)]
     if len(damaged) == HEADERS and not any(repaired):
@@ -158,7 +172,9 @@ def layout(file: BinaryIO) -> Layout | None:
     return Layout(size, newest[3] if newest is not None else 0, damaged, mendable=all(repaired))
 
 
-def read_blocks(file: BinaryIO, size: int, pause: Callable[[], None] | None = None) -> Iterator[tuple[int, bytes]]:
+def read_blocks(
+    file: BinaryIO, size: int, pause: Callable[[], None] | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Every whole block with its number. `pause` is called after each megabyte. Raises OSError."""
     at, group = DATA, max(1, (1 << 20) // size)
     file.seek(at)
@@ -172,7 +188,8 @@ def read_blocks(file: BinaryIO, size: int, pause: Callable[[], None] | None = No
 
 
 def absent_blocks(path: Path, found: Layout) -> list[int]:
-    """Numbers of the blocks beyond the file's end: free ones, which the engine cuts off, or a file was cut short."""
+    """Numbers of the blocks beyond the file's end: free ones, which the engine cuts off, or a file
+    was cut short."""
     return list(range((path.stat().st_size - DATA) // found.size, found.blocks))
 
 
@@ -205,7 +222,8 @@ class LogState:
     whole: int
     """Up to here every entry is as it was written, and the last one ends a commit."""
     damaged: bool
-    """Whether anything behind that was changed. What a cut left unwritten is no damage: nobody was told of it."""
+    """Whether anything behind that was changed. What a cut left unwritten is no damage: nobody was
+    told of it."""
     content: bytes
     """The log up to `whole`; the bytes that could be put right are so."""
     mended: int
@@ -236,8 +254,9 @@ def read_log(path: Path) -> LogState | None:
 
 
 def _log_head(raw: bytearray) -> int | None:
-    """Where the entries begin; None for what is no log of a version we know. Behind its version it may name the file
-    it belongs to (bytes, each as a variable-length number) and that file's iteration."""
+    """Where the entries begin; None for what is no log of a version we know. Behind its version it
+    may name the file it belongs to (bytes, each as a variable-length number) and that file's
+    iteration."""
     if raw[: len(_LOG_BEGIN)] != _LOG_BEGIN:
         return None
     at = _behind_number(raw, len(_LOG_BEGIN))
@@ -259,7 +278,8 @@ def _behind_number(raw: bytearray, at: int) -> int:
 
 
 def _is_whole_entry(raw: bytearray, at: int) -> bool:
-    """Whether the entry that does not fit its checksum is there to its end, or was never more than begun."""
+    """Whether the entry that does not fit its checksum is there to its end, or was never more than
+    begun."""
     if len(raw) - at < _LOG_ENTRY.size:
         return False
     size, _ = _LOG_ENTRY.unpack_from(raw, at)
@@ -273,7 +293,8 @@ def _commit_after(raw: bytearray, at: int) -> bool:
 
 
 def _log_entry(raw: bytearray, at: int) -> tuple[bytes, int, int] | None:
-    """(the entry, its end, 1 where it was put right); None where there is none that is sound or can be made so."""
+    """(the entry, its end, 1 where it was put right); None where there is none that is sound or can
+    be made so."""
     if len(raw) - at < _LOG_ENTRY.size:
         return None
     size, stored = _LOG_ENTRY.unpack_from(raw, at)
@@ -291,8 +312,8 @@ def _log_entry(raw: bytearray, at: int) -> tuple[bytes, int, int] | None:
 
 
 def _mended_entry(content: bytes, stored: int) -> bytes | None:
-    """An entry of which one byte was changed, or its checksum, as it was. Of the few bytes behind its last whole word
-    nothing is tried."""
+    """An entry of which one byte was changed, or its checksum, as it was. Of the few bytes behind
+    its last whole word nothing is tried."""
     whole = len(content) & ~7
     tail = _remainder(content[whole:]) if whole < len(content) else 0
     block = mended((stored ^ tail).to_bytes(8, "little") + content[:whole]) if whole else None

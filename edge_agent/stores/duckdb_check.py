@@ -1,4 +1,5 @@
-"""Whether the embedded store's file and log are as they were written, and what each damaged block belongs to."""
+"""Whether the embedded store's file and log are as they were written, and what each damaged block
+belongs to."""
 
 from __future__ import annotations
 
@@ -57,8 +58,9 @@ class StoreCheck:
 
 
 def check(path: Path, pause: Callable[[], None] | None = None) -> StoreCheck:
-    """Read every header, block and entry of the log, without the engine and without a lock: beside a running service
-    too. `pause` is called after each megabyte. Raises FindingsError for another program's file, OSError."""
+    """Read every header, block and entry of the log, without the engine and without a lock: beside
+    a running service too. `pause` is called after each megabyte. Raises FindingsError for another
+    program's file, OSError."""
     began = time.monotonic()
     refuse_foreign(path)
     with path.open("rb") as file:
@@ -69,7 +71,9 @@ def check(path: Path, pause: Callable[[], None] | None = None) -> StoreCheck:
     if found is not None:
         if found.blocks:
             blocks, absent = damaged_blocks(path, found, pause), absent_blocks(path, found)
-        mendable = _mendable(path, found.size, blocks) + (len(found.damaged) if found.mendable else 0)
+        mendable = _mendable(path, found.size, blocks) + (
+            len(found.damaged) if found.mendable else 0
+        )
     state = read_log(log_path(path))
     return StoreCheck(
         path=str(path),
@@ -96,16 +100,20 @@ def _mendable(path: Path, size: int, blocks: Sequence[int]) -> int:
 
 
 def tables_of(cursor: duckdb.DuckDBPyConnection, blocks: Collection[int]) -> dict[str, list[str]]:
-    """Table -> its columns that lie in these blocks; `(catalogue)` where they describe the tables themselves. A block
-    that is missing here is free, or belongs to an index. Raises duckdb.Error."""
+    """Table -> its columns that lie in these blocks; `(catalogue)` where they describe the tables
+    themselves. A block that is missing here is free, or belongs to an index. Raises
+    duckdb.Error."""
     wanted = list(blocks)[:_NAMED]
     found: dict[str, list[str]] = {}
     if not wanted:
         return found
-    for (name,) in cursor.execute("select table_name from duckdb_tables() where not internal").fetchall():
+    for (name,) in cursor.execute(
+        "select table_name from duckdb_tables() where not internal"
+    ).fetchall():
         rows = cursor.execute(
             "select distinct column_name from pragma_storage_info(?) "
-            "where block_id in (select unnest(?)) or list_has_any(additional_block_ids, ?::bigint[]) order by 1",
+            "where block_id in (select unnest(?)) or list_has_any(additional_block_ids, "
+            "?::bigint[]) order by 1",
             [name, wanted, wanted],
         ).fetchall()
         if rows:
@@ -118,10 +126,12 @@ def tables_of(cursor: duckdb.DuckDBPyConnection, blocks: Collection[int]) -> dic
 
 
 def tables_in(path: Path, blocks: Collection[int]) -> Mapping[str, list[str]] | None:
-    """The same of a file that nobody has open; None where the engine cannot open it either. Of one that is in use
-    nothing is said: its owner knows."""
+    """The same of a file that nobody has open; None where the engine cannot open it either. Of one
+    that is in use nothing is said: its owner knows."""
     try:
-        with contextlib.closing(duckdb.connect(str(path), read_only=True, config=NO_NETWORK)) as connection:
+        with contextlib.closing(
+            duckdb.connect(str(path), read_only=True, config=NO_NETWORK)
+        ) as connection:
             return tables_of(connection, blocks)
     except (duckdb.Error, OSError) as error:
         return {} if is_locked(error) else None
@@ -134,8 +144,9 @@ NO_NETWORK: Final[dict[str, Any]] = {
 
 
 def mended_copy(source: Path, target: Path) -> list[int]:
-    """Put right in a copy what one changed byte did to the original; returns the blocks that stay damaged, a damaged
-    header as a negative number. `target` is that copy, already made. Raises OSError."""
+    """Put right in a copy what one changed byte did to the original; returns the blocks that stay
+    damaged, a damaged header as a negative number. `target` is that copy, already made. Raises
+    OSError."""
     with source.open("rb") as file, target.open("r+b") as copy:
         found = layout(file)
         if found is None:
@@ -143,7 +154,11 @@ def mended_copy(source: Path, target: Path) -> list[int]:
         headers = [n for n in found.damaged if not _mend_at(file, copy, n * HEADER, HEADER)]
         blocks = damaged_blocks(source, found) if found.blocks else []
         blocks += absent_blocks(source, found) if found.blocks else []
-        left = [number for number in blocks if not _mend_at(file, copy, DATA + number * found.size, found.size)]
+        left = [
+            number
+            for number in blocks
+            if not _mend_at(file, copy, DATA + number * found.size, found.size)
+        ]
         return [number - HEADERS for number in headers] + left
 
 

@@ -1,4 +1,5 @@
-"""Past hours of the embedded store as runs, loads and counters: which are kept, and keeping the next."""
+"""Past hours of the embedded store as runs, loads and counters: which are kept, and keeping the
+next."""
 
 from __future__ import annotations
 
@@ -18,15 +19,19 @@ from edge_agent.stores.evidence import REACH_NS, Span
 
 Connection = duckdb.DuckDBPyConnection
 
-#: After its end an hour waits so long for its last messages, and for the health rows that speak of its end.
+#: After its end an hour waits so long for its last messages, and for the health rows that speak of
+#: its end.
 _LATE_NS: Final = REACH_NS + 60_000_000_000
 
 
 class Compaction:
-    """What is watched, and which hours (their starts, ns) are kept; belongs to the thread that writes."""
+    """What is watched, and which hours (their starts, ns) are kept; belongs to the thread that
+    writes."""
 
     def __init__(self, connection: Connection) -> None:
-        self.kept = {int(t) for (t,) in connection.execute("select distinct t from compacted").fetchall()}
+        self.kept = {
+            int(t) for (t,) in connection.execute("select distinct t from compacted").fetchall()
+        }
         self._watched: list[int] = []
         self._loads: list[loads.IntegratedSeries] = []
         self._counters: list[loads.IntegratedSeries] = []
@@ -69,8 +74,11 @@ class Compaction:
         over = [hour for hour in self._open if hour + HOUR_NS + _LATE_NS <= now_ns]
         return sorted(over, reverse=True)[:most]
 
-    def keep(self, connection: Connection, hour: int, evidence: Mapping[str, Sequence[Span]]) -> None:
-        """Keep an hour, in the transaction that is open; `note_committed` follows. `evidence`: spans of that hour."""
+    def keep(
+        self, connection: Connection, hour: int, evidence: Mapping[str, Sequence[Span]]
+    ) -> None:
+        """Keep an hour, in the transaction that is open; `note_committed` follows. `evidence`:
+        spans of that hour."""
         runs.compact(connection, self._watched, hour)
         if self._apart:
             cuts = loads.cuts(connection, [sid for load in self._apart for sid in load.cuts], hour)
@@ -87,7 +95,9 @@ class Compaction:
             self._open.discard(hour)
 
 
-def _load_of(catalogue: Catalogue, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.IntegratedSeries:
+def _load_of(
+    catalogue: Catalogue, name: Name, cuts: Sequence[Name], devices: set[str]
+) -> loads.IntegratedSeries:
     sid = catalogue.sid
     beside = tuple(sorted(devices.union(device for device, _ in cuts)))
     return loads.IntegratedSeries(sid(*name), tuple(sid(*cut) for cut in cuts), beside)

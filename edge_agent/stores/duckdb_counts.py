@@ -1,6 +1,8 @@
-"""Counters of past hours, kept as the few readings that tell what was counted; all others are read from the samples.
+"""Counters of past hours, kept as the few readings that tell what was counted; all others are read
+from the samples.
 
-They stand among the `runs`, with a mark of their own: who asks for all the runs of such a tag reads its samples.
+They stand among the `runs`, with a mark of their own: who asks for all the runs of such a tag reads
+its samples.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _MINUTES_NS: Final = 600_000_000_000
 _FURTHER: Final = (0, 24 * HOUR_NS, 7 * 24 * HOUR_NS, 62 * 24 * HOUR_NS, 400 * 24 * HOUR_NS)
 
 _READ: Final = """
-select sid, t, num, status from samples where t >= $from and t < $to and sid in (select unnest($sids))"""
+select sid, t, num, status from samples where t >= $from and t < $to
+    and sid in (select unnest($sids))"""
 
 
 def keep(
@@ -62,7 +65,8 @@ def keep(
 
 
 class Beginnings:
-    """Of series that had no reading yet before some moment: that it need not be looked for again."""
+    """Of series that had no reading yet before some moment: that it need not be looked for
+    again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +143,9 @@ def _neighbours_before(
             few = [sid for sid in few if not beginnings.known(sid, reached[sid])]
             last = _nearest(cursor, few, start - far, start - near, reached, back=True)
             for first, end, sids in _clusters(last):
-                _read_into(found, cursor, {sid: at[sid] for sid in sids}, first - _MINUTES_NS, end + 1)
+                _read_into(
+                    found, cursor, {sid: at[sid] for sid in sids}, first - _MINUTES_NS, end + 1
+                )
             reached.update((sid, t - _MINUTES_NS) for sid, t in last.items())
             if not last:
                 break
@@ -163,7 +169,9 @@ def _neighbours_after(
             few = [
                 sid
                 for sid, t in times.items()
-                if t is not None and t >= reached[sid] and good_readings(found[sid], from_ns=to_ns) < AROUND
+                if t is not None
+                and t >= reached[sid]
+                and good_readings(found[sid], from_ns=to_ns) < AROUND
             ]
             first = _nearest(cursor, few, end + near, end + far, reached, back=False)
             for start, last, sids in _clusters(first):
@@ -184,7 +192,13 @@ _EARLIEST_KEPT: Final = _LATEST_KEPT.replace("max(last)", "min(first)")
 
 
 def _nearest(
-    cursor: Cursor, sids: Sequence[int], first: int, last: int, reached: Mapping[int, int], *, back: bool
+    cursor: Cursor,
+    sids: Sequence[int],
+    first: int,
+    last: int,
+    reached: Mapping[int, int],
+    *,
+    back: bool,
 ) -> dict[int, int]:
     """Series -> its good reading nearest to the window in a stretch, beyond what was reached."""
     if not sids:
@@ -197,10 +211,14 @@ def _nearest(
     times: dict[int, int] = {}
     choose = max if back else min
     pieces: list[tuple[tuple[int, int], str, dict[str, Any]]] = [
-        ((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.uncovered_spans(hours, first, last) if a < b
+        ((a, b), _LATEST if back else _EARLIEST, {})
+        for a, b in runs.uncovered_spans(hours, first, last)
+        if a < b
     ]
     if hours:
-        pieces.append(((hours[0], hours[-1] + 1), _LATEST_KEPT if back else _EARLIEST_KEPT, {"hours": hours}))
+        pieces.append(
+            ((hours[0], hours[-1] + 1), _LATEST_KEPT if back else _EARLIEST_KEPT, {"hours": hours})
+        )
     for (a, b), query, more in pieces:
         got = runs.fetched(cursor, query, **{"from": a, "to": b, "sids": list(sids), **more})
         for sid, t in zip(plain(got["sid"], 0).tolist(), plain(got["t"], 0).tolist(), strict=True):
@@ -227,8 +245,8 @@ def _read_into(
     last: int,
     edges: Sequence[int] = (),
 ) -> None:
-    """The runs that tell of one stretch, from the kept hours and from the samples: the hours that `edges` (ns) cut are
-    read from these."""
+    """The runs that tell of one stretch, from the kept hours and from the samples: the hours that
+    `edges` (ns) cut are read from these."""
     sids = list(at)
     hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
     hours = [hour for hour in hours if not any(hour < edge < hour + HOUR_NS for edge in edges)]
@@ -241,19 +259,25 @@ def _read_into(
 
 
 _BUSY: Final = """
-select t - t % $stretch start, count(*) from samples where t >= $from and t < $to and sid in (select unnest($sids))
+select t - t % $stretch start, count(*) from samples where t >= $from and t < $to
+    and sid in (select unnest($sids))
 group by 1 order by 1"""
 
 
-def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, SampleRuns]]:
-    """From the samples of a stretch, which is read some series at a time and as many hours as memory has room for."""
+def _told(
+    cursor: Cursor, at: Mapping[int, Longs], first: int, last: int
+) -> Iterator[tuple[int, SampleRuns]]:
+    """From the samples of a stretch, which is read some series at a time and as many hours as
+    memory has room for."""
     for place in range(0, len(at), _AT_ONCE):
         sids = list(at)[place : place + _AT_ONCE]
         for start, end in _portions(cursor, sids, first, last):
             yield from _read(cursor, at, sids, max(start, first), min(end, last))
 
 
-def _portions(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int]]:
+def _portions(
+    cursor: Cursor, sids: Sequence[int], first: int, last: int
+) -> Iterator[tuple[int, int]]:
     """Stretches that hold samples of these series, sparse ones together."""
     values = {"stretch": _STRETCH_NS, "from": first, "to": last, "sids": list(sids)}
     begin, rows = first, 0
@@ -276,7 +300,10 @@ def _read(
     got = runs.fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
     sid, t = plain(got["sid"], 0), plain(got["t"], 0)
     order = np.lexsort((t, sid))
-    number, status = plain(got["num"], np.nan)[order], plain(got["status"], 0)[order].astype(np.uint32)
+    number, status = (
+        plain(got["num"], np.nan)[order],
+        plain(got["status"], 0)[order].astype(np.uint32),
+    )
     sid, t = sid[order], t[order]
     for each, places in runs.split(sid, np.arange(len(sid))).items():
         inside = at[each][(at[each] >= first) & (at[each] < last)]

@@ -1,4 +1,5 @@
-"""The embedded store's part that keeps documents: results of metrics, and versions of the register."""
+"""The embedded store's part that keeps documents: results of metrics, and versions of the
+register."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ class KeptDocuments(ABC):
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """Append one result."""
         with self._cursor() as cursor:
-            cursor.execute("insert into metrics values (?, ?, ?)", [metric, t, orjson.dumps(document).decode()])
+            cursor.execute(
+                "insert into metrics values (?, ?, ?)", [metric, t, orjson.dumps(document).decode()]
+            )
 
     def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
         """Newest of each metric, or a window."""

@@ -1,7 +1,8 @@
-"""Whether the store's file is still the one that was opened: somebody may move, replace or remove it under a service.
+"""Whether the store's file is still the one that was opened: somebody may move, replace or remove
+it under a service.
 
-The engine goes on writing to what it opened, and says nothing. One `stat` a question; the header is read only after
-the file's time has changed.
+The engine goes on writing to what it opened, and says nothing. One `stat` a question; the header is
+read only after the file's time has changed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import duckdb
 
 from edge_agent.reasons import Cause, cause
 
-#: The first block names the file (format, and since version 1.4 a random id); the two after it, in turn, each state of
-#: it by a number that only grows.
+#: The first block names the file (format, and since version 1.4 a random id); the two after it, in
+#: turn, each state of it by a number that only grows.
 _BLOCK: Final = 4096
 _NUMBER: Final = slice(8, 16)
 
@@ -32,8 +33,8 @@ class OpenedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # One descriptor for as long as the engine has the file: to close any other would end the engine's lock, which
-        # belongs to the process (POSIX).
+        # One descriptor for as long as the engine has the file: to close any other would end the
+        # engine's lock, which belongs to the process (POSIX).
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.close = weakref.finalize(self, os.close, descriptor)
         """Call it after the engine has closed the file; again has no effect."""
@@ -50,8 +51,8 @@ class OpenedFile:
         return self._overwritten
 
     def misplaced(self) -> Cause | None:
-        """Why what is written now is not in the file at the path. What was moved away may come back; what was
-        overwritten never does."""
+        """Why what is written now is not in the file at the path. What was moved away may come
+        back; what was overwritten never does."""
         if not self.close.alive:
             return None
         try:
@@ -66,8 +67,8 @@ class OpenedFile:
         return cause("store_file_replaced", path=self._path) if self._overwritten else None
 
     def leave(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Close a connection to a file that was overwritten: the blocks of its engine do not belong between those of
-        another, and the log beside it would keep the other from being opened."""
+        """Close a connection to a file that was overwritten: the blocks of its engine do not belong
+        between those of another, and the log beside it would keep the other from being opened."""
         with contextlib.suppress(duckdb.Error):
             connection.execute("pragma disable_checkpoint_on_shutdown")
             connection.close()
@@ -88,7 +89,8 @@ class OpenedFile:
 
 
 class OwnFile:
-    """What the embedded store answers about being the store that it is: its file is open in this process."""
+    """What the embedded store answers about being the store that it is: its file is open in this
+    process."""
 
     _file: OpenedFile
 
@@ -96,7 +98,8 @@ class OwnFile:
         """Nothing: the file told its id when it was opened."""
 
     def recheck(self) -> bool:
-        """Never: nobody else writes to the file that is open; whether it is still in its place says `misplaced`."""
+        """Never: nobody else writes to the file that is open; whether it is still in its place says
+        `misplaced`."""
         return False
 
     def misplaced(self) -> Cause | None:
@@ -109,5 +112,8 @@ class OwnFile:
 
 def _header(descriptor: int) -> _Header:
     names = os.pread(descriptor, _BLOCK, 0)
-    states = [int.from_bytes(os.pread(descriptor, _BLOCK, place)[_NUMBER], "little") for place in (_BLOCK, 2 * _BLOCK)]
+    states = [
+        int.from_bytes(os.pread(descriptor, _BLOCK, place)[_NUMBER], "little")
+        for place in (_BLOCK, 2 * _BLOCK)
+    ]
     return _Header(names, max(states))

@@ -1,9 +1,11 @@
-"""Health in the embedded store: rows as they came for some days, for years their sums by hour and by minute.
+"""Health in the embedded store: rows as they came for some days, for years their sums by hour and
+by minute.
 
-What a window adds up to is read from the hours that are rolled up and lie in it, and from the rows of the rest. Who
-writes a row into a rolled-up hour removes its roll-up in the same transaction, so the two never disagree; once the
-rows of an hour are gone, rows that come late for it stand beside its roll-up until they are added to it. Seconds are
-whole milliseconds, so every way of adding gives the same sums.
+What a window adds up to is read from the hours that are rolled up and lie in it, and from the rows
+of the rest. Who writes a row into a rolled-up hour removes its roll-up in the same transaction, so
+the two never disagree; once the rows of an hour are gone, rows that come late for it stand beside
+its roll-up until they are added to it. Seconds are whole milliseconds, so every way of adding gives
+the same sums.
 """
 
 from __future__ import annotations
@@ -33,43 +35,54 @@ Key = Callable[[str, str], str]
 _SUMS: Final = """
     coalesce(sum(round(scheduled_s * 1000)), 0)::bigint scheduled_ms,
     coalesce(sum(round(covered_s * 1000)), 0)::bigint covered_ms,
-    coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done, coalesce(sum(good), 0)::bigint good,
+    coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done, coalesce(sum(good),
+    0)::bigint good,
     coalesce(sum(bad), 0)::bigint bad, coalesce(sum("values"), 0)::bigint "values",
     coalesce(sum(overruns), 0)::bigint overruns"""
-_NEWEST: Final = """min(t) first_t, max(t) last_t, max(last_good_t) last_good_t, arg_max(coalesce(state, ''), t) state,
+_NEWEST: Final = """min(t) first_t, max(t) last_t, max(last_good_t) last_good_t,
+    arg_max(coalesce(state, ''), t) state,
     arg_max(coalesce(reason, ''), t) reason, arg_max(latency_ms, t) latency_ms"""
 _OF_ROWS: Final = "from health where t > $from and t <= $to group by all"
 _WHO: Final = "coalesce(agent, '') agent, device"
 
 _ROWS: Final = f"select {_WHO}, {_SUMS}, {_NEWEST} {_OF_ROWS}"
 _ROW_TOTALS: Final = f"""
-select {_WHO}, coalesce(sum(round(scheduled_s * 1000)), 0)::bigint, coalesce(sum(round(covered_s * 1000)), 0)::bigint,
+select {_WHO}, coalesce(sum(round(scheduled_s * 1000)), 0)::bigint,
+    coalesce(sum(round(covered_s * 1000)), 0)::bigint,
     coalesce(sum(good), 0)::bigint, coalesce(sum(bad), 0)::bigint, max(last_good_t) {_OF_ROWS}"""
 _ROW_STEPS: Final = f"""
-select {_WHO}, (t + $step - 1) // $step * $step step_end, {_SUMS}, coalesce(max(last_good_t), -1) last_good
+select {_WHO}, (t + $step - 1) // $step * $step step_end, {_SUMS}, coalesce(max(last_good_t),
+    -1) last_good
 {_OF_ROWS}"""
 
 _HOURS: Final = """
-select did, sum(scheduled_ms)::bigint, sum(covered_ms)::bigint, sum(due)::bigint, sum(done)::bigint, sum(good)::bigint,
-    sum(bad)::bigint, sum("values")::bigint, sum(overruns)::bigint, min(first_t), max(last_t), max(last_good_t),
+select did, sum(scheduled_ms)::bigint, sum(covered_ms)::bigint, sum(due)::bigint,
+    sum(done)::bigint, sum(good)::bigint,
+    sum(bad)::bigint, sum("values")::bigint, sum(overruns)::bigint, min(first_t), max(last_t),
+    max(last_good_t),
     arg_max(state, last_t), arg_max(reason, last_t), arg_max(latency_ms, last_t)
 from health_hours where t > $from and t <= $to group by did"""
 _HOUR_TOTALS: Final = """
-select did, sum(scheduled_ms)::bigint, sum(covered_ms)::bigint, sum(good)::bigint, sum(bad)::bigint, max(last_good_t)
+select did, sum(scheduled_ms)::bigint, sum(covered_ms)::bigint, sum(good)::bigint,
+    sum(bad)::bigint, max(last_good_t)
 from health_hours where t > $from and t <= $to group by did"""
 
 _EVIDENCE: Final = f"""
 select agent, device, min(since) first, max(until) last from (
-    select *, sum(fresh) over (partition by agent, device order by t rows unbounded preceding) run from (
-        select {_WHO}, t, last_good_t - (round(covered_s * 1000) * 1000000)::bigint since, last_good_t until,
+    select *, sum(fresh) over (partition by agent, device
+    order by t rows unbounded preceding) run from (
+        select {_WHO}, t, last_good_t - (round(covered_s * 1000) * 1000000)::bigint since,
+        last_good_t until,
             (since > lag(last_good_t) over w + $seam) is distinct from false fresh
         from health where t > $from and t <= $to and covered_s > 0 and last_good_t is not null
         window w as (partition by coalesce(agent, ''), device order by t)))
 group by agent, device, run"""  # noqa: S608 - parts of ours
 
-# Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
+# Two rows further apart than a step are in different steps, so the few steps are put in order and
+# not all the rows.
 _SILENCES: Final = """
-with steps as (select key, min(t) first, max(t) last, (arg_min(coalesce(covered_s, 0), t) * 1e9)::bigint covered,
+with steps as (select key, min(t) first, max(t) last, (arg_min(coalesce(covered_s, 0),
+    t) * 1e9)::bigint covered,
         arg_min(coalesce(state, ''), t) state, arg_max(coalesce(state, ''), t) last_state
         from health_keyed where t > $from and t <= $to group by key, t // $longest),
     pairs as (select *, lag(last) over w before, lag(last_state) over w state_before,
@@ -83,10 +96,13 @@ _PART_NS: Final = 6 * HOUR_NS
 #: Rows go a day at a time at the most; spans that end so long before are over.
 _JOINED_NS: Final = 26 * HOUR_NS
 
-_SPANS: Final = "select did, first, last from health_spans where t > $from and t <= $to order by did, first"
+_SPANS: Final = (
+    "select did, first, last from health_spans where t > $from and t <= $to order by did, first"
+)
 #: Where the rows are gone a span is as long as it lasts, and stands at the hour of its end.
 _OLD_SPANS: Final = """
-select did, first, last from health_spans where t <= $until and last > $from and first < $to order by did, first"""
+select did, first, last from health_spans where t <= $until and last > $from
+    and first < $to order by did, first"""
 
 _ROLLED: Final = ("health_hours", "health_minutes", "health_spans", "health_kept")
 
@@ -105,7 +121,8 @@ class HourContent:
 
 
 class HealthTables:
-    """What stands in the tables of one file. `key` may change its mind: a device gets another name."""
+    """What stands in the tables of one file. `key` may change its mind: a device gets another
+    name."""
 
     def __init__(self, connection: Connection, key: Key) -> None:
         self._key = key
@@ -116,11 +133,11 @@ class HealthTables:
         self.raw_from = _raw_from(connection)
         """No row older than this is here but for those that came late."""
 
-    # --- writing: in the store's thread, in a transaction that is open ------------------------------------------
+    # --- writing: in the store's thread, in a transaction that is open ----------------------------
 
     def written_into(self, connection: Connection, hours: Collection[int]) -> set[int]:
-        """Rows of these hours are being written: those that can be read again from their rows are kept no more.
-        Returns them; `forgotten` follows when it is committed."""
+        """Rows of these hours are being written: those that can be read again from their rows are
+        kept no more. Returns them; `forgotten` follows when it is committed."""
         stale = {hour for hour in hours if hour in self.kept and hour > self.raw_from}
         for table in _ROLLED if stale else ():
             connection.execute(f"delete from {table} where t in (select unnest(?))", [list(stale)])  # noqa: S608 - ours
@@ -137,7 +154,9 @@ class HealthTables:
             rows = _merge_rows([*rows, *connection.execute(_KEPT_ROWS, {"t": hour}).fetchall()])
             minutes = MinuteRows.of([minutes, self._minutes(connection, hour)])
             connection.execute("delete from health where t > ? and t <= ?", [hour - HOUR_NS, hour])
-        for table in _ROLLED if hour > self.raw_from else ("health_hours", "health_minutes", "health_kept"):
+        for table in (
+            _ROLLED if hour > self.raw_from else ("health_hours", "health_minutes", "health_kept")
+        ):
             connection.execute(f"delete from {table} where t = ?", [hour])  # noqa: S608 - tables of ours
         _insert_rows(connection, "health_hours", _HOUR_COLUMNS, hour, sorted(rows))
         if len(minutes):
@@ -152,7 +171,9 @@ class HealthTables:
         if did is None:
             did = len(self._dids)
             connection.execute("insert or ignore into health_devices values (?, ?, ?)", [did, *who])
-            self._dids[who] = did  # also if the transaction fails: the next one to keep an hour enters it again
+            self._dids[who] = (
+                did  # also if the transaction fails: the next one to keep an hour enters it again
+            )
             self._names[did] = who
         return did
 
@@ -163,7 +184,8 @@ class HealthTables:
         cutoff: int,
         rounds: int,
     ) -> None:
-        """Delete rows up to `cutoff`, an hour's end, all of which are rolled up: so many days of them at the most."""
+        """Delete rows up to `cutoff`, an hour's end, all of which are rolled up: so many days of
+        them at the most."""
         for _ in range(rounds):
             until = self.next_to_drop(connection, cutoff)
             if until is None:
@@ -173,14 +195,16 @@ class HealthTables:
             self.raw_from = until
 
     def next_to_drop(self, connection: Connection, cutoff: int) -> int | None:
-        """Up to where rows go next, a day of them at the most; None: there are none up to `cutoff`."""
+        """Up to where rows go next, a day of them at the most; None: there are none up to
+        `cutoff`."""
         row = connection.execute("select min(t) from health").fetchone()
         if row is None or row[0] is None or row[0] > cutoff:
             return None
         return min(cutoff, max(self.raw_from, hour_of(int(row[0])) + 24 * HOUR_NS))
 
     def drop_rows(self, connection: Connection, until: int) -> int:
-        """Delete rows up to `until`, an hour's end; all of them are rolled up. `raw_from` is to follow."""
+        """Delete rows up to `until`, an hour's end; all of them are rolled up. `raw_from` is to
+        follow."""
         row = connection.execute("delete from health where t <= ?", [until]).fetchone()
         connection.execute("delete from health_raw_from")
         connection.execute("insert into health_raw_from values (?)", [until])
@@ -193,7 +217,7 @@ class HealthTables:
             connection.execute(f"delete from {table} where t < ?", [cutoff])  # noqa: S608 - tables of ours
         self.kept = {hour for hour in self.kept if hour >= cutoff}
 
-    # --- reading: each with a cursor in a transaction of its own ------------------------------------------------
+    # --- reading: each with a cursor in a transaction of its own ----------------------------------
 
     def read_hour(self, cursor: Connection, hour: int) -> HourContent:
         """The rows of an hour as what is kept of it."""
@@ -219,8 +243,8 @@ class HealthTables:
         return {hour for hour in found if hour not in self.kept or hour <= self.raw_from}
 
     def summaries(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-        """Device -> summary. Of an hour whose rows are gone and that lies only in part in the window, the minutes that
-        end in it."""
+        """Device -> summary. Of an hour whose rows are gone and that lies only in part in the
+        window, the minutes that end in it."""
         parts: dict[str, list[HealthSummary]] = defaultdict(list)
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
@@ -273,8 +297,9 @@ class HealthTables:
         return {key: _as_rows(found[key]) for key in sorted(found)}
 
     def evidence(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
-        """Device -> spans inside the window; the rows that speak of its end come after it, and what ended a seam before
-        it is one with what begins a seam behind: a window that is divided anywhere adds up."""
+        """Device -> spans inside the window; the rows that speak of its end come after it, and what
+        ended a seam before it is one with what begins a seam behind: a window that is divided
+        anywhere adds up."""
         since: dict[str, list[Longs]] = defaultdict(list)
         until: dict[str, list[Longs]] = defaultdict(list)
         begin, reach = from_ns - SEAM_NS, to_ns + REACH_NS
@@ -284,7 +309,9 @@ class HealthTables:
             old = {"until": raw_from, "from": begin, "to": to_ns + SEAM_NS}
             pieces = [cursor.execute(_OLD_SPANS, old).fetchnumpy()]
             for start, end in hours:
-                pieces.append(cursor.execute(_SPANS, {"from": max(start, raw_from), "to": end}).fetchnumpy())
+                pieces.append(
+                    cursor.execute(_SPANS, {"from": max(start, raw_from), "to": end}).fetchnumpy()
+                )
             for got in pieces:
                 for did, places in _places(plain(got["did"], 0)):
                     since[self._now(did)].append(plain(got["first"], 0)[places])
@@ -296,12 +323,17 @@ class HealthTables:
                     until[self._key(agent, device)].append(np.array([last], np.int64))
         found = {}
         for key in sorted(since):
-            if spans := clipped(joined(np.concatenate(since[key]), np.concatenate(until[key])), from_ns, to_ns):
+            if spans := clipped(
+                joined(np.concatenate(since[key]), np.concatenate(until[key])), from_ns, to_ns
+            ):
                 found[key] = spans
         return found
 
-    def silences(self, cursor: Connection, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
-        """Holes between the health rows of each device; where the rows are gone, between the minutes."""
+    def silences(
+        self, cursor: Connection, from_ns: int, to_ns: int, longest_ns: int
+    ) -> dict[str, list[Silence]]:
+        """Holes between the health rows of each device; where the rows are gone, between the
+        minutes."""
         found: dict[str, list[Silence]] = defaultdict(list)
         last: dict[str, tuple[int, str]] = {}
         with _snapshot(cursor):
@@ -310,21 +342,27 @@ class HealthTables:
                 if before is None:
                     before, state_before = last.get(key, (None, None))
                 if before is not None and first - before - covered > longest_ns:
-                    found[key] += [Silence(before, first, state)] if {state, state_before} != {"offline"} else []
+                    found[key] += (
+                        [Silence(before, first, state)]
+                        if {state, state_before} != {"offline"}
+                        else []
+                    )
                 last[key] = until, state_after
         return {key: found[key] for key in sorted(found)}
 
     def _stretches(
         self, cursor: Connection, from_ns: int, to_ns: int, longest_ns: int
     ) -> Iterator[tuple[str, int, int | None, int, int, str, str | None, str]]:
-        """(device, a row, the one before it, the last row that follows without a hole, ns that the first speaks of, its
-        state, that of the one before, that of the last) in order of time: at least what stands beside holes, and the
-        first and last row of each part."""
+        """(device, a row, the one before it, the last row that follows without a hole, ns that the
+        first speaks of, its state, that of the one before, that of the last) in order of time: at
+        least what stands beside holes, and the first and last row of each part."""
         raw_from = _raw_from(cursor)
         for hour in _kept_overlapping(cursor, from_ns, min(to_ns, raw_from)):
             minutes = self._minutes(cursor, hour).inside(from_ns, to_ns)
             covered = minutes.sums[:, SUMMED.index("covered_ms")] * 1_000_000
-            for did, end, before, covered_ns in _beside_holes(minutes.did, minutes.end, covered, longest_ns):
+            for did, end, before, covered_ns in _beside_holes(
+                minutes.did, minutes.end, covered, longest_ns
+            ):
                 yield self._now(did), end, before, end, covered_ns, "", None, ""
         ends = cursor.execute("select min(t), max(t) from health").fetchone()
         if ends is None or ends[0] is None:
@@ -332,10 +370,12 @@ class HealthTables:
         at, to_ns = max(from_ns, raw_from, int(ends[0]) - 1), min(to_ns, int(ends[1]))
         while at < to_ns:
             end = min(to_ns, at + _PART_NS)
-            yield from cursor.execute(_SILENCES, {"from": at, "to": end, "longest": longest_ns}).fetchall()
+            yield from cursor.execute(
+                _SILENCES, {"from": at, "to": end, "longest": longest_ns}
+            ).fetchall()
             at = end
 
-    # --- parts -------------------------------------------------------------------------------------------------
+    # --- parts ------------------------------------------------------------------------------------
 
     def _now(self, did: int) -> str:
         return self._key(*self._names[did])
@@ -353,11 +393,22 @@ class HealthTables:
         row = cursor.execute("select minutes from health_minutes where t = ?", [hour]).fetchone()
         if row is None:
             return MinuteRows.empty()
-        exact = cursor.execute("select did, last_good_t from health_hours where t = ?", [hour]).fetchall()
+        exact = cursor.execute(
+            "select did, last_good_t from health_hours where t = ?", [hour]
+        ).fetchall()
         return unpacked(hour, row[0], {did: t for did, t in exact if t is not None})
 
 
-_HOUR_COLUMNS: Final = ("did", *SUMMED, "first_t", "last_t", "last_good_t", "state", "reason", "latency_ms")
+_HOUR_COLUMNS: Final = (
+    "did",
+    *SUMMED,
+    "first_t",
+    "last_t",
+    "last_good_t",
+    "state",
+    "reason",
+    "latency_ms",
+)
 _KEPT_ROWS: Final = f"""
 select {", ".join(f'"{name}"' for name in _HOUR_COLUMNS)} from health_hours where t = $t"""  # noqa: S608 - ours
 
@@ -392,7 +443,8 @@ def _bounds(span: Span) -> dict[str, int]:
 
 
 def _with_late_rows(hours: Sequence[Span], rest: Sequence[Span], raw_from: int) -> list[Span]:
-    """Where rows are to be read: all that is not kept by hour, and where they may have come late."""
+    """Where rows are to be read: all that is not kept by hour, and where they may have come
+    late."""
     return [*((start, min(end, raw_from)) for start, end in hours if start < raw_from), *rest]
 
 
@@ -403,7 +455,9 @@ def _who(got: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _minute_rows(did: Longs, got: Mapping[str, Any]) -> MinuteRows:
     sums = np.stack([plain(got[name], 0).astype(np.int64) for name in SUMMED], axis=1)
-    return MinuteRows(did, plain(got["step_end"], 0), sums, np.maximum(plain(got["last_good"], -1), -1))
+    return MinuteRows(
+        did, plain(got["step_end"], 0), sums, np.maximum(plain(got["last_good"], -1), -1)
+    )
 
 
 def _summary(row: Sequence[Any]) -> HealthSummary:
@@ -424,7 +478,9 @@ def _add_total(found: dict[str, list[int]], key: str, row: Sequence[Any]) -> Non
 
 
 def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int) -> HealthTotals:
-    return HealthTotals(scheduled / 1000, covered / 1000, good, bad, None if last_good < 0 else last_good)
+    return HealthTotals(
+        scheduled / 1000, covered / 1000, good, bad, None if last_good < 0 else last_good
+    )
 
 
 def _minute_summaries(minutes: MinuteRows) -> Iterator[tuple[int, HealthSummary]]:
@@ -446,14 +502,17 @@ def _places(did: Longs) -> Iterator[tuple[int, slice]]:
 
 def _apart(rows: MinuteRows) -> Iterator[tuple[int, MinuteRows]]:
     for did, where in _places(rows.did):
-        yield did, MinuteRows(rows.did[where], rows.end[where], rows.sums[where], rows.last_good[where])
+        yield (
+            did,
+            MinuteRows(rows.did[where], rows.end[where], rows.sums[where], rows.last_good[where]),
+        )
 
 
 def _beside_holes(
     did: Longs, end: Longs, covered: Longs, longest_ns: int
 ) -> Iterator[tuple[int, int, int | None, int]]:
-    """Of minutes sorted by device and time those beside holes, and each device's first and last one: (device, end, the
-    end before it, ns covered), aligned columns in."""
+    """Of minutes sorted by device and time those beside holes, and each device's first and last
+    one: (device, end, the end before it, ns covered), aligned columns in."""
     if not len(did):
         return
     other = did[1:] != did[:-1]
@@ -470,7 +529,10 @@ def _as_rows(parts: Sequence[MinuteRows]) -> Longs:
     rows = parts[0]
     if len(parts) > 1:
         rows = MinuteRows.of(
-            [MinuteRows(np.zeros_like(part.did), part.end, part.sums, part.last_good) for part in parts]
+            [
+                MinuteRows(np.zeros_like(part.did), part.end, part.sums, part.last_good)
+                for part in parts
+            ]
         )
     return np.column_stack([rows.end, rows.sums, rows.last_good])
 
@@ -483,11 +545,25 @@ def _merge_rows(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for did, parts in apart.items():
         each = HealthSummary.of(parts)
-        found.append((
-            did, round(1000 * each.scheduled_s), round(1000 * each.covered_s), each.due, each.done, each.good, each.bad,
-            each.values, each.overruns, each.first_t, each.last_t, each.last_good_t, each.state, each.reason,
-            each.latency_ms,
-        ))  # fmt: skip
+        found.append(
+            (
+                did,
+                round(1000 * each.scheduled_s),
+                round(1000 * each.covered_s),
+                each.due,
+                each.done,
+                each.good,
+                each.bad,
+                each.values,
+                each.overruns,
+                each.first_t,
+                each.last_t,
+                each.last_good_t,
+                each.state,
+                each.reason,
+                each.latency_ms,
+            )
+        )
     return found
 
 
@@ -503,12 +579,18 @@ def _join_spans(connection: Connection, until: int) -> None:
     ]
     connection.execute("delete from health_spans where t > $from and t <= $to", values)
     if rows:
-        columns: dict[str, Any] = dict(zip(("t", "did", "first", "last"), zip(*rows, strict=True), strict=True))
+        columns: dict[str, Any] = dict(
+            zip(("t", "did", "first", "last"), zip(*rows, strict=True), strict=True)
+        )
         append(connection, "health_spans", columns)
 
 
 def _insert_rows(
-    connection: Connection, table: str, names: Sequence[str], hour: int, rows: Sequence[Sequence[Any]]
+    connection: Connection,
+    table: str,
+    names: Sequence[str],
+    hour: int,
+    rows: Sequence[Sequence[Any]],
 ) -> None:
     if rows:
         columns: dict[str, Any] = dict(zip(names, zip(*rows, strict=True), strict=True))

@@ -1,7 +1,9 @@
-"""Powers of past hours, kept as what they add up to at full minutes, and where the state or the evidence changed.
+"""Powers of past hours, kept as what they add up to at full minutes, and where the state or the
+evidence changed.
 
-Between these moments a total is straight, and figures never ask in between: a window that does not begin with a full
-hour is read from the samples there. Kept, marked and forgotten together with the runs of the hour.
+Between these moments a total is straight, and figures never ask in between: a window that does not
+begin with a full hour is read from the samples there. Kept, marked and forgotten together with the
+runs of the hour.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _DAY_NS: Final = 24 * HOUR_NS
 _AT_ONCE: Final = 50
 
 _READ: Final = """
-select sid, t, num, status from samples where t >= $from and t < $to and sid in (select unnest($sids))"""
+select sid, t, num, status from samples where t >= $from and t < $to
+    and sid in (select unnest($sids))"""
 
 _KEPT: Final = """
 select sid, t, moment, used, rate from loads
@@ -36,7 +39,8 @@ where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select
 
 _LAST_KEPT: Final = """
 select sid, max(moment) last, arg_max(rate, moment) rate from loads
-where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) and rate is not null
+where t >= $from and t < $to and t in (select unnest($hours))
+    and sid in (select unnest($sids)) and rate is not null
 group by sid"""
 
 
@@ -100,7 +104,9 @@ def _insert(connection: Cursor, hour: int, found: Sequence[tuple[int, StretchInt
 
 def cuts(cursor: Cursor, sids: Sequence[int], hour: int) -> dict[int, Longs]:
     """Series -> when it changed in the hour, whose runs are made already."""
-    query = "select sid, first from runs where t = $hour and sid in (select unnest($sids)) order by sid"
+    query = (
+        "select sid, first from runs where t = $hour and sid in (select unnest($sids)) order by sid"
+    )
     got = fetched(cursor, query, hour=hour, sids=sorted(set(sids)))
     return split(plain(got["sid"], 0), plain(got["first"], 0))
 
@@ -110,12 +116,17 @@ def edges(evidence: Mapping[str, Sequence[Span]]) -> dict[str, Longs]:
     return {device: np.array(spans, np.int64).reshape(-1) for device, spans in evidence.items()}
 
 
-def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, StretchIntegral]]:
+def _pieces(
+    cursor: Cursor, sids: Sequence[int], first: int, last: int
+) -> Iterator[tuple[int, StretchIntegral]]:
     """From the samples of a stretch."""
     got = fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
     sid, t = plain(got["sid"], 0), plain(got["t"], 0)
     order = np.lexsort((t, sid))
-    number, status = plain(got["num"], np.nan)[order], plain(got["status"], 0)[order].astype(np.uint32)
+    number, status = (
+        plain(got["num"], np.nan)[order],
+        plain(got["status"], 0)[order].astype(np.uint32),
+    )
     for each, places in split(sid[order], np.arange(len(order))).items():
         found = piece(t[order][places], number[places], status[places], last)
         if found is not None:
@@ -123,7 +134,8 @@ def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Itera
 
 
 def energy(cursor: Cursor, moments: Mapping[int, Longs]) -> dict[int, Floats]:
-    """Series -> unit-hours from the first of its moments to each; series of equal bounds are read together."""
+    """Series -> unit-hours from the first of its moments to each; series of equal bounds are read
+    together."""
     found: dict[int, Floats] = {}
     together: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for sid, asked in moments.items():
@@ -133,12 +145,18 @@ def energy(cursor: Cursor, moments: Mapping[int, Longs]) -> dict[int, Floats]:
     return found
 
 
-def _energy(cursor: Cursor, moments: Mapping[int, Longs], first: int, last: int) -> dict[int, Floats]:
+def _energy(
+    cursor: Cursor, moments: Mapping[int, Longs], first: int, last: int
+) -> dict[int, Floats]:
     sids = list(moments)
     lead = _lead(cursor, sids, first)
     adding = {sid: StretchTotals(asked, lead.get(sid)) for sid, asked in moments.items()}
-    for start, end, hours in _stretches(compacted(cursor, [mark(sid) for sid in sids], first, last), first, last):
-        source = _read_kept_totals(cursor, sids, hours) if hours else _pieces(cursor, sids, start, end)
+    for start, end, hours in _stretches(
+        compacted(cursor, [mark(sid) for sid in sids], first, last), first, last
+    ):
+        source = (
+            _read_kept_totals(cursor, sids, hours) if hours else _pieces(cursor, sids, start, end)
+        )
         found = dict(source)
         for sid, each in adding.items():
             each.add(found.get(sid), end)
@@ -146,7 +164,8 @@ def _energy(cursor: Cursor, moments: Mapping[int, Longs], first: int, last: int)
 
 
 def _stretches(hours: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int, list[int]]]:
-    """The window in order of time: kept hours as long as they adjoin, and the rest at most a day at a time."""
+    """The window in order of time: kept hours as long as they adjoin, and the rest at most a day at
+    a time."""
     gaps = [(start, end) for start, end in uncovered_spans(hours, first, last) if start < end]
     kept: list[list[int]] = []
     for hour in hours:
@@ -181,8 +200,13 @@ def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[int, float]
     if hours:
         bounds = {"from": hours[0], "to": hours[-1] + HOUR_NS}
         got = fetched(cursor, _LAST_KEPT, **bounds, hours=hours, sids=list(sids))
-        columns = (plain(got["sid"], 0).tolist(), plain(got["last"], 0).tolist(), plain(got["rate"], 0.0).tolist())
-        # A reading of the next hour may have the very time this hour ends with, and counts before it.
+        columns = (
+            plain(got["sid"], 0).tolist(),
+            plain(got["last"], 0).tolist(),
+            plain(got["rate"], 0.0).tolist(),
+        )
+        # A reading of the next hour may have the very time this hour ends with, and counts before
+        # it.
         best = {sid: (last - 1, rate) for sid, last, rate in zip(*columns, strict=True)}
     for first, last in reversed(uncovered_spans(hours, start, from_ns)):
         missing = [sid for sid in sids if sid not in best or best[sid][0] < first]

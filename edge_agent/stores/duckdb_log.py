@@ -1,8 +1,9 @@
-"""The log of the embedded store before the engine reads it: a damaged tail costs the tail, and no more.
+"""The log of the embedded store before the engine reads it: a damaged tail costs the tail, and no
+more.
 
-The engine refuses a log with a damaged entry, and takes one whose length was damaged for the end, without a word. So
-the log is looked at first: what can be put right is, what cannot is cut after the last commit that is whole, and the
-log as it was is kept beside it.
+The engine refuses a log with a damaged entry, and takes one whose length was damaged for the end,
+without a word. So the log is looked at first: what can be put right is, what cannot is cut after
+the last commit that is whole, and the log as it was is kept beside it.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ def aside(path: Path, moment: float | None = None) -> Path:
 
 @contextlib.contextmanager
 def owned(path: Path) -> Iterator[None]:
-    """While nobody else has the store open: the lock is the engine's own. Raises FindingsError when somebody has.
+    """While nobody else has the store open: the lock is the engine's own. Raises FindingsError when
+    somebody has.
 
-    Not where this process has the store open: closing any descriptor of a file gives up the locks a process has on it.
+    Not where this process has the store open: closing any descriptor of a file gives up the locks a
+    process has on it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -67,7 +70,8 @@ def owned(path: Path) -> Iterator[None]:
 
 
 def mend_log(path: Path) -> LogCut | None:
-    """Make the log of a store's file readable; returns what had to be cut off. The file is nobody's meanwhile.
+    """Make the log of a store's file readable; returns what had to be cut off. The file is nobody's
+    meanwhile.
 
     Raises OSError: the log is as it was.
     """
@@ -90,13 +94,17 @@ def mend_log(path: Path) -> LogCut | None:
 
 def _report(found: LogState, kept: Path) -> None:
     if found.damaged:
-        log.error("store-log-cut bytes=%d of=%d kept=%s", found.size - found.whole, found.size, kept)
+        log.error(
+            "store-log-cut bytes=%d of=%d kept=%s", found.size - found.whole, found.size, kept
+        )
     else:
         log.warning("store-log-mended entries=%d kept=%s", found.mended, kept)
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+    with open(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
+    ) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

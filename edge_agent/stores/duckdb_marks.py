@@ -1,7 +1,8 @@
-"""Marks of the embedded store: intervals appended with each commit, and joined for the streams that changed.
+"""Marks of the embedded store: intervals appended with each commit, and joined for the streams that
+changed.
 
-What a commit costs depends on what it brings, never on how many streams the store has ever known. A stream that is over
-and complete is one row: its name, 1, its highest number.
+What a commit costs depends on what it brings, never on how many streams the store has ever known. A
+stream that is over and complete is one row: its name, 1, its highest number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ JOIN_ROWS: Final = 5_000
 
 _JOINED: Final = """
 select stream, min(first), max(last), sum("values")::bigint from (
-    select *, sum(fresh) over (partition by stream order by first, last rows unbounded preceding) island from (
+    select *, sum(fresh) over (partition by stream order by first,
+    last rows unbounded preceding) island from (
         select *, (first > max(last) over (partition by stream order by first, last
             rows between unbounded preceding and 1 preceding) + 1) is distinct from false fresh
         from marks where stream in (select unnest($streams))))
@@ -55,7 +57,8 @@ class MarkTable:
         self._next = (streams, self._appended + len(rows), self._limit)
         if self._next[1] > max(JOIN_ROWS, self._limit):
             left = _join(connection, streams)
-            # A stream full of holes is rewritten after as many new rows as it has old ones, so that this stays cheap.
+            # A stream full of holes is rewritten after as many new rows as it has old ones, so that
+            # this stays cheap.
             self._next = (set(), 0, left)
 
     def committed(self, marks: Sequence[StreamMark]) -> None:
@@ -73,7 +76,9 @@ def _join(connection: Connection, streams: Collection[str]) -> int:
     return len(rows)
 
 
-def read_marks(cursor: Connection, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
+def read_marks(
+    cursor: Connection, streams: Collection[str] | None = None
+) -> dict[str, IntervalSet]:
     """Stream -> what is dealt with; `streams`: of these only."""
     if streams is None:
         rows = cursor.execute("select stream, first, last from marks").fetchall()

@@ -1,4 +1,5 @@
-"""The embedded store's questions as SQL. Each takes a cursor of its own, so reading never waits for a write.
+"""The embedded store's questions as SQL. Each takes a cursor of its own, so reading never waits for
+a write.
 
 Devices stand here by their keys, which the views `NAME_keyed` make of agent and device.
 """
@@ -27,7 +28,9 @@ Cursor = duckdb.DuckDBPyConnection
 
 def plain(column: Any, fill: float) -> npt.NDArray[Any]:
     """A fetched column without its mask."""
-    return np.ma.filled(column, fill) if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
+    return (
+        np.ma.filled(column, fill) if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
+    )
 
 
 def _texts(column: Any) -> list[str | None]:
@@ -39,7 +42,8 @@ def samples(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> Sa
     """One series, or several that are one, in `from <= t < to`."""
     which = "sid = ?" if len(sids) == 1 else "sid in (select unnest(?))"
     got = cursor.execute(
-        f"select t, num, kind, txt, status, source, stored from samples where {which} and t >= ? and t < ? order by t",  # noqa: S608 - ours
+        "select t, num, kind, txt, status, source, stored from samples"  # noqa: S608 - ours
+        f" where {which} and t >= ? and t < ? order by t",
         [sids[0] if len(sids) == 1 else list(sids), from_ns, to_ns],
     ).fetchnumpy()
     return Samples(
@@ -59,8 +63,13 @@ _DEFINITIONS = "select sid, t, before, after from definitions"
 def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     """As it was last written."""
     rows = cursor.execute("select sid, agent, device, tag, meta from series").fetchall()
-    series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
-    births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
+    series = [
+        Series(sid, keys.key(agent, device), tag, meta, bool(agent))
+        for sid, agent, device, tag, meta in rows
+    ]
+    births = cursor.execute(
+        "select null, device, birth from devices union all select * from births"
+    ).fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
     changes = [DefinitionChange(*row) for row in cursor.execute(_DEFINITIONS).fetchall()]
     entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
@@ -71,7 +80,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
     """Key -> first good reading of all time."""
     found: dict[str, int] = {}
-    for agent, device, t in cursor.execute("select agent, device, t from first_good order by t desc").fetchall():
+    for agent, device, t in cursor.execute(
+        "select agent, device, t from first_good order by t desc"
+    ).fetchall():
         found[keys.key(agent, device)] = t
     return found
 
@@ -80,7 +91,8 @@ _SEEN = """
 select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
-    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t,
+    $skews) filter (source is not null),
     count(*) filter (list_contains($absent, status & 4294901760)),
     min(txt) filter (status & 2147483648 = 0), max(txt) filter (status & 2147483648 = 0)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
@@ -93,9 +105,23 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
     found = {}
-    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent, least, most in rows:
+    for (
+        sid,
+        readings,
+        not_good,
+        out_of_range,
+        numbers,
+        low,
+        high,
+        skews,
+        absent,
+        least,
+        most,
+    ) in rows:
         texts = None if least is None else (least, most)
-        found[sid] = TagCounts(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
+        found[sid] = TagCounts(
+            readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts
+        )
     return found
 
 
@@ -129,14 +155,18 @@ def _newest_rows(got: dict[str, Any]) -> Rows:
 
 
 _BY_STEP = """
-select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0),
+select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0),
+    coalesce(sum(covered_s), 0),
     coalesce(sum(due), 0)::bigint, coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint,
-    coalesce(sum(bad), 0)::bigint, coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint,
+    coalesce(sum(bad), 0)::bigint, coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns),
+    0)::bigint,
     min(t), max(t), max(last_good_t), arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
 from health_keyed where t > $from and t <= $to group by key, step_end order by key, step_end"""
 
 
-def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+def health_by(
+    cursor: Cursor, from_ns: int, to_ns: int, step_ns: int
+) -> dict[str, list[tuple[int, HealthSummary]]]:
     """Sums per device and step."""
     found: dict[str, list[tuple[int, HealthSummary]]] = defaultdict(list)
     values = {"from": from_ns, "to": to_ns, "step": step_ns}
@@ -166,8 +196,14 @@ def transitions(cursor: Cursor, from_ns: int, to_ns: int) -> list[dict[str, Any]
 def metrics(cursor: Cursor, from_ns: int | None, to_ns: int | None) -> list[dict[str, Any]]:
     """Metric documents: the newest of each, or all of a window."""
     if from_ns is None:
-        query, values = "select arg_max(document, t) from metrics group by metric order by metric", []
+        query, values = (
+            "select arg_max(document, t) from metrics group by metric order by metric",
+            [],
+        )
     else:
         query = "select document from metrics where t >= ? and t < ? order by t, metric"
         values = [from_ns, to_ns if to_ns is not None else np.iinfo(np.int64).max]
-    return [orjson.loads(document) for (document,) in cursor.execute(query, [int(v) for v in values]).fetchall()]
+    return [
+        orjson.loads(document)
+        for (document,) in cursor.execute(query, [int(v) for v in values]).fetchall()
+    ]

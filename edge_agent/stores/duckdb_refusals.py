@@ -1,4 +1,5 @@
-"""Why the embedded store's file cannot be used, each as one sentence with a next step that costs no data."""
+"""Why the embedded store's file cannot be used, each as one sentence with a next step that costs no
+data."""
 
 from __future__ import annotations
 
@@ -11,16 +12,23 @@ from edge_agent.reasons import words_of
 from edge_agent.stores.duckdb_blocks import HEADERS, is_duckdb, layout
 from edge_agent.words import command
 
-#: What DuckDB says of bytes that are not as it wrote them: a checksum that does not fit, a file or log cut short, and
-#: contents that cannot be understood.
+#: What DuckDB says of bytes that are not as it wrote them: a checksum that does not fit, a file or
+#: log cut short, and contents that cannot be understood.
 _DAMAGE: Final = (
-    "orrupt", "checksum", "read enough bytes", "replaying WAL", "not a valid DuckDB", "serializ", "out of range",
-)  # fmt: skip
+    "orrupt",
+    "checksum",
+    "read enough bytes",
+    "replaying WAL",
+    "not a valid DuckDB",
+    "serializ",
+    "out of range",
+)
 _FULL: Final = ("No space left", "disk full", "out of disk", "Disk quota exceeded")
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether DuckDB complains of bytes that were changed, by its own words: it has no class for that."""
+    """Whether DuckDB complains of bytes that were changed, by its own words: it has no class for
+    that."""
     return any(words in str(error) for words in _DAMAGE)
 
 
@@ -62,7 +70,8 @@ def locked(path: Path) -> FindingsError:
     return FindingsError.one(
         "store-locked",
         f"数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 {command('serve')} 查询。",
-        f"The store's file is in use by another process: stop that one, or ask the running `{command('serve')}`.",
+        "The store's file is in use by another process: stop that one, or ask the running "
+        f"`{command('serve')}`.",
         str(path),
     )
 
@@ -71,8 +80,10 @@ def unreachable(path: Path, zh: str, en: str) -> FindingsError:
     """It cannot be opened or made; `zh`, `en`: the system's words."""
     return FindingsError.one(
         "store-unreachable",
-        f"无法打开或创建数据库文件（{zh}）：请检查 store.path，以及该目录和文件是否允许本用户读写。",
-        f"The store's file cannot be opened or created ({en}): check store.path, and that this user may read and write"
+        f"无法打开或创建数据库文件（{zh}）：请检查 store.path，以及该目录和文件是否允许本"
+        "用户读写。",
+        f"The store's file cannot be opened or created ({en}): check store.path, and that this "
+        "user may read and write"
         " the folder and the file.",
         str(path),
     )
@@ -82,8 +93,10 @@ def full(path: Path) -> FindingsError:
     """No room on the disk."""
     return FindingsError.one(
         "store-disk-full",
-        "磁盘已满，数据库打不开：请腾出空间后重新启动；已存的数据没有受损，不要删除数据库文件或旁边的 .wal。",
-        "The disk is full and the store cannot be opened: free some space and start again; what is stored is unharmed,"
+        "磁盘已满，数据库打不开：请腾出空间后重新启动；已存的数据没有受损，"
+        "不要删除数据库文件或旁边的 .wal。",
+        "The disk is full and the store cannot be opened: free some space and start again; what "
+        "is stored is unharmed,"
         " so delete neither the store's file nor the .wal beside it.",
         str(path),
     )
@@ -93,8 +106,10 @@ def newer_engine(path: Path, detail: str) -> FindingsError:
     """Written by a later DuckDB than this one."""
     return FindingsError.one(
         "store-engine-newer",
-        f"数据库文件由更新版本的 DuckDB 写成，本程序读不了（{detail}），未被改动：请安装写它的那个版本的 edge-agent。",
-        f"A later DuckDB wrote the store's file and this one cannot read it ({detail}); it was left as it is: install"
+        f"数据库文件由更新版本的 DuckDB 写成，本程序读不了（{detail}），未被改动："
+        "请安装写它的那个版本的 edge-agent。",
+        f"A later DuckDB wrote the store's file and this one cannot read it ({detail}); it was "
+        "left as it is: install"
         " the version of edge-agent that wrote it.",
         str(path),
     )
@@ -104,10 +119,12 @@ def damaged(path: Path, detail: str) -> FindingsError:
     """Bytes are not as they were written."""
     return FindingsError.one(
         "store-damaged",
-        f"数据库文件有损坏（{detail}），未被改动：请运行 {command('store', 'check')} 查看损坏在哪里，"
+        f"数据库文件有损坏（{detail}），未被改动：请运行 {command('store', 'check')} "
+        "查看损坏在哪里，"
         f"再用 {command('store', 'salvage')} 把能读出的全部保留下来。",
         f"Bytes of the store's file are damaged ({detail}); it was left as it is: see where with"
-        f" `{command('store', 'check')}`, then keep all that reads with `{command('store', 'salvage')}`.",
+        f" `{command('store', 'check')}`, then keep all that reads with "
+        f"`{command('store', 'salvage')}`.",
         str(path),
     )
 
@@ -116,19 +133,22 @@ def not_a_store(path: Path) -> FindingsError:
     """No database of DuckDB's stands there."""
     empty = path.stat().st_size == 0
     what_zh = "是一个空文件" if empty else "不是本程序的数据库，而是其他程序的文件"
-    what_en = "is an empty file" if empty else "is no store of this program but another program's file"
+    what_en = (
+        "is an empty file" if empty else "is no store of this program but another program's file"
+    )
     return FindingsError.one(
         "store-foreign",
         f"store.path 指向的{what_zh}，未被改动：请改写另一个文件名，或先把它移到别处保存。",
-        f"What stands at store.path {what_en}; it was left as it is: name another file, or move this one elsewhere and"
+        f"What stands at store.path {what_en}; it was left as it is: name another file, or move "
+        "this one elsewhere and"
         " keep it.",
         str(path),
     )
 
 
 def refuse_foreign(path: Path) -> None:
-    """Before the engine looks at a file, which has its own ideas of other programs' files. One of ours whose head is
-    damaged is the engine's to refuse.
+    """Before the engine looks at a file, which has its own ideas of other programs' files. One of
+    ours whose head is damaged is the engine's to refuse.
 
     Raises FindingsError; OSError when the file cannot be read."""
     if is_duckdb(path):

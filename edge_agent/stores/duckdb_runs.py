@@ -1,8 +1,10 @@
-"""Long series as runs of equal readings, by SQL; past hours are kept as runs, so a month is read in seconds.
+"""Long series as runs of equal readings, by SQL; past hours are kept as runs, so a month is read in
+seconds.
 
-The runs of an hour are made once, after it is over, by the store's thread, and marked in `compacted`. Whoever writes
-samples or health rows into such an hour removes its mark in the same transaction: a marked hour always agrees with
-the samples. What is not marked is read from the samples themselves; both ways give the same answer.
+The runs of an hour are made once, after it is over, by the store's thread, and marked in
+`compacted`. Whoever writes samples or health rows into such an hour removes its mark in the same
+transaction: a marked hour always agrees with the samples. What is not marked is read from the
+samples themselves; both ways give the same answer.
 """
 
 from __future__ import annotations
@@ -20,14 +22,17 @@ from edge_agent.stores.columns import Longs, SampleRuns
 from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.evidence import Span
 
-#: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows, copied while sorted.
+#: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows,
+#: copied while sorted.
 _AT_ONCE: Final = 16
 
 _RUNS: Final = """
 select sid, min(t) first, max(t) last, any_value(num) num, any_value(status) status from (
-    select sid, t, num, status, sum(fresh) over (partition by sid order by t rows unbounded preceding) run from (
+    select sid, t, num, status, sum(fresh) over (partition by sid
+    order by t rows unbounded preceding) run from (
         select sid, t, num, status,
-            (num is distinct from lag(num) over w or status is distinct from lag(status) over w)::int fresh
+            (num is distinct from lag(num) over w or status is distinct
+            from lag(status) over w)::int fresh
         from samples where t >= $from and t < $to and sid in (select unnest($sids))
         window w as (partition by sid order by t)))
 group by sid, run"""
@@ -42,7 +47,8 @@ where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 _LAST_KEPT: Final = """
 select sid, max(last) last, arg_max({num: num, status: status}, last) s from runs
-where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) group by sid"""
+where t >= $from and t < $to and t in (select unnest($hours))
+    and sid in (select unnest($sids)) group by sid"""
 
 
 def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
@@ -52,15 +58,24 @@ def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
 
 def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[int]:
     """Hours wholly inside the window of which all these series are kept as runs."""
-    query = """select t from compacted where t >= $from and t + $hour <= $to and sid in (select unnest($sids))
+    query = """select t from compacted where t >= $from and t + $hour <= $to
+    and sid in (select unnest($sids))
         group by t having count(*) = $count order by t"""
-    values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(sids), "count": len(set(sids))}
+    values = {
+        "from": from_ns,
+        "to": to_ns,
+        "hour": HOUR_NS,
+        "sids": list(sids),
+        "count": len(set(sids)),
+    }
     return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
 
 
-def group_by_kept_hours(cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int) -> list[list[int]]:
-    """Series (their places among `marks`) by how many hours are kept of them: one that is not watched, or new, must
-    not have all others read from the samples."""
+def group_by_kept_hours(
+    cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int
+) -> list[list[int]]:
+    """Series (their places among `marks`) by how many hours are kept of them: one that is not
+    watched, or new, must not have all others read from the samples."""
     query = """select sid, count(*) from compacted where t >= $from and t + $hour <= $to
         and sid in (select unnest($sids)) group by sid"""
     values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(marks)}
@@ -90,7 +105,9 @@ def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> di
     return found
 
 
-def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, SampleRuns]:
+def _changes(
+    cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int
+) -> dict[int, SampleRuns]:
     hours = compacted(cursor, sids, from_ns, to_ns)
     pieces = [lead(cursor, sids, from_ns, sids)]
     for first, last in uncovered_spans(hours, from_ns, to_ns):
@@ -100,7 +117,9 @@ def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> d
     found: dict[int, SampleRuns] = {}
     for start in range(0, len(sids), _AT_ONCE):
         chosen = list(sids[start : start + _AT_ONCE])
-        found |= by_series([*(_only(each, chosen) for each in pieces), read_kept_runs(cursor, chosen, hours)])
+        found |= by_series(
+            [*(_only(each, chosen) for each in pieces), read_kept_runs(cursor, chosen, hours)]
+        )
     return found
 
 
@@ -111,7 +130,11 @@ def _only(piece: Mapping[str, Any], sids: Sequence[int]) -> dict[str, Any]:
 
 def read_kept_runs(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> dict[str, Any]:
     """The runs of these hours."""
-    return fetched(cursor, _KEPT, **{"from": hours[0], "to": hours[-1] + 1, "hours": list(hours), "sids": list(sids)})
+    return fetched(
+        cursor,
+        _KEPT,
+        **{"from": hours[0], "to": hours[-1] + 1, "hours": list(hours), "sids": list(sids)},
+    )
 
 
 def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]) -> dict[str, Any]:
@@ -127,7 +150,8 @@ def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
     missing, found = set(sids), []
-    # Latest end first; kept and not kept hours may interleave, so all stretches of a series still missing are asked.
+    # Latest end first; kept and not kept hours may interleave, so all stretches of a series still
+    # missing are asked.
     for (first, last), query, more in sorted(stretches, key=lambda stretch: -stretch[0][1]):
         if not missing:
             break
@@ -142,7 +166,9 @@ def _latest(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of several candidates per series the latest, as runs of one reading."""
     best: dict[int, tuple[int, float, int]] = {}
     for got in found:
-        for sid, t, s in zip(plain(got["sid"], 0).tolist(), plain(got["last"], 0).tolist(), got["s"], strict=True):
+        for sid, t, s in zip(
+            plain(got["sid"], 0).tolist(), plain(got["last"], 0).tolist(), got["s"], strict=True
+        ):
             if sid not in best or t > best[sid][0]:
                 best[sid] = (t, np.nan if s["num"] is None else s["num"], s["status"])
     times = np.array([row[0] for row in best.values()], np.int64)
@@ -163,32 +189,45 @@ def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, SampleRuns]:
     sid, first = sid[order], first[order]
     last = np.concatenate([plain(piece["last"], 0) for piece in pieces])[order]
     num = np.concatenate([plain(piece["num"], np.nan) for piece in pieces])[order]
-    status = np.concatenate([plain(piece["status"], 0) for piece in pieces]).astype(np.uint32)[order]
+    status = np.concatenate([plain(piece["status"], 0) for piece in pieces]).astype(np.uint32)[
+        order
+    ]
     edges = np.flatnonzero(np.diff(sid)) + 1
     bounds = [0, *edges.tolist(), len(sid)] if len(sid) else [0]
-    return {int(sid[a]): SampleRuns(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
+    return {
+        int(sid[a]): SampleRuns(first[a:b], last[a:b], num[a:b], status[a:b]).merged()
+        for a, b in pairwise(bounds)
+    }
 
 
 def split(sid: Any, column: Longs) -> dict[int, Longs]:
     """Parts of a column by series; `sid` is sorted."""
     names, starts = np.unique(sid, return_index=True)
-    return dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
+    return (
+        dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
+    )
 
 
-def lateness(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[tuple[int, int, int]]:
+def lateness(
+    cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int
+) -> list[tuple[int, int, int]]:
     """(series, milliseconds, samples)."""
-    query = """select sid, floor((stored - coalesce(source, t)) / 1e6 + 0.5)::bigint ms, count(*) from samples
+    query = """select sid, floor((stored - coalesce(source, t)) / 1e6 + 0.5)::bigint ms,
+    count(*) from samples
         where t >= ? and t < ? and sid in (select unnest(?)) group by sid, ms order by sid, ms"""
     return cursor.execute(query, [from_ns, to_ns, list(sids)]).fetchall()
 
 
 def hours_not_kept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[int]:
-    """All hours from the first sample (or `oldest_ns`) to the last that have not all these marks."""
+    """All hours from the first sample (or `oldest_ns`) to the last that have not all these
+    marks."""
     row = cursor.execute("select min(t), max(t) from samples").fetchone()
     if row is None or row[0] is None:
         return set()
     first, last = max(int(row[0]), oldest_ns) // HOUR_NS * HOUR_NS, int(row[1])
-    return set(range(first, last + 1, HOUR_NS)).difference(compacted(cursor, marks, first, last + HOUR_NS))
+    return set(range(first, last + 1, HOUR_NS)).difference(
+        compacted(cursor, marks, first, last + HOUR_NS)
+    )
 
 
 def compact(connection: Cursor, sids: Sequence[int], hour: int) -> None:

@@ -1,9 +1,11 @@
-"""Salvage of the embedded store: all that reads goes into a new file, what does not becomes gap records.
+"""Salvage of the embedded store: all that reads goes into a new file, what does not becomes gap
+records.
 
-What one changed byte did is put right, and costs nothing. Else each table is read in ever smaller parts, so that a
-damaged block costs its own rows. The damaged file is kept beside the new one. The new one has a new id, so that agents
-send again what they still have; where rows were lost the marks are left out too, and what is sent again is told from
-what is there by series and time (`duckdb_write`).
+What one changed byte did is put right, and costs nothing. Else each table is read in ever smaller
+parts, so that a damaged block costs its own rows. The damaged file is kept beside the new one. The
+new one has a new id, so that agents send again what they still have; where rows were lost the marks
+are left out too, and what is sent again is told from what is there by series and time
+(`duckdb_write`).
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ DAMAGED_STORE: Final = "store_damaged"
 
 @dataclass(frozen=True, slots=True)
 class LostRows:
-    """Rows of one table that could not be read, and the times they lay between (ns; None: nobody knows)."""
+    """Rows of one table that could not be read, and the times they lay between (ns; None: nobody
+    knows)."""
 
     table: str
     first: int
@@ -86,10 +89,11 @@ class Salvaged:
 
 
 def salvage(path: Path, agent: str = "") -> Salvaged:
-    """Make a store that opens of a damaged one, in its place. `agent`: the service's own, for the gap records.
+    """Make a store that opens of a damaged one, in its place. `agent`: the service's own, for the
+    gap records.
 
-    Raises FindingsError: somebody has it open, it is another program's, there is no room, or nothing of it reads. Then
-    the file is as it was.
+    Raises FindingsError: somebody has it open, it is another program's, there is no room, or
+    nothing of it reads. Then the file is as it was.
     """
     refusals.refuse_foreign(path)
     work = path.with_name(path.name + ".salvage")
@@ -119,7 +123,8 @@ def salvage(path: Path, agent: str = "") -> Salvaged:
 
 
 def _opens(work: Path) -> bool:
-    """Whether the engine takes the copy as it is, log and all; without a checkpoint, which might meet more damage."""
+    """Whether the engine takes the copy as it is, log and all; without a checkpoint, which might
+    meet more damage."""
     try:
         duckdb.connect(str(work), read_only=True, config=NO_NETWORK).close()
     except duckdb.Error:
@@ -134,8 +139,8 @@ def _remove(*paths: Path) -> None:
 
 
 def _copied(path: Path, work: Path) -> tuple[int, list[int]]:
-    """A copy to work on, its bytes put right as far as they can be; returns what its log lost, in bytes, and the blocks
-    that stay damaged."""
+    """A copy to work on, its bytes put right as far as they can be; returns what its log lost, in
+    bytes, and the blocks that stay damaged."""
     formats.copy(path, work)
     damaged = mended_copy(path, work)
     state = read_log(log_path(path))
@@ -159,7 +164,9 @@ def _collect(work: Path, fresh: Path, found: Salvaged) -> None:
         connection.execute("checkpoint")
 
 
-_TABLES: Final = "select table_name from duckdb_tables() where database_name = {} and not internal order by 1"
+_TABLES: Final = (
+    "select table_name from duckdb_tables() where database_name = {} and not internal order by 1"
+)
 
 
 def _attach(connection: Connection, work: Path, found: Salvaged) -> None:
@@ -186,8 +193,10 @@ def _nothing_reads(path: Path, error: BaseException) -> FindingsError:
         "store-unreadable",
         f"这个数据库文件里已没有能读出的内容（{detail}），文件未被改动：有副本时请放回副本；"
         "没有时请把文件移到别处保存，再启动 serve 建立新库，采集代理会把还留着的数据重新送来。",
-        f"Nothing in the store's file reads any more ({detail}); it was left as it is: put a copy back where you have"
-        " one. Else move the file elsewhere and keep it, then start `serve`, which begins a new store: the agents send"
+        f"Nothing in the store's file reads any more ({detail}); it was left as it is: put a "
+        "copy back where you have"
+        " one. Else move the file elsewhere and keep it, then start `serve`, which begins a new "
+        "store: the agents send"
         " again what they still have.",
         str(path.with_name(name)),
     )
@@ -210,8 +219,12 @@ def _copy_table(connection: Connection, table: str, found: Salvaged) -> None:
 def _count(connection: Connection, table: str) -> int | None:
     """Rows a table has by its description, deleted ones included; None where that does not read."""
     try:
-        with contextlib.closing(connection.cursor()) as cursor:  # after an error it is of no more use
-            row = cursor.execute(f"select coalesce(max(rowid), -1) + 1 from damaged.{table}").fetchone()  # noqa: S608
+        with contextlib.closing(
+            connection.cursor()
+        ) as cursor:  # after an error it is of no more use
+            row = cursor.execute(
+                f"select coalesce(max(rowid), -1) + 1 from damaged.{table}"  # noqa: S608
+            ).fetchone()
     except duckdb.Error as error:
         if not refusals.is_damage(error):
             raise
@@ -220,7 +233,8 @@ def _count(connection: Connection, table: str) -> int | None:
 
 
 def _unreadable(connection: Connection, table: str, first: int, last: int) -> Iterator[Rows]:
-    """Copy rows `first..last`; where that fails, each half of them. Yields what cannot be read, joined."""
+    """Copy rows `first..last`; where that fails, each half of them. Yields what cannot be read,
+    joined."""
     lost: list[Rows] = []
     waiting = [(first, last)]
     while waiting:
@@ -228,7 +242,8 @@ def _unreadable(connection: Connection, table: str, first: int, last: int) -> It
         try:
             with contextlib.closing(connection.cursor()) as cursor:
                 cursor.execute(
-                    f"insert into {table} by name select * from damaged.{table} where rowid between ? and ?",  # noqa: S608
+                    f"insert into {table} by name"  # noqa: S608 - a table of ours
+                    f" select * from damaged.{table} where rowid between ? and ?",
                     [low, high],
                 ).fetchall()
         except duckdb.Error as error:
@@ -244,9 +259,11 @@ def _unreadable(connection: Connection, table: str, first: int, last: int) -> It
     yield from lost
 
 
-def _times(connection: Connection, table: str, first: int, last: int) -> tuple[int | None, int | None]:
-    """Between which times rows lie that cannot be read: their own, which the description of the table has, else those
-    of the rows beside them."""
+def _times(
+    connection: Connection, table: str, first: int, last: int
+) -> tuple[int | None, int | None]:
+    """Between which times rows lie that cannot be read: their own, which the description of the
+    table has, else those of the rows beside them."""
     for read in (_described_times, _neighbour_times):
         with contextlib.suppress(duckdb.Error):
             found = read(connection, table, first, last)
@@ -255,7 +272,9 @@ def _times(connection: Connection, table: str, first: int, last: int) -> tuple[i
     return None, None
 
 
-def _described_times(connection: Connection, table: str, first: int, last: int) -> tuple[int | None, int | None]:
+def _described_times(
+    connection: Connection, table: str, first: int, last: int
+) -> tuple[int | None, int | None]:
     rows = connection.execute(
         "select row_group_id, start, count, stats from pragma_storage_info(?) "
         "where column_name = 't' and segment_type = 'BIGINT' order by row_group_id, start",
@@ -278,19 +297,23 @@ def _bound(stats: Any, name: str) -> int | None:
     return int(value) if value is not None else None
 
 
-def _neighbour_times(connection: Connection, table: str, first: int, last: int) -> tuple[int | None, int | None]:
+def _neighbour_times(
+    connection: Connection, table: str, first: int, last: int
+) -> tuple[int | None, int | None]:
     query = f"select max(t) filter (rowid < {first}), min(t) filter (rowid > {last}) from {table}"  # noqa: S608
     row = connection.execute(query).fetchone()
     return (row[0], row[1]) if row else (None, None)
 
 
 def _drop_unnamed(connection: Connection, found: Salvaged) -> None:
-    """Values whose series cannot be read belong to nobody, and must not become another tag's: its number is given anew.
-    They stay in the damaged file."""
+    """Values whose series cannot be read belong to nobody, and must not become another tag's: its
+    number is given anew. They stay in the damaged file."""
     if not any(lost.table == "series" for lost in found.lost):
         return
     unnamed = "sid not in (select sid from series)"
-    row = connection.execute(f"select count(*), min(t), max(t) from samples where {unnamed}").fetchone()  # noqa: S608
+    row = connection.execute(
+        f"select count(*), min(t), max(t) from samples where {unnamed}"  # noqa: S608
+    ).fetchone()
     if row and row[0]:
         found.lost.append(LostRows("samples", 0, int(row[0]) - 1, row[1], row[2]))
     for table in _OF_SERIES:
@@ -322,12 +345,15 @@ def _finish(fresh: Path, found: Salvaged, agent: str, until: int) -> None:
 
 
 def _one(connection: Connection, query: str) -> Any:
-    """The one value that a query answers; read to its end, else the connection waits for the rest."""
+    """The one value that a query answers; read to its end, else the connection waits for the
+    rest."""
     rows = connection.execute(query).fetchall()
     return rows[0][0] if rows else None
 
 
-def _gaps(found: Salvaged, agent: str, now: int, until: int, newest: int | None) -> Iterator[dict[str, Any]]:
+def _gaps(
+    found: Salvaged, agent: str, now: int, until: int, newest: int | None
+) -> Iterator[dict[str, Any]]:
     for lost in found.lost:
         if lost.table not in _BESIDE:
             yield gap_record(agent, lost.table, lost, now, until)
@@ -336,27 +362,39 @@ def _gaps(found: Salvaged, agent: str, now: int, until: int, newest: int | None)
 
 
 def gap_record(agent: str, part: str, lost: LostRows, now: int, until: int) -> dict[str, Any]:
-    """A row of `gaps` for rows that a damaged store lost; what nobody knows of their times is up to `until` (ns)."""
+    """A row of `gaps` for rows that a damaged store lost; what nobody knows of their times is up to
+    `until` (ns)."""
     count = lost.last - lost.first + 1 if part == "samples" else 0
     return {
-        "t": now, "agent": agent, "stream": f"store:{part}", "from_seq": lost.first, "to_seq": lost.last,
+        "t": now,
+        "agent": agent,
+        "stream": f"store:{part}",
+        "from_seq": lost.first,
+        "to_seq": lost.last,
         "from_t": lost.from_t if lost.from_t is not None else until,
         "to_t": lost.to_t if lost.to_t is not None else until,
-        "values": count, "acknowledged": count, "reason": DAMAGED_STORE,
-    }  # fmt: skip
+        "values": count,
+        "acknowledged": count,
+        "reason": DAMAGED_STORE,
+    }
 
 
 def _exchange(path: Path, fresh: Path) -> Path:
     """The new file in the place of the damaged one, which gets another name; returns that."""
     kept = aside(path)
     beside, kept_log = log_path(path), log_path(kept)
-    pairs: Sequence[tuple[Path, Path]] = [(path, kept), *([(beside, kept_log)] if beside.exists() else [])]
+    pairs: Sequence[tuple[Path, Path]] = [
+        (path, kept),
+        *([(beside, kept_log)] if beside.exists() else []),
+    ]
     for source, target in pairs:
         try:
             os.link(source, target)
         except OSError:  # a file system without links
             formats.copy(source, target)
-    os.replace(fresh, path)  # never without a file in its place; the log of another file is told by the engine
+    os.replace(
+        fresh, path
+    )  # never without a file in its place; the log of another file is told by the engine
     beside.unlink(missing_ok=True)
     if log_path(fresh).exists():
         os.replace(log_path(fresh), beside)

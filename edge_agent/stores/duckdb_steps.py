@@ -1,7 +1,9 @@
-"""How far counters rise from one reading to the next: counted by hour and size, for what they make possible later.
+"""How far counters rise from one reading to the next: counted by hour and size, for what they make
+possible later.
 
-Sizes are told in eighths of a doubling. A rise that is taken back at once, or that takes a fall back, is no step. Past
-hours are kept with the runs (`duckdb_counts`); of the others the samples are asked.
+Sizes are told in eighths of a doubling. A rise that is taken back at once, or that takes a fall
+back, is no step. Past hours are kept with the runs (`duckdb_counts`); of the others the samples are
+asked.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ _DAY_NS: Final = 24 * HOUR_NS
 _STEPS: Final = f"""
 select sid, hour, floor({STEP_SIZES} * log2(rise))::smallint as size, count(*) as n from (
     select sid, t - t % $hour as hour, num - lag(num) over w as rise,
-        coalesce(lag(num) over w >= lag(num, 2) over w, true) and coalesce(lead(num) over w >= num, true) as plain
+        coalesce(lag(num) over w >= lag(num, 2) over w, true)
+        and coalesce(lead(num) over w >= num, true) as plain
     from samples
-    where t >= $from and t < $to and sid in (select unnest($sids)) and num is not null and status < 2147483648
+    where t >= $from and t < $to and sid in (select unnest($sids)) and num is not null
+    and status < 2147483648
     window w as (partition by sid, t - t % $hour order by t))
 where rise > 0 and plain group by all"""  # noqa: S608 - an integer of ours
 
@@ -35,12 +39,19 @@ def keep(connection: Cursor, counters: Sequence[IntegratedSeries], hour: int) ->
     """Keep one hour, in the transaction that is open."""
     connection.execute("delete from steps where t = ?", [hour])
     if counters:
-        values = {"from": hour, "to": hour + HOUR_NS, "hour": HOUR_NS, "sids": [each.sid for each in counters]}
+        values = {
+            "from": hour,
+            "to": hour + HOUR_NS,
+            "hour": HOUR_NS,
+            "sids": [each.sid for each in counters],
+        }
         rows = f"insert into steps select hour, sid, size, n from ({_STEPS})"  # noqa: S608 - a query of ours
         connection.execute(rows, values)
 
 
-def by_day(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, dict[int, DaySteps]]:
+def by_day(
+    cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int
+) -> dict[int, dict[int, DaySteps]]:
     """Series -> day (ns of its start) -> its steps."""
     hours = runs.compacted(cursor, [mark(sid) for sid in sids], from_ns, to_ns)
     rows: list[tuple[int, int, int, int]] = []
@@ -67,7 +78,9 @@ class StepDays:
         self._lock = threading.Lock()
         self._days: dict[int, dict[int, DaySteps | None]] = {}
 
-    def get(self, cursor: Cursor, sids: Sequence[int], first: int, last: int) -> dict[int, dict[int, DaySteps]]:
+    def get(
+        self, cursor: Cursor, sids: Sequence[int], first: int, last: int
+    ) -> dict[int, dict[int, DaySteps]]:
         """Of the days (ns of their starts) from `first` up to, not including, `last`."""
         days = range(first, last, _DAY_NS)
         with self._lock:
@@ -76,7 +89,9 @@ class StepDays:
         answer: dict[int, dict[int, DaySteps]] = {sid: {} for sid in sids}
         with self._lock:
             for day in missing:
-                self._days.setdefault(day, {}).update((sid, found.get(sid, {}).get(day)) for sid in sids)
+                self._days.setdefault(day, {}).update(
+                    (sid, found.get(sid, {}).get(day)) for sid in sids
+                )
             for day in days:
                 for sid in sids:
                     if (steps := self._days.get(day, {}).get(sid)) is not None:

@@ -1,4 +1,5 @@
-"""The embedded store's inserts: each table is appended to by one scan over columns, in the caller's transaction."""
+"""The embedded store's inserts: each table is appended to by one scan over columns, in the caller's
+transaction."""
 
 from __future__ import annotations
 
@@ -32,10 +33,13 @@ _AGENTS_THERE: Final = "anti join agents as known using (t, agent)"
 _TRANSITION: Final = ("t", "from", "to", "reason", "zh", "en", "tag")
 
 
-def append(connection: Connection, table: str, columns: Mapping[str, Column], where: str = "") -> None:
+def append(
+    connection: Connection, table: str, columns: Mapping[str, Column], where: str = ""
+) -> None:
     """Insert aligned columns by one scan: row by row costs a thousand times more."""
     incoming = {
-        name: column if isinstance(column, np.ndarray) else np.array(column, object) for name, column in columns.items()
+        name: column if isinstance(column, np.ndarray) else np.array(column, object)
+        for name, column in columns.items()
     }
     names = ", ".join(f'"{name}"' for name in incoming)
     connection.register("incoming", incoming)
@@ -62,26 +66,39 @@ def catalogue(connection: Connection, changes: CatalogueChanges, keys: DeviceKey
     for change in changes.definitions:
         connection.execute("insert into definitions values (?, ?, ?, ?)", list(change))
     for key, birth in changes.births.items():
-        connection.execute("insert or replace into births values (?, ?, ?)", [*keys.split(key), birth])
+        connection.execute(
+            "insert or replace into births values (?, ?, ?)", [*keys.split(key), birth]
+        )
     if changes.causes:
         _causes(connection, changes.causes, keys)
 
 
-def _causes(connection: Connection, changed: Mapping[str, DeviceCause | None], keys: DeviceKeys) -> None:
-    """Why devices are as they are, all that changed at once: a switch that fails takes a hundred devices with it."""
+def _causes(
+    connection: Connection, changed: Mapping[str, DeviceCause | None], keys: DeviceKeys
+) -> None:
+    """Why devices are as they are, all that changed at once: a switch that fails takes a hundred
+    devices with it."""
     full = [keys.full(key) for key in changed]
-    connection.execute("delete from causes where agent || ':' || device in (select unnest(?))", [full])
+    connection.execute(
+        "delete from causes where agent || ':' || device in (select unnest(?))", [full]
+    )
     known = [(key, found) for key, found in changed.items() if found is not None]
     if known:
         both = [keys.split(key) for key, _ in known]
-        columns: dict[str, Column] = {"agent": [agent for agent, _ in both], "device": [device for _, device in both]}
-        columns |= {name: [getattr(found, name) for _, found in known] for name in ("reason", "zh", "en")}
+        columns: dict[str, Column] = {
+            "agent": [agent for agent, _ in both],
+            "device": [device for _, device in both],
+        }
+        columns |= {
+            name: [getattr(found, name) for _, found in known] for name in ("reason", "zh", "en")
+        }
         append(connection, "causes", columns)
 
 
 def samples(connection: Connection, rows: Rows, stored: int, again_until: int = 0) -> None:
-    """Columns that are empty in the whole batch are left out, which makes them NULL for nothing. What was read up to
-    `again_until` (ns) may be in the store already, without a mark that says so."""
+    """Columns that are empty in the whole batch are left out, which makes them NULL for nothing.
+    What was read up to `again_until` (ns) may be in the store already, without a mark that says
+    so."""
     if not len(rows):
         return
     columns: dict[str, Column] = {**_common(rows), "stored": np.full(len(rows), stored, np.int64)}
@@ -92,20 +109,24 @@ def samples(connection: Connection, rows: Rows, stored: int, again_until: int = 
 
 
 def _not_there(rows: Rows, again_until: int) -> str:
-    """What leaves out the samples that a salvaged store has, where any of these may be among them."""
+    """What leaves out the samples that a salvaged store has, where any of these may be among
+    them."""
     if not again_until:
         return ""
     first, last = int(rows.t.min()), int(rows.t.max())
     if first > again_until:
         return ""
-    return f"anti join (select sid, t from samples where t between {first} and {last}) as known using (sid, t)"  # noqa: S608 - integers
+    known = f"select sid, t from samples where t between {first} and {last}"  # noqa: S608 - integers
+    return f"anti join ({known}) as known using (sid, t)"
 
 
 def newest(connection: Connection, rows: Rows, saved: int) -> None:
     """Replace the snapshot of newest samples."""
     connection.execute("delete from newest")
     if len(rows):
-        append(connection, "newest", {**_common(rows), "saved": np.full(len(rows), saved, np.int64)})
+        append(
+            connection, "newest", {**_common(rows), "saved": np.full(len(rows), saved, np.int64)}
+        )
 
 
 def _common(rows: Rows) -> dict[str, Column]:
@@ -143,7 +164,9 @@ def health(
         "stored": [stored] * len(rows),
     }
     # The bounds let the scan skip all row groups of other times.
-    known = f"(select agent, device, t from health_keyed where t between {min(times)} and {max(times)})"  # noqa: S608 - two integers
+    known = (
+        f"(select agent, device, t from health_keyed where t between {min(times)} and {max(times)})"  # noqa: S608 - two integers
+    )
     append(connection, "health", columns, f"anti join {known} as known using (agent, device, t)")
     moves = transitions(rows)
     if moves:
@@ -163,7 +186,9 @@ def first_good(connection: Connection, found: Mapping[str, int], keys: DeviceKey
     """First good readings of devices; an earlier one may follow."""
     for key, t in found.items():
         agent, device = keys.split(key)
-        connection.execute("insert into first_good(agent, device, t) values (?, ?, ?)", [agent, device, t])
+        connection.execute(
+            "insert into first_good(agent, device, t) values (?, ?, ?)", [agent, device, t]
+        )
 
 
 def forgotten(connection: Connection, entries: Sequence[Entry], t: int) -> None:
@@ -176,16 +201,22 @@ def forgotten(connection: Connection, entries: Sequence[Entry], t: int) -> None:
 def listed_again(connection: Connection, entries: Sequence[Entry]) -> None:
     """What has spoken since it was forgotten."""
     for entry in entries:
-        connection.execute("delete from forgotten where agent = ? and device = ? and tag = ?", list(entry))
+        connection.execute(
+            "delete from forgotten where agent = ? and device = ? and tag = ?", list(entry)
+        )
 
 
-def agents(connection: Connection, documents: Sequence[Mapping[str, Any]], again_until: int = 0) -> None:
+def agents(
+    connection: Connection, documents: Sequence[Mapping[str, Any]], again_until: int = 0
+) -> None:
     """What agents say of themselves, and the gaps their outboxes left."""
     if not documents:
         return
     text = [orjson.dumps(row).decode() for row in documents]
     again = min(row["t"] for row in documents) <= again_until
-    append(connection, "agents", {**_who(documents), "document": text}, _AGENTS_THERE if again else "")
+    append(
+        connection, "agents", {**_who(documents), "document": text}, _AGENTS_THERE if again else ""
+    )
     gaps = [row for row in documents if row.get("gap")]
     if gaps:
         told: dict[str, Column] = {name: [row["gap"].get(name) for row in gaps] for name in _GAP}

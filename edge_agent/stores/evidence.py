@@ -1,8 +1,9 @@
 """When the values of a device were known to be current, from its health rows alone.
 
-A row says how long evidence lasted (`covered_s`) and when the last of it came (`last_good_t`): so it lasted from
-`last_good_t - covered_s` to `last_good_t`. Rows of a device that is well adjoin, and become one span; what lies
-between two spans was not known. A state that was sent once, by a subscription, holds inside such a span.
+A row says how long evidence lasted (`covered_s`) and when the last of it came (`last_good_t`): so
+it lasted from `last_good_t - covered_s` to `last_good_t`. Rows of a device that is well adjoin, and
+become one span; what lies between two spans was not known. A state that was sent once, by a
+subscription, holds inside such a span.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from edge_agent.stores.columns import Longs
 
 Span = tuple[int, int]
 
-#: Spans no further apart than this are one: three seconds are the least staleness a value may have (configuration).
+#: Spans no further apart than this are one: three seconds are the least staleness a value may have
+#: (configuration).
 SEAM_NS: Final = 3_000_000_000
 #: The interval a health row speaks of began at most this long before the row's time.
 REACH_NS: Final = 600_000_000_000

@@ -1,4 +1,5 @@
-"""`forget`: what is not listed any more, until it speaks again. Its data, evidence and closed windows stay."""
+"""`forget`: what is not listed any more, until it speaks again. Its data, evidence and closed
+windows stay."""
 
 from __future__ import annotations
 
@@ -32,8 +33,13 @@ class Forgotten:
         return not asked & self.entries.keys()
 
     def restore(self, agent: str, device: str = "", tags: Iterable[str] = ()) -> None:
-        """A message of this device came: it is listed again, and so are its agent and these tags."""
-        for entry in ((agent, "", ""), (agent, device, ""), *((agent, device, tag) for tag in tags)):
+        """A message of this device came: it is listed again, and so are its agent and these
+        tags."""
+        for entry in (
+            (agent, "", ""),
+            (agent, device, ""),
+            *((agent, device, tag) for tag in tags),
+        ):
             if entry in self.entries:
                 del self.entries[entry]
                 self._restored.add(entry)

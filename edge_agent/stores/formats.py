@@ -1,4 +1,5 @@
-"""A format has a number: what is newer than this program is refused and left alone, what is older is copied first."""
+"""A format has a number: what is newer than this program is refused and left alone, what is older
+is copied first."""
 
 from __future__ import annotations
 
@@ -23,15 +24,17 @@ def foreign(path: Path, tables: Sequence[str]) -> FindingsError:
     return FindingsError.one(
         "store-foreign",
         f"这是其他程序的数据库（其中有表 {named}），未被改动：请在 store.path 写另一个文件名。",
-        f"This database is another program's (it has the tables {named}) and was left as it is: name another file "
+        f"This database is another program's (it has the tables {named}) and was left as it is: "
+        "name another file "
         "under store.path.",
         str(path),
     )
 
 
 def keep_copy(path: Path, version: int, beside: Sequence[Path] = ()) -> Path:
-    """Copy a file of an older format (and what belongs to it) to `NAME.format-N`, before it is changed; returns the
-    copy. One that is there already stays: it is the older one. Raises FindingsError when there is no room."""
+    """Copy a file of an older format (and what belongs to it) to `NAME.format-N`, before it is
+    changed; returns the copy. One that is there already stays: it is the older one. Raises
+    FindingsError when there is no room."""
     target = path.with_name(f"{path.name}.format-{version}")
     if target.exists():
         return target
@@ -46,8 +49,10 @@ def keep_copy(path: Path, version: int, beside: Sequence[Path] = ()) -> Path:
             "no-room-for-copy",
             f"升级格式前要先复制一份，但复制失败（{why_zh}）：请腾出 {size / 1e6:,.0f} MB，"
             f"或自行备份后把副本放到 {target}；原文件未被改动。",
-            f"A copy is kept before the format is changed, and it could not be written ({why_en}): free"
-            f" {size / 1e6:,.0f} MB, or back the file up yourself and put the copy at {target}. The file was left as it"
+            "A copy is kept before the format is changed, and it could not be written "
+            f"({why_en}): free"
+            f" {size / 1e6:,.0f} MB, or back the file up yourself and put the copy at {target}. "
+            "The file was left as it"
             " is.",
             str(path),
         ) from error
@@ -58,7 +63,10 @@ def copy(source: Path, target: Path) -> None:
     """All of it or nothing, on the disk. Raises OSError."""
     part = target.with_name(target.name + ".part")
     try:
-        with source.open("rb") as old, open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as new:
+        with (
+            source.open("rb") as old,
+            open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as new,
+        ):
             if not _shared(old.fileno(), new.fileno()):
                 shutil.copyfileobj(old, new, 1 << 20)
                 new.flush()

@@ -1,6 +1,8 @@
-"""`was: other`: what devices and tags were called before, so that reading one reads its whole history.
+"""`was: other`: what devices and tags were called before, so that reading one reads its whole
+history.
 
-Nothing stored is changed by it: take the word out of the configuration, and the two are apart again.
+Nothing stored is changed by it: take the word out of the configuration, and the two are apart
+again.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from edge_agent.identity import SEPARATOR, DeviceKeys, lineage
 
 log = logging.getLogger(__name__)
 
-#: A device that speaks so much later than its successor's birth is alive, and nobody's former name; clocks of two
-#: agents differ, and what the old one still had to send is older than that.
+#: A device that speaks so much later than its successor's birth is alive, and nobody's former name;
+#: clocks of two agents differ, and what the old one still had to send is older than that.
 _CLOCKS_NS: Final = 60_000_000_000
 #: Of a birth document without a time nothing is later.
 _NO_TIME: Final = 2**62
@@ -37,9 +39,9 @@ class AsideClaim:
 class FormerNames:
     """Former names by key, as birth documents have them.
 
-    A claim is not followed as long as it contradicts something: a guest names a device of the plant, the device named
-    still speaks, another one has taken it, or the names would go round in a circle. Of claims that contradict each
-    other the newest is followed.
+    A claim is not followed as long as it contradicts something: a guest names a device of the
+    plant, the device named still speaks, another one has taken it, or the names would go round in a
+    circle. Of claims that contradict each other the newest is followed.
     """
 
     def __init__(self, keys: DeviceKeys) -> None:
@@ -55,7 +57,8 @@ class FormerNames:
         """Key -> what it was: the claims that are followed, and what is assumed."""
         self._tags: dict[str, dict[str, str]] = {}
         self._assumed: dict[str, str] = {}
-        """Former key -> the key it is taken to be as soon as that appears, though nobody wrote so."""
+        """Former key -> the key it is taken to be as soon as that appears, though nobody wrote
+        so."""
         self._appeared: set[str] = set()
         self._claimed: frozenset[str] = frozenset()
         self._aside: dict[str, str] = {}
@@ -67,7 +70,8 @@ class FormerNames:
         return bool(self._claims or self._tags or self._assumed)
 
     def born(self, key: str, document: Mapping[str, Any]) -> None:
-        """The device's birth document may name what it was: `id` of the same agent, or `agent:id`."""
+        """The device's birth document may name what it was: `id` of the same agent, or
+        `agent:id`."""
         was, t = document.get("was"), document.get("t")
         former = self._former_key(key, was) if isinstance(was, str) and was else None
         before = self._claims.get(key), self._since.get(key)
@@ -78,7 +82,9 @@ class FormerNames:
             self._claims[key] = former
             self._since[key] = t if type(t) is int else _NO_TIME
             if self._spoke.get(former, 0) <= self._since[key] - _CLOCKS_NS:
-                self._alive.discard((key, former))  # else its successor merely started again beside it
+                self._alive.discard(
+                    (key, former)
+                )  # else its successor merely started again beside it
         if (self._claims.get(key), self._since.get(key)) != before:
             self._renew()
 
@@ -91,7 +97,11 @@ class FormerNames:
             if former == key and t > self._since[successor] + _CLOCKS_NS:
                 self._alive.add((successor, key))
                 if self._devices.get(successor) == key:
-                    log.warning("was-still-speaks device=%s was=%s", self._keys.full(successor), self._keys.full(key))
+                    log.warning(
+                        "was-still-speaks device=%s was=%s",
+                        self._keys.full(successor),
+                        self._keys.full(key),
+                    )
                     self._renew()
 
     @property
@@ -104,11 +114,14 @@ class FormerNames:
         was = entry.get("was")
         if isinstance(was, str) and was:
             self._tags.setdefault(key, {})[tag] = was
-        elif key in self._tags and self._tags[key].pop(tag, None) is not None and not self._tags[key]:
+        elif (
+            key in self._tags and self._tags[key].pop(tag, None) is not None and not self._tags[key]
+        ):
             del self._tags[key]
 
     def assume(self, key: str, former: str) -> None:
-        """A device is taken to have been another, by key, once it appears; what its birth document says goes first."""
+        """A device is taken to have been another, by key, once it appears; what its birth document
+        says goes first."""
         self._assumed[former] = key
 
     def appeared(self, key: str) -> None:
@@ -131,11 +144,17 @@ class FormerNames:
     def unfollowed_claims(self) -> list[AsideClaim]:
         """The claims that are not followed, each with its reason."""
         claims, reasons = dict(self._claims), self._aside  # read by other threads
-        return [AsideClaim(key, claims[key], reason) for key, reason in sorted(reasons.items()) if key in claims]
+        return [
+            AsideClaim(key, claims[key], reason)
+            for key, reason in sorted(reasons.items())
+            if key in claims
+        ]
 
     def _contradicted(self, key: str, former: str) -> AsideReason | None:
         """Whether a guest names a device of the plant, or the device named has spoken since."""
-        if self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(self._keys.agent(former)):
+        if self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(
+            self._keys.agent(former)
+        ):
             return "was_of_guest"
         return "was_still_speaks" if (key, former) in self._alive else None
 

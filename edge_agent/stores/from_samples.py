@@ -1,5 +1,5 @@
-"""Answers made from samples alone, a day at a time: for servers that know no runs of equal readings, and for tags that
-had another name before, whose history is several series."""
+"""Answers made from samples alone, a day at a time: for servers that know no runs of equal
+readings, and for tags that had another name before, whose history is several series."""
 
 from __future__ import annotations
 
@@ -71,8 +71,11 @@ def _told(read: Read, name: Name, at: Longs, first: int, last: int) -> SampleRun
     return telling(part.t, part.num, part.status, at)
 
 
-def good_readings(parts: Sequence[SampleRuns], from_ns: int | None = None, to_ns: int | None = None) -> int:
-    """How many good readings there are at the least, of those at and after `from_ns`, or before `to_ns`."""
+def good_readings(
+    parts: Sequence[SampleRuns], from_ns: int | None = None, to_ns: int | None = None
+) -> int:
+    """How many good readings there are at the least, of those at and after `from_ns`, or before
+    `to_ns`."""
     number = 0
     for part in parts:
         chosen = part.good
@@ -116,10 +119,15 @@ def _after(
     parts: Sequence[SampleRuns],
     to_ns: int,
 ) -> list[SampleRuns]:
-    """The first readings from `end` on, as many as are missing after the window; `newest`: of all, its time."""
+    """The first readings from `end` on, as many as are missing after the window; `newest`: of all,
+    its time."""
     found: list[SampleRuns] = []
     length = AROUND_NS
-    while newest is not None and end <= newest and good_readings([*parts, *found], from_ns=to_ns) < AROUND:
+    while (
+        newest is not None
+        and end <= newest
+        and good_readings([*parts, *found], from_ns=to_ns) < AROUND
+    ):
         found.append(_told(read, name, at, end, end + length))
         end, length = end + length, min(2 * length, _LONGEST)
     return found
@@ -132,7 +140,9 @@ def _lead(last_before: LastBefore, name: Name, from_ns: int) -> Iterator[tuple[i
         yield newest, min(from_ns, newest + 1_000_000)
 
 
-def energy(read: Read, last_before: LastBefore, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
+def energy(
+    read: Read, last_before: LastBefore, moments: Mapping[Name, Longs]
+) -> dict[Name, Floats]:
     """Unit-hours of powers; of the samples only what they add up to is kept."""
     found = {}
     for name, asked in moments.items():
@@ -172,7 +182,11 @@ def _seen(samples: Samples) -> TagCounts:
     usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
     stamped = samples.source != NO_TIME
     bad = ((status & 0x80000000) != 0).tolist()
-    texts = [text for text, wrong in zip(samples.text, bad, strict=True) if text is not None and not wrong]
+    texts = [
+        text
+        for text, wrong in zip(samples.text, bad, strict=True)
+        if text is not None and not wrong
+    ]
     return TagCounts(
         len(samples),
         int(np.count_nonzero(status & 0xC0000000)),
@@ -186,13 +200,17 @@ def _seen(samples: Samples) -> TagCounts:
     )
 
 
-def lateness(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+def lateness(
+    read: Read, names: Sequence[Name], from_ns: int, to_ns: int
+) -> dict[str, dict[int, int]]:
     """Device -> milliseconds from source (or read) to store -> samples."""
     found: dict[str, dict[int, int]] = {}
     for device, tag in names:
         rows = read(device, tag, from_ns, to_ns)
         late = rows.stored - np.where(rows.source == NO_TIME, rows.t, rows.source)
         own = found.setdefault(device, {})
-        for ms, count in zip(*np.unique((late + 500_000) // 1_000_000, return_counts=True), strict=True):
+        for ms, count in zip(
+            *np.unique((late + 500_000) // 1_000_000, return_counts=True), strict=True
+        ):
             own[int(ms)] = own.get(int(ms), 0) + int(count)
     return {device: own for device, own in found.items() if own}

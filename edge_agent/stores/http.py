@@ -19,7 +19,8 @@ from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.reasons import Cause, cause, cause_of_error
 
-#: Seconds for the answer to a question: a long window takes its time, however soon a write is to fail.
+#: Seconds for the answer to a question: a long window takes its time, however soon a write is to
+#: fail.
 READ_S: Final = 60.0
 #: The same while a person waits for it.
 PERSON_S: Final = 10.0
@@ -32,7 +33,8 @@ _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
+#: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket
+#: be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
 #: Of the refusals those that pass by themselves: too slow, too early, too many requests.
 _LATER: Final = frozenset({408, 425, 429})
@@ -50,7 +52,8 @@ _CAUSES: Final = {401: "store_login", 403: "store_login", 404: "store_not_found"
 
 @contextlib.contextmanager
 def bounded_wait() -> Iterator[None]:
-    """Questions of this task or thread are to be answered in full within PERSON_S each, because somebody waits."""
+    """Questions of this task or thread are to be answered in full within PERSON_S each, because
+    somebody waits."""
     before = _patience.set(PERSON_S)
     try:
         yield
@@ -61,8 +64,8 @@ def bounded_wait() -> Iterator[None]:
 class HttpEndpoint:
     """A server's base URL with its credentials.
 
-    A request never waits for another: each has a connection to itself, kept for the next one. A connection that failed
-    is made anew.
+    A request never waits for another: each has a connection to itself, kept for the next one. A
+    connection that failed is made anew.
     """
 
     def __init__(self, config: StoreConfig, *, timeout: float | None = None) -> None:
@@ -74,18 +77,22 @@ class HttpEndpoint:
         self._headers = _credentials(config)
         self._idle: list[http.client.HTTPConnection] = []
         self._keeps = True
-        """Until it is closed. A question that another thread asks after that has a connection for itself alone."""
+        """Until it is closed. A question that another thread asks after that has a connection for
+        itself alone."""
         self._lock = threading.Lock()
 
     def request(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> bytes:
-        """The body of a 2xx answer. StoreError: try again later. PoisonError: this request never passes."""
+        """The body of a 2xx answer. StoreError: try again later. PoisonError: this request never
+        passes."""
         headers = dict(self._headers)
         if body:
             body = gzip.compress(body, 1)
             headers |= {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
         target = f"{self._base}{path}?{urlencode(query)}" if query else self._base + path
         connection = self._take()
-        if method == "GET" and connection.sock is not None:  # kept for so long that the server may have closed it
+        if (
+            method == "GET" and connection.sock is not None
+        ):  # kept for so long that the server may have closed it
             with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
                 return self._finish(connection, method, target, body, headers)
             connection = self._new()
@@ -95,14 +102,24 @@ class HttpEndpoint:
             raise StoreError(self.unreachable(error)) from error
 
     def _finish(
-        self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
     ) -> bytes:
-        """The body of a 2xx answer. Raises besides what breaks the connection, which is closed then."""
+        """The body of a 2xx answer. Raises besides what breaks the connection, which is closed
+        then."""
         patience = _patience.get()
         try:
             status, answer = self._exchange(connection, method, target, body, headers, patience)
         except (OSError, http.client.HTTPException) as error:
-            silent = connection.sock is not None and isinstance(error, TimeoutError) and error.errno is None
+            silent = (
+                connection.sock is not None
+                and isinstance(error, TimeoutError)
+                and error.errno is None
+            )
             _close(connection)
             self._drop()  # those that are kept have the same end
             if silent:
@@ -114,7 +131,8 @@ class HttpEndpoint:
         raise refusal(status, answer)
 
     def unreachable(self, error: Exception) -> Cause:
-        """The cause for an error on the way to the server, also for one that a client library has wrapped."""
+        """The cause for an error on the way to the server, also for one that a client library has
+        wrapped."""
         where = self._host if self._port is None else f"{self._host}:{self._port}"
         if (found := _system_error(error)) is not None:
             return cause_of_error(found, where)
@@ -124,14 +142,17 @@ class HttpEndpoint:
         """The server took the connection and then said nothing: no fault of the way there."""
         where = self._host if self._port is None else f"{self._host}:{self._port}"
         if patience is not None:
-            return cause("store_no_answer", where=where, seconds=f"{min(patience, self._timeout):g}")
+            return cause(
+                "store_no_answer", where=where, seconds=f"{min(patience, self._timeout):g}"
+            )
         return cause("store_silent", where=where, seconds=f"{self._timeout:g}")
 
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes,
         headers: Mapping[str, str], patience: float | None,
     ) -> tuple[int, bytes]:  # fmt: skip
-        """Status and body. With `patience` all of it takes so long at most, else each step may take the time-out."""
+        """Status and body. With `patience` all of it takes so long at most, else each step may take
+        the time-out."""
         ends = None if patience is None else time.monotonic() + patience
         connection.timeout = self._limit(ends)
         if connection.sock is not None:
@@ -148,7 +169,9 @@ class HttpEndpoint:
             limit = self._limit(ends)
             if sock.fileno() >= 0:  # closed with the last part where the server keeps no connection
                 sock.settimeout(limit)
-        parts.append(answer.read())  # `read1` does not notice the end, and the connection would not serve again
+        parts.append(
+            answer.read()
+        )  # `read1` does not notice the end, and the connection would not serve again
         return answer.status, b"".join(parts)
 
     def _limit(self, ends: float | None) -> float:
@@ -168,7 +191,9 @@ class HttpEndpoint:
     def _new(self) -> http.client.HTTPConnection:
         if self._https:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=context
+            )
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 
     def _give_back(self, connection: http.client.HTTPConnection) -> None:
@@ -201,19 +226,31 @@ def _system_error(error: BaseException | None) -> OSError | None:
         if error is None or isinstance(error, OSError):
             return error
         reason = getattr(error, "reason", None)
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+        error = (
+            reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+        )
     return None
 
 
 def understood(read: Callable[P, T]) -> Callable[P, T]:
-    """For what reads a server's answer: one of another shape than documented is a StoreError, not a surprise."""
+    """For what reads a server's answer: one of another shape than documented is a StoreError, not a
+    surprise."""
 
     @functools.wraps(read)
     def careful(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return read(*args, **kwargs)
-        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise NotAnsweredError(cause("store_answer_odd", why=f"{type(error).__name__}: {error}")) from error
+        except (
+            AttributeError,
+            LookupError,
+            OverflowError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise NotAnsweredError(
+                cause("store_answer_odd", why=f"{type(error).__name__}: {error}")
+            ) from error
 
     return careful
 
@@ -224,7 +261,11 @@ def refusal(status: int, answer: bytes) -> StoreError | PoisonError:
     if status in _POISON:
         return PoisonError(detail)
     found = cause(_CAUSES.get(status, "store_failed"), why=detail)
-    return NotAnsweredError(found) if 400 <= status < 500 and status not in _LATER else StoreError(found)
+    return (
+        NotAnsweredError(found)
+        if 400 <= status < 500 and status not in _LATER
+        else StoreError(found)
+    )
 
 
 def _credentials(config: StoreConfig) -> dict[str, str]:

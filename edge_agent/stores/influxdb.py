@@ -1,7 +1,8 @@
-"""InfluxDB 2.x and 3.x (and what takes their v2 write endpoint) through influxdb-client, with lines of our own.
+"""InfluxDB 2.x and 3.x (and what takes their v2 write endpoint) through influxdb-client, with lines
+of our own.
 
-Synchronous, through its write service: the batching writer drops points silently, and `WriteApi` compresses at level
-9, which costs twice the rest. Its own retries are off, the ingest has them.
+Synchronous, through its write service: the batching writer drops points silently, and `WriteApi`
+compresses at level 9, which costs twice the rest. Its own retries are off, the ingest has them.
 """
 
 from __future__ import annotations

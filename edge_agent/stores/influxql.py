@@ -1,4 +1,5 @@
-"""Reading from any InfluxDB: 1.x speaks InfluxQL on `/query`, and so do 2.x and 3.x, which Flux does not reach."""
+"""Reading from any InfluxDB: 1.x speaks InfluxQL on `/query`, and so do 2.x and 3.x, which Flux
+does not reach."""
 
 from __future__ import annotations
 
@@ -64,8 +65,9 @@ class InfluxQl:
     def _ask(self, statement: str) -> list[dict[str, Any]]:
         """The series of a statement's result: `{"tags", "columns", "values"}` each.
 
-        A statement that failed, or whose result was cut at a limit of the server's, comes with HTTP 200 all the same:
-        taken for "there is nothing" it would be a hole in a figure that nobody knows of. Raises StoreError.
+        A statement that failed, or whose result was cut at a limit of the server's, comes with HTTP
+        200 all the same: taken for "there is nothing" it would be a hole in a figure that nobody
+        knows of. Raises StoreError.
         """
         query = {"db": self._database, "epoch": "ns", "q": statement}
         result = orjson.loads(self._endpoint.request("GET", "/query", query))["results"][0]
@@ -97,7 +99,8 @@ class InfluxQl:
 
     @understood
     def last_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
-        """Time of the newest sample of a tag in `from <= t < to`; every sample has its store time."""
+        """Time of the newest sample of a tag in `from <= t < to`; every sample has its store
+        time."""
         where = self._series(device, tag, from_ns, to_ns)
         newest = f'select "stored" from "samples" where {where} order by time desc limit 1'  # noqa: S608 - quoted
         series = self._ask(newest)
@@ -105,11 +108,19 @@ class InfluxQl:
 
     @understood
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
-        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
-        where = f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "agent", "device"'
+        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <=
+        to`."""
+        where = (
+            f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "agent", '
+            '"device"'
+        )
         parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for series in self._ask(f'select "last_good_t", "covered_s" from "health" {where}'):  # noqa: S608 - two integers
-            rows = [(good, round(covered * 1e9)) for _, good, covered in series["values"] if good is not None]
+            rows = [
+                (good, round(covered * 1e9))
+                for _, good, covered in series["values"]
+                if good is not None
+            ]
             parts[self._key(series)] += rows
         found = {}
         for device, rows in parts.items():
@@ -125,16 +136,24 @@ class InfluxQl:
         for series in self._ask(f'select "covered_s", "state" from "health" {where}'):  # noqa: S608 - two integers
             t, covered, states = zip(*series["values"], strict=True)
             lasted = [round((seconds or 0) * 1e9) for seconds in covered]
-            columns = np.array(t, np.int64), np.array(lasted, np.int64), [state_name(code) for code in states]
+            columns = (
+                np.array(t, np.int64),
+                np.array(lasted, np.int64),
+                [state_name(code) for code in states],
+            )
             parts[self._key(series)].append(columns)
         return {device: in_time(rows) for device, rows in parts.items()}
 
     @understood
     def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
         """Sums and newest state per device, in `from < t <= to`, one for each of its series."""
-        where = f'from "health" where time > {from_ns} and time <= {to_ns} group by "agent", "device"'
+        where = (
+            f'from "health" where time > {from_ns} and time <= {to_ns} group by "agent", "device"'
+        )
         sums = self._by_device(
-            "select " + ", ".join(f'sum("{name}")' for name in _SUMS) + f', max("last_good_t") {where}'
+            "select "
+            + ", ".join(f'sum("{name}")' for name in _SUMS)
+            + f', max("last_good_t") {where}'
         )
         first = self._by_device(f'select first("state") {where}')
         last = self._by_device(f'select last("state"), "reason", "latency_ms" {where}')

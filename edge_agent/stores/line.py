@@ -1,7 +1,9 @@
-"""VictoriaMetrics, and any store that takes line protocol at `/api/v2/write`; read back through `/api/v1`.
+"""VictoriaMetrics, and any store that takes line protocol at `/api/v2/write`; read back through
+`/api/v1`.
 
-Its times are milliseconds, its numbers keep about 15 digits, its texts are labels. Two points of one series and
-time stay two unless it runs with `-dedup.minScrapeInterval=1ms`, which the configuration guide asks for.
+Its times are milliseconds, its numbers keep about 15 digits, its texts are labels. Two points of
+one series and time stay two unless it runs with `-dedup.minScrapeInterval=1ms`, which the
+configuration guide asks for.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ class LineStore(RemoteStore):
 
     @understood
     def store_ids(self) -> list[str]:
-        """The values of the label `id` of the store's own measurement. (Asked for its series, the server would go on
-        for ten seconds to say that there are none.)"""
+        """The values of the label `id` of the store's own measurement. (Asked for its series, the
+        server would go on for ten seconds to say that there are none.)"""
         query = {"match[]": f"{STORE_ID}_value", "start": "0"}
         answer = orjson.loads(self._reader.request("GET", "/api/v1/label/id/values", query))
         return [str(value) for value in answer["data"]]
@@ -102,7 +104,8 @@ class LineStore(RemoteStore):
 
     @understood
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
-        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
+        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <=
+        to`."""
         covered, good = (
             self._exported(f'{{__name__="health_{name}"}}', from_ns + 1_000_000, to_ns)
             for name in ("covered_s", "last_good_t")
@@ -153,7 +156,8 @@ class LineStore(RemoteStore):
         last = self._instant(f"tlast_over_time(health_state{window})", to_ns)
         good = self._instant(f"max_over_time(health_last_good_t{window})", to_ns)
         state, reason, latency = (
-            self._instant(f"last_over_time(health_{name}{window})", to_ns) for name in ("state", "reason", "latency_ms")
+            self._instant(f"last_over_time(health_{name}{window})", to_ns)
+            for name in ("state", "reason", "latency_ms")
         )
         summaries: dict[str, list[HealthSummary]] = defaultdict(list)
         for series in sorted(last):
@@ -194,7 +198,9 @@ class LineStore(RemoteStore):
 
 def _joined(rows: dict[int, dict[str, Any]]) -> Samples:
     ordered = sorted(rows.items())
-    texts = [row["text"] if row["kind"] != "json" else orjson.loads(row["text"]) for _, row in ordered]
+    texts = [
+        row["text"] if row["kind"] != "json" else orjson.loads(row["text"]) for _, row in ordered
+    ]
     numbers = [np.nan if row["text"] is not None else row.get("num", np.nan) for _, row in ordered]
     return Samples(
         np.array([ms for ms, _ in ordered], np.int64) * 1_000_000,
@@ -217,7 +223,8 @@ def _nanoseconds(seconds: float) -> int:
 
 
 def _whole_milliseconds(ns: float) -> int:
-    """A time kept as a number, to the millisecond below, as the server cuts the times of samples: they stay in order.
+    """A time kept as a number, to the millisecond below, as the server cuts the times of samples:
+    they stay in order.
 
     The number is a double and some hundred nanoseconds off.
     """

@@ -1,11 +1,13 @@
-"""Line protocol, pure: columns to bytes from prefixes escaped once per series, and what a server would refuse.
+"""Line protocol, pure: columns to bytes from prefixes escaped once per series, and what a server
+would refuse.
 
 `samples,agent=A,device=D,kind=K,tag=T num=8000.5,stored=1763900000000000000i 1763900000123456789`
 
-Every number is a float field and the kind is a tag, so no series can ever meet a field type conflict: a tag that
-changes from integer to text becomes another series. A status other than Good and a source time are fields beside.
-Texts and arrays are a string field `txt` (`TextStyle.FIELD`, InfluxDB) or, where strings would become 0
-(VictoriaMetrics), a label `text` beside the number 1 (`TextStyle.LABEL`).
+Every number is a float field and the kind is a tag, so no series can ever meet a field type
+conflict: a tag that changes from integer to text becomes another series. A status other than Good
+and a source time are fields beside. Texts and arrays are a string field `txt` (`TextStyle.FIELD`,
+InfluxDB) or, where strings would become 0 (VictoriaMetrics), a label `text` beside the number 1
+(`TextStyle.LABEL`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from edge_agent.stores.base import Refusal
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import BOOL, FLOAT, KIND_NAMES, NO_TIME, NONE, TEXT, Rows
 
-#: Nothing escapes these in a tag value: a line break ends the line, and a backslash is read in two ways by two servers.
+#: Nothing escapes these in a tag value: a line break ends the line, and a backslash is read in two
+#: ways by two servers.
 _BAD_NAME: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _TAG_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 _LABEL_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ ", "\\": "\\\\"})
@@ -35,9 +38,18 @@ STORE_ID: Final = "edge_store"
 #: The state of a device as a number, for stores that have no strings.
 STATES: Final = ("starting", "online", "degraded", "offline")
 HEALTH_FIELDS: Final = (
-    "period_s", "scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "latency_ms", "latency_max_ms",
+    "period_s",
+    "scheduled_s",
+    "covered_s",
+    "due",
+    "done",
+    "good",
+    "bad",
+    "values",
+    "latency_ms",
+    "latency_max_ms",
     "overruns",
-)  # fmt: skip
+)
 _UNKNOWN_REASON: Final = 0x80000000
 
 
@@ -49,7 +61,8 @@ class TextStyle(Enum):
 
 
 class Encoder:
-    """Lines for one store: keeps the prefixes, and which series have names that cannot be written."""
+    """Lines for one store: keeps the prefixes, and which series have names that cannot be
+    written."""
 
     def __init__(self, catalogue: Catalogue, style: TextStyle) -> None:
         self._catalogue = catalogue
@@ -67,10 +80,15 @@ class Encoder:
     def _who(self, key: str) -> str:
         """The tags of a device, in the order servers like best."""
         agent, device = self._catalogue.keys.split(key)
-        return f"agent={escape_tag(agent)},device={escape_tag(device)}" if agent else f"device={escape_tag(device)}"
+        return (
+            f"agent={escape_tag(agent)},device={escape_tag(device)}"
+            if agent
+            else f"device={escape_tag(device)}"
+        )
 
     def refusals(self, rows: Rows, earliest: int, latest: int) -> list[Refusal]:
-        """Rows the server would refuse or drop without a word, each with its reason; times in ns, inclusive."""
+        """Rows the server would refuse or drop without a word, each with its reason; times in ns,
+        inclusive."""
         self._grow()
         found: dict[int, str] = {}
         if self._bad:
@@ -79,7 +97,9 @@ class Encoder:
         outside = (rows.t < earliest) | (rows.t > latest)
         found |= dict.fromkeys(np.flatnonzero(outside).tolist(), "timestamp-out-of-bounds")
         numbers = (rows.kind >= BOOL) & (rows.kind <= FLOAT)
-        found |= dict.fromkeys(np.flatnonzero(numbers & ~np.isfinite(rows.num)).tolist(), "not-finite")
+        found |= dict.fromkeys(
+            np.flatnonzero(numbers & ~np.isfinite(rows.num)).tolist(), "not-finite"
+        )
         for row, text in rows.texts.items():
             if len(text) * 4 > self._style.value and len(text.encode()) > self._style.value:
                 found[row] = "text-too-long"
@@ -92,7 +112,12 @@ class Encoder:
         places = (rows.sid.astype(np.int64) * _KINDS + rows.kind).tolist()
         columns = zip(places, rows.num.tolist(), rows.t.tolist(), strict=True)
         lines = [f"{prefixes[place]} num={number!r}{stamp}{t}" for place, number, t in columns]
-        plain = (rows.kind >= BOOL) & (rows.kind <= FLOAT) & (rows.status == 0) & (rows.source == NO_TIME)
+        plain = (
+            (rows.kind >= BOOL)
+            & (rows.kind <= FLOAT)
+            & (rows.status == 0)
+            & (rows.source == NO_TIME)
+        )
         special = set(np.flatnonzero(~plain).tolist()).union(rows.texts)
         for row in special:
             lines[row] = self._special(rows, row, prefixes[places[row]], stamp)
@@ -119,7 +144,11 @@ class Encoder:
         lines = []
         for row in documents:
             state, reason = row.get("state", ""), row.get("reason", "")
-            fields = [f"{name}={float(row[name])!r}" for name in HEALTH_FIELDS if row.get(name) is not None]
+            fields = [
+                f"{name}={float(row[name])!r}"
+                for name in HEALTH_FIELDS
+                if row.get(name) is not None
+            ]
             fields.append(f"state={STATES.index(state) if state in STATES else -1}i")
             fields.append(f"reason={_reason_code(reason)}i")
             if row.get("last_good_t") is not None:
@@ -132,7 +161,8 @@ class Encoder:
 
 
 def _label(prefix: str, kind: int, text: str) -> str:
-    """The series of one text. What a label cannot hold (nothing, control characters) is written as JSON."""
+    """The series of one text. What a label cannot hold (nothing, control characters) is written as
+    JSON."""
     if kind == TEXT and (not text or not text.isprintable()):
         prefix = prefix.replace(",kind=text,", ",kind=json,", 1)
         text = orjson.dumps(text).decode()

@@ -12,7 +12,8 @@ from edge_agent.stores.base import DeviceReadings, GoodValues, LatestSample
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, bad_where_null, value_of
 
-#: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
+#: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a
+#: clock gone wrong.
 AHEAD_NS: Final = 5_000_000_000
 _SEVERITY: Final = 0xC0000000
 _BAD: Final = 0x80000000
@@ -35,8 +36,8 @@ class NewestSamples:
     def update(self, rows: Rows, now: int = int(_ANY_TIME)) -> None:
         """Take over what is at least as new as what is known; late samples change nothing.
 
-        What is held from ahead of `now` (ns) gives way to whatever comes: a clock that jumped and was put right
-        must not pin a value for as long as the jump was.
+        What is held from ahead of `now` (ns) gives way to whatever comes: a clock that jumped and
+        was put right must not pin a value for as long as the jump was.
         """
         if not len(rows):
             return
@@ -46,7 +47,8 @@ class NewestSamples:
             order = np.argsort(np.where(rows.t > limit, NO_TIME, rows.t), kind="stable")
             known = self._t[rows.sid[order]]
             chosen = order[(rows.t[order] >= known) | (known > limit)]
-            # With an index that repeats, numpy keeps the last assignment: the newest, as `chosen` is sorted.
+            # With an index that repeats, numpy keeps the last assignment: the newest, as `chosen`
+            # is sorted.
             winner = np.full(len(self._t), -1, np.int64)
             winner[rows.sid[chosen]] = chosen
             sid = np.flatnonzero(winner >= 0)
@@ -96,7 +98,9 @@ class NewestSamples:
             sid = np.flatnonzero(self._t != NO_TIME).astype(np.int32)
             texts = {i: self._text[s] for i, s in enumerate(sid.tolist()) if s in self._text}
             source = np.full(len(sid), NO_TIME, np.int64)
-            return Rows(sid, self._t[sid], self._num[sid], self._kind[sid], self._status[sid], source, texts)
+            return Rows(
+                sid, self._t[sid], self._num[sid], self._kind[sid], self._status[sid], source, texts
+            )
 
     def good_values(self) -> GoodValues:
         """Those that are good now."""
@@ -122,7 +126,9 @@ class NewestSamples:
         tags = np.bincount(known_places, minlength=count)
         found = {
             device: DeviceReadings(*numbers)
-            for device, *numbers in zip(self._devices, tags.tolist(), newest.tolist(), good_t.tolist(), strict=True)
+            for device, *numbers in zip(
+                self._devices, tags.tolist(), newest.tolist(), good_t.tolist(), strict=True
+            )
         }
         for sid, code in zip(known[~good].tolist(), status[~good].tolist(), strict=True):
             series = catalogue.series[sid]
@@ -145,9 +151,15 @@ class NewestSamples:
             value = value_of(int(self._kind[sid]), float(self._num[sid]), self._text.get(sid))
             return LatestSample(value, int(self._status[sid]), int(self._t[sid]))
 
-    def latest(self, catalogue: Catalogue, device: str | None) -> dict[str, dict[str, LatestSample]]:
+    def latest(
+        self, catalogue: Catalogue, device: str | None
+    ) -> dict[str, dict[str, LatestSample]]:
         """Device -> tag -> newest sample."""
-        devices = [device] if device is not None else list(dict.fromkeys(entry.device for entry in catalogue.series))
+        devices = (
+            [device]
+            if device is not None
+            else list(dict.fromkeys(entry.device for entry in catalogue.series))
+        )
         found: dict[str, dict[str, LatestSample]] = {}
         with self._lock:
             for name in devices:

@@ -1,7 +1,8 @@
 """Versions of the equipment register, each with the time from which it is valid.
 
-A window that is over is computed again from the version that was valid at its end: who changes the register today
-changes no figure of last month. The versions are kept as long as the store, whatever its retention.
+A window that is over is computed again from the version that was valid at its end: who changes the
+register today changes no figure of last month. The versions are kept as long as the store, whatever
+its retention.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class RegisterVersion:
     valid_from: int
     """It is valid in windows that end after this, ns."""
     kept_at: int
-    """When it was put into the store, ns; of two that are valid from the same time on the later one counts."""
+    """When it was put into the store, ns; of two that are valid from the same time on the later one
+    counts."""
 
 
 class RegisterStore(Protocol):
@@ -61,7 +63,8 @@ def unpacked(text: str) -> tuple[Register, tuple[Finding, ...]]:
 
 
 def valid_at(versions: Sequence[RegisterVersion], end: int) -> RegisterVersion | None:
-    """The version valid in a window that ends at `end`; of a time before the first one was kept that first one."""
+    """The version valid in a window that ends at `end`; of a time before the first one was kept
+    that first one."""
     begun = [each for each in versions if each.valid_from < end]
     if begun:
         return max(begun, key=lambda each: (each.valid_from, each.kept_at))

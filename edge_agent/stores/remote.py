@@ -1,6 +1,7 @@
 """What all stores behind HTTP share: lines out, and the sidecar for what the server cannot keep.
 
-A subclass says how lines are sent and how the two measurements, `samples` and `health`, are read back.
+A subclass says how lines are sent and how the two measurements, `samples` and `health`, are read
+back.
 """
 
 from __future__ import annotations
@@ -48,7 +49,14 @@ from edge_agent.stores.http import NotAnsweredError, bounded_wait
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.registers import RegisterVersion
-from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
+from edge_agent.stores.rollups import (
+    HOUR_NS,
+    HealthTotals,
+    OpenHours,
+    RolledHour,
+    hour_of,
+    split_window,
+)
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
 
@@ -73,7 +81,8 @@ _ALIVE_S: Final = 2.0
 class RemoteStore(ABC):
     """Implements the store protocol but for what a subclass sends and reads back.
 
-    Lines carry the agent as a tag; those from before agents were kept have none, and are the own agent's.
+    Lines carry the agent as a tag; those from before agents were kept have none, and are the own
+    agent's.
     """
 
     #: Where a text goes.
@@ -125,7 +134,8 @@ class RemoteStore(ABC):
 
     @abstractmethod
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
-        """Device -> (last good time, covered ns) of its health rows with coverage in `from < t <= to`."""
+        """Device -> (last good time, covered ns) of its health rows with coverage in `from < t <=
+        to`."""
 
     @abstractmethod
     def health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
@@ -133,13 +143,14 @@ class RemoteStore(ABC):
 
     @abstractmethod
     def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
-        """Device -> summaries of its health rows in `from < t <= to`, one for each of its series."""
+        """Device -> summaries of its health rows in `from < t <= to`, one for each of its
+        series."""
 
-    # --- which store this is -----------------------------------------------------------------------------------
+    # --- which store this is ----------------------------------------------------------------------
 
     def identify(self) -> None:
-        """The id that the server keeps; a server without one gets one. A server that takes lines and answers no
-        questions is known by its address."""
+        """The id that the server keeps; a server without one gets one. A server that takes lines
+        and answers no questions is known by its address."""
         if self.store_id:
             return
         known = self._sidecar.store_at(self._address)
@@ -152,7 +163,11 @@ class RemoteStore(ABC):
             log.warning("store-known-by-address address=%r reason=%s", self._address, error)
             store = known or by_address
         else:
-            store = known if known in (*found, by_address) else min(found, default="") or secrets.token_hex(8)
+            store = (
+                known
+                if known in (*found, by_address)
+                else min(found, default="") or secrets.token_hex(8)
+            )
             self._write_id(store)
             if not found:
                 self._wait_for_id()
@@ -174,8 +189,12 @@ class RemoteStore(ABC):
         try:
             self.identify()
         finally:
-            self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
-        log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
+            self.store_id = (
+                self.store_id or before
+            )  # as long as no other is known the marks are this one's
+        log.warning(
+            "store-replaced before=%s now=%s address=%r", before, self.store_id, self._address
+        )
         return self.store_id != before
 
     def misplaced(self) -> Cause | None:
@@ -183,7 +202,8 @@ class RemoteStore(ABC):
         return None
 
     def ask_for_life(self) -> None:
-        """One short question, before somebody asks much and waits. Raises StoreError when it is not answered."""
+        """One short question, before somebody asks much and waits. Raises StoreError when it is not
+        answered."""
         if time.monotonic() - self._lived < _ALIVE_S:
             return
         with bounded_wait(), contextlib.suppress(NotAnsweredError, PoisonError):
@@ -203,7 +223,7 @@ class RemoteStore(ABC):
         while not self.store_ids() and time.monotonic() < ends:
             time.sleep(0.05)
 
-    # --- reading -----------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """From memory."""
@@ -219,7 +239,9 @@ class RemoteStore(ABC):
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`, under all its names."""
-        parts = [self.samples_of(*name, from_ns, to_ns) for name in self.catalogue.history(device, tag)]
+        parts = [
+            self.samples_of(*name, from_ns, to_ns) for name in self.catalogue.history(device, tag)
+        ]
         return parts[0] if len(parts) == 1 else Samples.joined(parts)
 
     def last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
@@ -228,14 +250,21 @@ class RemoteStore(ABC):
         return max((t for t in times if t is not None), default=None)
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
-        """The server's samples, cut down here: its query language knows no runs of equal readings."""
+        """The server's samples, cut down here: its query language knows no runs of equal
+        readings."""
         return from_samples.changes(self.samples, self.last_before, names, from_ns, to_ns)
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
+    def counted(
+        self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int
+    ) -> dict[Name, SampleRuns]:
         """The server's samples, of which only the runs that tell are kept."""
-        return from_samples.counted(self.samples, self.last_before, self._newest_of, moments, from_ns, to_ns)
+        return from_samples.counted(
+            self.samples, self.last_before, self._newest_of, moments, from_ns, to_ns
+        )
 
-    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+    def steps(
+        self, names: Sequence[Name], first_day: int, end_day: int
+    ) -> dict[Name, Mapping[int, DaySteps]]:
         """Nothing: weeks of samples would have to be fetched for each figure."""
         return {}
 
@@ -262,7 +291,9 @@ class RemoteStore(ABC):
         """What a device is called now, which may have had another name."""
         return self.catalogue.former.current.get(device, device)
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
         """From the server's samples."""
         return from_samples.lateness(self.samples, names, from_ns, to_ns)
 
@@ -294,7 +325,8 @@ class RemoteStore(ABC):
         return self._touched.take()
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
-        """Found here, because the server would answer 204 and drop them, or refuse their neighbours too."""
+        """Found here, because the server would answer 204 and drop them, or refuse their neighbours
+        too."""
         return self._encoder.refusals(batch.rows, self.earliest, batch.stored + self.future)
 
     def write(self, batch: WriteBatch) -> None:
@@ -330,7 +362,9 @@ class RemoteStore(ABC):
         """From memory."""
         return self._newest.latest(self.catalogue, device)
 
-    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+    def health_by(
+        self, from_ns: int, to_ns: int, step_ns: int
+    ) -> dict[str, list[tuple[int, HealthSummary]]]:
         """By halving: a stretch without health rows is one question, however long it is."""
         found: dict[str, list[tuple[int, HealthSummary]]] = defaultdict(list)
         open_spans = [(from_ns // step_ns, -(-to_ns // step_ns))]
@@ -350,7 +384,9 @@ class RemoteStore(ABC):
         found: dict[str, list[Silence]] = defaultdict(list)
         last: dict[str, tuple[int, str]] = {}
         for start in range(from_ns, to_ns, _DAY):
-            for device, (t, covered, states) in self._health_rows(start, min(to_ns, start + _DAY)).items():
+            for device, (t, covered, states) in self._health_rows(
+                start, min(to_ns, start + _DAY)
+            ).items():
                 last_t, last_state = last.get(device, (t[0], ""))
                 before, states_before = np.append(last_t, t[:-1]), [last_state, *states[:-1]]
                 last[device] = int(t[-1]), states[-1]
@@ -371,23 +407,41 @@ class RemoteStore(ABC):
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """From the summaries."""
         return {
-            device: np.array([
-                [end, round(1000 * row.scheduled_s), round(1000 * row.covered_s), row.due, row.done, row.good, row.bad,
-                 row.values, row.overruns, -1 if row.last_good_t is None else row.last_good_t]
-                for end, row in rows
-            ], np.int64)
+            device: np.array(
+                [
+                    [
+                        end,
+                        round(1000 * row.scheduled_s),
+                        round(1000 * row.covered_s),
+                        row.due,
+                        row.done,
+                        row.good,
+                        row.bad,
+                        row.values,
+                        row.overruns,
+                        -1 if row.last_good_t is None else row.last_good_t,
+                    ]
+                    for end, row in rows
+                ],
+                np.int64,
+            )
             for device, rows in self.health_by(from_ns, to_ns, step_ns).items()
-        }  # fmt: skip
+        }
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""
-        return live_facts(self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns)
+        return live_facts(
+            self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns
+        )
 
     def health_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
-        """Whole hours from the sidecar, as far as they are kept there, and the rest from the server."""
+        """Whole hours from the sidecar, as far as they are kept there, and the rest from the
+        server."""
         hours, rest = split_window(self._sidecar.kept_hours(from_ns, to_ns), from_ns, to_ns)
         parts: dict[str, list[HealthTotals]] = defaultdict(list)
-        found = [self._sidecar.hour_totals(*span) for span in hours] + [self._server_totals(*span) for span in rest]
+        found = [self._sidecar.hour_totals(*span) for span in hours] + [
+            self._server_totals(*span) for span in rest
+        ]
         for each in found:
             for device, totals in each.items():
                 parts[self._now(device)].append(totals)
@@ -396,22 +450,31 @@ class RemoteStore(ABC):
     def _server_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
         """By the names the devices had."""
         return {
-            device: HealthTotals.of([
-                HealthTotals(row.scheduled_s, row.covered_s, row.good, row.bad, row.last_good_t) for row in rows
-            ])
+            device: HealthTotals.of(
+                [
+                    HealthTotals(row.scheduled_s, row.covered_s, row.good, row.bad, row.last_good_t)
+                    for row in rows
+                ]
+            )
             for device, rows in self.health_of(from_ns, to_ns).items()
-        }  # fmt: skip
+        }
 
     def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
-        """Ask the server for past hours, one question each; at first those that figures look back on."""
+        """Ask the server for past hours, one question each; at first those that figures look back
+        on."""
         if not self.store_id:
             return []
         if not self._looked_for_health:
             looked_back = range(hour_of(now_ns) - _LOOK_BACK, hour_of(now_ns), HOUR_NS)
-            self._open_health.found({*looked_back} - self._sidecar.kept_hours(looked_back[0] - 1, now_ns))
+            self._open_health.found(
+                {*looked_back} - self._sidecar.kept_hours(looked_back[0] - 1, now_ns)
+            )
             self._looked_for_health = True
         due = self._open_health.due(now_ns, hours)
-        return [RolledHour(hour, write, self._server_totals(hour - HOUR_NS, hour)) for hour, write in due.items()]
+        return [
+            RolledHour(hour, write, self._server_totals(hour - HOUR_NS, hour))
+            for hour, write in due.items()
+        ]
 
     def keep_hours(self, hours: Sequence[RolledHour]) -> int:
         """In the sidecar."""
@@ -423,7 +486,10 @@ class RemoteStore(ABC):
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
-        return [row | {"device": self._now(row["device"])} for row in self._sidecar.transitions(from_ns, to_ns)]
+        return [
+            row | {"device": self._now(row["device"])}
+            for row in self._sidecar.transitions(from_ns, to_ns)
+        ]
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""

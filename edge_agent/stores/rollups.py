@@ -1,7 +1,7 @@
 """Health rows by hour: which hours are to be rolled up, and of which hours a window is made.
 
-A row belongs to the hour its end `t` lies in, `start < t <= end`, as it counts in a window. An hour is named by its
-end.
+A row belongs to the hour its end `t` lies in, `start < t <= end`, as it counts in a window. An hour
+is named by its end.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ Span = tuple[int, int]
 
 HOUR_NS: Final = 3_600_000_000_000
 
-#: After its end an hour waits so long for its last rows, and after a late row for those that follow it.
+#: After its end an hour waits so long for its last rows, and after a late row for those that follow
+#: it.
 LATE_NS: Final = 120_000_000_000
-#: Health rows are kept as they came for so long; after that their hours and minutes are. Status and outages look back a
-#: day.
+#: Health rows are kept as they came for so long; after that their hours and minutes are. Status and
+#: outages look back a day.
 RAW_DAYS: Final = 2.0
 
 #: What rows add up to.
@@ -43,7 +44,8 @@ class HealthTotals:
 
     @classmethod
     def of(cls, parts: Sequence[HealthTotals]) -> HealthTotals:
-        """Several parts of one device; at least one. Seconds are whole milliseconds, so no order matters."""
+        """Several parts of one device; at least one. Seconds are whole milliseconds, so no order
+        matters."""
         if len(parts) == 1:
             return parts[0]
         good = [part.last_good_t for part in parts if part.last_good_t is not None]
@@ -58,7 +60,8 @@ class HealthTotals:
 
 
 def split_window(kept: Iterable[int], from_ns: int, to_ns: int) -> tuple[list[Span], list[Span]]:
-    """A window as (stretches of kept hours, the rest), both sorted; `kept`: the hours that may be read by hour."""
+    """A window as (stretches of kept hours, the rest), both sorted; `kept`: the hours that may be
+    read by hour."""
     hours: list[Span] = []
     rest: list[Span] = []
     at = from_ns
@@ -78,7 +81,8 @@ def split_window(kept: Iterable[int], from_ns: int, to_ns: int) -> tuple[list[Sp
 
 
 class OpenHours:
-    """Hours with health rows that are not rolled up yet. Fed by the thread that writes, asked by any."""
+    """Hours with health rows that are not rolled up yet. Fed by the thread that writes, asked by
+    any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +103,8 @@ class OpenHours:
                 self._written.setdefault(hour, (0, 0))
 
     def due(self, now_ns: int, most: int) -> dict[int, int]:
-        """Hours that are over and quiet, newest first: figures ask for those most. Hour -> number of its last write."""
+        """Hours that are over and quiet, newest first: figures ask for those most. Hour -> number
+        of its last write."""
         with self._lock:
             over = [
                 (hour, write)

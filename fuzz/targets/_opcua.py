@@ -1,8 +1,10 @@
-"""What the OPC UA targets share: a slow reader of the binary encoding (OPC 10000-6 §5.2.2) written apart from ours.
+"""What the OPC UA targets share: a slow reader of the binary encoding (OPC 10000-6 §5.2.2) written
+apart from ours.
 
-It takes one field after the other from a cursor; ours walks runs of records with one struct. Both refuse the same
-bytes, or say the same values in the same types. What is a matter of our model and not of the encoding (dates as ISO
-text, bytes as hex, matrices flat, what has no place in it UNSUPPORTED) is the documented one.
+It takes one field after the other from a cursor; ours walks runs of records with one struct. Both
+refuse the same bytes, or say the same values in the same types. What is a matter of our model and
+not of the encoding (dates as ISO text, bytes as hex, matrices flat, what has no place in it
+UNSUPPORTED) is the documented one.
 """
 
 from __future__ import annotations
@@ -26,10 +28,27 @@ HEADER: Final = bytes(8 + 4 + 4 + 1) + b"\xff\xff\xff\xff" + bytes(3)
 
 _1601: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _1970: Final = (datetime(1970, 1, 1, tzinfo=UTC) - _1601) // timedelta(microseconds=1) * 10
-_LAST_TICK: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _1601) // timedelta(microseconds=1) * 10
+_LAST_TICK: Final = (
+    (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _1601) // timedelta(microseconds=1) * 10
+)
 _DEEPEST: Final = 8
-_FIXED: Final = {1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 19: "I"}
-_STRUCTS: Final = {form: struct.Struct(f"<{form}") for form in {*_FIXED.values(), "H", "I", "i", "q"}}
+_FIXED: Final = {
+    1: "?",
+    2: "b",
+    3: "B",
+    4: "h",
+    5: "H",
+    6: "i",
+    7: "I",
+    8: "q",
+    9: "Q",
+    10: "f",
+    11: "d",
+    19: "I",
+}
+_STRUCTS: Final = {
+    form: struct.Struct(f"<{form}") for form in {*_FIXED.values(), "H", "I", "i", "q"}
+}
 _SCALARS: Final = frozenset({bool, int, float, str})
 
 
@@ -170,14 +189,24 @@ _STRUCTURES: Final[dict[str, dict[str, Callable[[Cursor], Any]]]] = {
 
 
 def _shortest(value: float) -> float:
-    """Single precision as numpy writes it; whole numbers that a double writes out in full stay as they are."""
+    """Single precision as numpy writes it; whole numbers that a double writes out in full stay as
+    they are."""
     return value if value != value or 2**24 <= abs(value) < 2**53 else float(str(np.float32(value)))
 
 
 _BUILT_IN: Final[dict[int, Callable[[Cursor], object]]] = {
-    12: Cursor.text, 13: _time, 14: lambda c: str(UUID(bytes_le=c.take(16))), 15: lambda c: c.octets().hex(),
-    16: Cursor.text, 17: _node_id, 18: _node_id, 20: _qualified, 21: _localized, 22: _structure, 25: _diagnostic,
-}  # fmt: skip
+    12: Cursor.text,
+    13: _time,
+    14: lambda c: str(UUID(bytes_le=c.take(16))),
+    15: lambda c: c.octets().hex(),
+    16: Cursor.text,
+    17: _node_id,
+    18: _node_id,
+    20: _qualified,
+    21: _localized,
+    22: _structure,
+    25: _diagnostic,
+}
 
 
 def _scalar(c: Cursor, number: int, depth: int) -> Any:
@@ -315,7 +344,12 @@ def compare(found: Columns | None, expected: Columns | None) -> None:
     if found is None or expected is None or found != expected:
         demand(repr(found) == repr(expected), "decoded", found, ", the encoding says", expected)
     else:
-        demand(list(map(type, found.values)) == list(map(type, expected.values)), "types of", found, expected)
+        demand(
+            list(map(type, found.values)) == list(map(type, expected.values)),
+            "types of",
+            found,
+            expected,
+        )
 
 
 def records() -> Iterable[bytes]:

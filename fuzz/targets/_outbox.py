@@ -10,7 +10,8 @@ STREAM: Final = "agent/0/9f86d081"
 
 
 def damaged(sound: bytes, feed: FuzzInput) -> tuple[bytes, frozenset[int]]:
-    """Bytes overwritten, zeroed or cut off at the end, as media and power cuts do it; and which of them changed."""
+    """Bytes overwritten, zeroed or cut off at the end, as media and power cuts do it; and which of
+    them changed."""
     raw = bytearray(sound)
     while feed and raw:
         at, kind = feed.number(1024) % len(raw), feed.number(8)

@@ -27,14 +27,17 @@ def _folder() -> Path:
 
 
 def config(data: bytes) -> None:
-    """Every finding has a code and both sentences; a site that loads compiles to a plan for each device."""
+    """Every finding has a code and both sentences; a site that loads compiles to a plan for each
+    device."""
     _folder()
     path = rewritten("site.yaml", data)
     try:
         site = load(path, _PLUGINS)
     except ConfigError as error:
         demand(bool(error.findings), "refused without a finding")
-        demand(all(f.code and f.zh and f.en for f in error.findings), "half a finding:", error.findings)
+        demand(
+            all(f.code and f.zh and f.en for f in error.findings), "half a finding:", error.findings
+        )
         return
     found = plans(site, _PLUGINS)
     demand(len(found) == len(site.devices), "devices without a plan")
@@ -42,23 +45,37 @@ def config(data: bytes) -> None:
 
 def _seeds() -> Iterable[bytes]:
     head = "agent: {id: a}\nmqtt: {url: 'mqtt://127.0.0.1'}\n"
-    device = "devices:\n  - id: m{i}\n    for: {i: 1..3}\n    connector: modbus\n    url: tcp://h\n    tags:\n"
-    yield (head + device + "      a: {address: holding/1, type: float32, scale: 0.1, range: [0, 9]}\n").encode()
+    device = (
+        "devices:\n  - id: m{i}\n    for: {i: 1..3}\n    connector: modbus\n    url: tcp://h\n   "
+        " tags:\n"
+    )
+    yield (
+        head + device + "      a: {address: holding/1, type: float32, scale: 0.1, range: [0, 9]}\n"
+    ).encode()
     yield (head + "include: more.yaml\ndefaults: {modbus: {unit: 2}}\n").encode()
     yield (
-        head + "devices:\n  - {id: o, connector: opcua, url: 'opc.tcp://h:1', tags: {a: {node: ns=2;s=a}}}\n"
+        head + "devices:\n  - {id: o, connector: opcua, url: 'opc.tcp://h:1', tags: {a: {node: "
+        "ns=2;s=a}}}\n"
     ).encode()
-    yield (head + "x: &a [1, 2]\ny: [*a, *a]\nz: {<<: *a}\np: !env HOME\nq: !file more.yaml\n").encode()
-    yield (head + "templates: {t: {connector: modbus, url: 'tcp://{h}'}}\ndevices:\n  - {template: t, h: x}\n").encode()
+    yield (
+        head + "x: &a [1, 2]\ny: [*a, *a]\nz: {<<: *a}\np: !env HOME\nq: !file more.yaml\n"
+    ).encode()
+    yield (
+        head + "templates: {t: {connector: modbus, url: 'tcp://{h}'}}\ndevices:\n  - {template: t, "
+        "h: x}\n"
+    ).encode()
     for path in sorted((_REPOSITORY / "tests" / "cases" / "config").rglob("*.yaml")):
         if path.stat().st_size <= 1500:
             yield path.read_bytes()
 
 
 _WORDS: Final = (
-    "agent mqtt outbox store register defaults include devices templates for template profile connector modbus opcua "
-    "tags address node type unit every state item mode map rules scale range deadband report 1..3 {i} {i:03} {{ 1% 5s "
-    "100ms 1e400 .nan .inf null !env !file *a &a << holding/1 Executing *.yaml more.yaml tcp:// eastron-sdm630"
+    "agent mqtt outbox store register defaults include devices templates for template profile "
+    "connector modbus opcua "
+    "tags address node type unit every state item mode map rules scale range deadband report "
+    "1..3 {i} {i:03} {{ 1% 5s "
+    "100ms 1e400 .nan .inf null !env !file *a &a << holding/1 Executing *.yaml more.yaml tcp:// "
+    "eastron-sdm630"
 )
 
 TARGETS = (

@@ -1,4 +1,5 @@
-"""The loopback pages: any head gets one well-formed reply, and only GET and HEAD of a known page get it."""
+"""The loopback pages: any head gets one well-formed reply, and only GET and HEAD of a known page
+get it."""
 
 from __future__ import annotations
 
@@ -60,7 +61,12 @@ def request(data: bytes) -> None:
     status, body = expected
     head, _, found = writer.said.partition(_END)
     lines = head.split(b"\r\n")
-    demand(lines[0].split(b" ")[:2] == [b"HTTP/1.1", str(status).encode()], lines[0], ", expected", status)
+    demand(
+        lines[0].split(b" ")[:2] == [b"HTTP/1.1", str(status).encode()],
+        lines[0],
+        ", expected",
+        status,
+    )
     length = next(line for line in lines if line.startswith(b"Content-Length: "))
     demand(all(b": " in line for line in lines[1:]) and b"Connection: close" in lines, "head", head)
     if body is not None:
@@ -97,7 +103,12 @@ def _reference(sent: bytes, limit: int) -> tuple[int, bytes | None] | None:
 
 
 def _seeds() -> Iterable[bytes]:
-    for line in (b"GET /metrics HTTP/1.1", b"HEAD /healthz?x HTTP/1.0", b"POST /metrics HTTP/1.1", b"GET /x HTTP/1.1"):
+    for line in (
+        b"GET /metrics HTTP/1.1",
+        b"HEAD /healthz?x HTTP/1.0",
+        b"POST /metrics HTTP/1.1",
+        b"GET /x HTTP/1.1",
+    ):
         yield b"\xff" + line + b"\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
         yield b"\x05" + line + _END
     yield b"\xffGET  /metrics HTTP/1.1" + _END

@@ -1,4 +1,5 @@
-"""The block decoder of Modbus: any layout of tags over any registers, against one tag at a time, byte by byte."""
+"""The block decoder of Modbus: any layout of tags over any registers, against one tag at a time,
+byte by byte."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def block(data: bytes) -> None:
 
 @lru_cache(maxsize=1024)
 def _layout(data: bytes) -> tuple[list[Point], int, BlockDecoder]:
-    """The points, how many registers they take, and their decoder: most mutations only change the registers."""
+    """The points, how many registers they take, and their decoder: most mutations only change the
+    registers."""
     points = [_point(data[at : at + _WIDTH]) for at in range(0, max(len(data), 1), _WIDTH)]
     size = max(point.end for point in points) - _START
     return points, size, BlockDecoder(_START, size, list(enumerate(points)))
@@ -51,7 +53,8 @@ def _layout(data: bytes) -> tuple[list[Point], int, BlockDecoder]:
 
 @lru_cache(maxsize=16384)
 def _point(data: bytes) -> Point:
-    """A point as `point.resolve` makes them: a single register and a text only know a swap within the word."""
+    """A point as `point.resolve` makes them: a single register and a text only know a swap within
+    the word."""
     feed = FuzzInput(data)
     type_: DataType = _TYPES[feed.number(len(_TYPES))]
     order, address = _ORDERS[feed.number(4)], _START + feed.number(16)
@@ -62,13 +65,17 @@ def _point(data: bytes) -> Point:
     if type_ == "string":
         length = 1 + feed.number(20)
         encoding = _ENCODINGS[feed.number(len(_ENCODINGS))]
-        return Point("holding", address, (length + 1) // 2, type_, order, length=length, encoding=encoding)
+        return Point(
+            "holding", address, (length + 1) // 2, type_, order, length=length, encoding=encoding
+        )
     if type_ == "bool":
         bit = feed.number(17)
         if bit == 16:
             return Point("holding", address, 1, type_, order)
         count = 1 + feed.number(40)
-        return Point("holding", address, (bit + count + 15) // 16, type_, order, bit=bit, count=count)
+        return Point(
+            "holding", address, (bit + count + 15) // 16, type_, order, bit=bit, count=count
+        )
     count = 1 + feed.number(4)
     return Point("holding", address, WORDS[type_] * count, type_, order, count=count)
 
@@ -83,13 +90,21 @@ def _reference(point: Point, registers: bytes) -> tuple[Any, bool]:
         half = data[1:2] if point.low_byte else data[:1]
         return int.from_bytes(half, "big", signed=point.type == "int8"), False
     if point.type == "bool":
-        words = [int.from_bytes(_big_endian(data[n : n + 2], point.order), "big") for n in range(0, len(data), 2)]
+        words = [
+            int.from_bytes(_big_endian(data[n : n + 2], point.order), "big")
+            for n in range(0, len(data), 2)
+        ]
         if point.bit is None:
             return words[0] != 0, False
-        bits = [bool(words[n // 16] & 1 << n % 16) for n in range(point.bit, point.bit + point.count)]
+        bits = [
+            bool(words[n // 16] & 1 << n % 16) for n in range(point.bit, point.bit + point.count)
+        ]
         return (bits if point.count > 1 else bits[0]), False
     width = 2 * WORDS[point.type]
-    numbers = [_number(point, _big_endian(data[n : n + width], point.order)) for n in range(0, len(data), width)]
+    numbers = [
+        _number(point, _big_endian(data[n : n + width], point.order))
+        for n in range(0, len(data), width)
+    ]
     if None in numbers:
         return None, False
     limit = _NORMAL.get(point.type, 0.0)
@@ -98,7 +113,8 @@ def _reference(point: Point, registers: bytes) -> tuple[Any, bool]:
 
 
 def _big_endian(data: bytes, order: ByteOrder) -> bytes:
-    """What the order means, in bytes: ABCD as it is, DCBA reversed, BADC bytes swapped, CDAB words reversed."""
+    """What the order means, in bytes: ABCD as it is, DCBA reversed, BADC bytes swapped, CDAB words
+    reversed."""
     if order in ("CDAB", "DCBA"):
         data = data[::-1]
     if order in ("BADC", "CDAB"):
@@ -117,7 +133,8 @@ def _number(point: Point, data: bytes) -> int | float | None:
 
 
 def _text(point: Point, data: bytes) -> tuple[str | None, bool]:
-    """The text up to its first NUL, without NULs in front and spaces around; doubtful with more text behind it."""
+    """The text up to its first NUL, without NULs in front and spaces around; doubtful with more
+    text behind it."""
     data = data[: point.length]
     wide = point.encoding.startswith("utf-16")
     behind = b""
@@ -146,7 +163,9 @@ def _same(ours: object, theirs: object) -> bool:
 
 def _seeds() -> Iterable[bytes]:
     for order in range(4):
-        kinds = [bytes((kind, order, 2 * kind % 16, kind % 4, 0)) for kind in range(len(_TYPES) - 2)]
+        kinds = [
+            bytes((kind, order, 2 * kind % 16, kind % 4, 0)) for kind in range(len(_TYPES) - 2)
+        ]
         yield bytes((3,)) + b"".join(kinds[:4]) + bytes(range(64))
         yield bytes((3,)) + b"".join(kinds[4:8]) + bytes(range(64))
         yield bytes((3,)) + b"".join(kinds[-4:]) + bytes.fromhex("1234567899999a00") * 4

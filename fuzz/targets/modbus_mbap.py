@@ -25,7 +25,9 @@ def mbap(data: bytes) -> None:
     demand(wrong or not refused, "refused although all are frames")
 
 
-def _mbap_reference(stream: bytes, under_way: list[ReadRequest], ids: dict[int, int]) -> tuple[Answers, bool]:
+def _mbap_reference(
+    stream: bytes, under_way: list[ReadRequest], ids: dict[int, int]
+) -> tuple[Answers, bool]:
     """The answers up to the first bytes that are no frame, and whether there are any."""
     answers: Answers = []
     waiting = dict(ids)

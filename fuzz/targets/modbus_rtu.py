@@ -1,4 +1,5 @@
-"""Modbus answers in RTU frames: none is taken that the stream does not hold whole, with a right check sum."""
+"""Modbus answers in RTU frames: none is taken that the stream does not hold whole, with a right
+check sum."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def _cuts(feed: FuzzInput, size: int) -> list[int]:
 
 
 def rtu(data: bytes) -> None:
-    """No answer is taken that is not in the stream as a whole frame of its request with a right check sum."""
+    """No answer is taken that is not in the stream as a whole frame of its request with a right
+    check sum."""
     feed = FuzzInput(data)
     request = REQUESTS[feed.number(len(REQUESTS))]
     stream = _rtu_stream(feed)

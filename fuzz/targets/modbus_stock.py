@@ -1,4 +1,5 @@
-"""pymodbus' framers with our judgement: nothing raises, and no answer is taken that is not there as a frame."""
+"""pymodbus' framers with our judgement: nothing raises, and no answer is taken that is not there as
+a frame."""
 
 from __future__ import annotations
 
@@ -81,7 +82,9 @@ def _stream(feed: FuzzInput, scheme: str) -> bytes:
 def _seeds() -> Iterable[bytes]:
     for scheme in range(4):
         for n, request in enumerate(REQUESTS[:2]):
-            body = bytes((request.unit, request.function, request.size)) + bytes(range(request.size))
+            body = bytes((request.unit, request.function, request.size)) + bytes(
+                range(request.size)
+            )
             refusal = bytes((request.unit, request.function | 0x80, 6))
             late = bytes((9, 3, 2, 0, 1))
             yield bytes((scheme, n, 255, 255, 255, 0x40 | len(body))) + body

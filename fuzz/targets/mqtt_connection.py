@@ -17,7 +17,9 @@ from edge_agent.mqtt import Inbound, MqttConnection, MqttMessage, connection
 from edge_agent.mqtt.trouble import LinkError
 from fuzz.target import FuzzInput, FuzzTarget, demand
 
-_CONFIG: Final = [Mqtt.model_validate({"url": "mqtt://broker", "version": version}) for version in ("3.1.1", "5")]
+_CONFIG: Final = [
+    Mqtt.model_validate({"url": "mqtt://broker", "version": version}) for version in ("3.1.1", "5")
+]
 _CONSENT: Final = (b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00")
 _SENT: Final = 3
 
@@ -44,12 +46,15 @@ def _loop() -> tuple[asyncio.AbstractEventLoop, _Complaints]:
 
 
 def link(data: bytes) -> None:
-    """Nothing escapes into the loop, nothing hangs, and only what was sent is acknowledged, once."""
+    """Nothing escapes into the loop, nothing hangs, and only what was sent is acknowledged,
+    once."""
     feed = FuzzInput(data)
     form, cut = feed.number(8), feed.number(256)
     loop, complaints = _loop()
     complaints.heard.clear()
-    loop.run_until_complete(_talk(feed.rest(), cut, five=form & 1, inbound=bool(form & 2), consent=not form & 4))
+    loop.run_until_complete(
+        _talk(feed.rest(), cut, five=form & 1, inbound=bool(form & 2), consent=not form & 4)
+    )
     demand(not complaints.heard, complaints.heard)
 
 
@@ -84,7 +89,13 @@ async def _talk(said: bytes, cut: int, *, five: int, inbound: bool, consent: boo
             mids = []
         finally:
             made.close()
-    demand(acked.keys() <= set(mids) and all(times == 1 for times in acked.values()), "acknowledged", acked, "of", mids)
+    demand(
+        acked.keys() <= set(mids) and all(times == 1 for times in acked.values()),
+        "acknowledged",
+        acked,
+        "of",
+        mids,
+    )
     demand(all(message.payload in said for message in came), "messages that nobody sent:", came)
     demand(made.error is None or isinstance(made.error, LinkError), made.error)
 
@@ -98,7 +109,11 @@ async def _turns() -> None:
 def _seeds() -> Iterable[bytes]:
     acks = b"".join(b"\x40\x02" + mid.to_bytes(2, "big") for mid in (1024, 1026, 1025, 1025, 7))
     five = b"\x40\x03\x04\x00\x10" + b"\x40\x04\x04\x01\x87\x00"
-    message = b"\x32\x0b\x00\x03a/b\x00\x05\x00hey" + b"\x30\x08\x00\x03a/b\x00hi" + b"\x34\x09\x00\x03a/b\x00\x06\x00h"
+    message = (
+        b"\x32\x0b\x00\x03a/b\x00\x05\x00hey"
+        + b"\x30\x08\x00\x03a/b\x00hi"
+        + b"\x34\x09\x00\x03a/b\x00\x06\x00h"
+    )
     other = b"\x90\x03\x00\x01\x80" + b"\xd0\x00" + b"\x62\x02\x00\x06" + b"\x50\x02\x04\x00"
     for form in range(8):
         lead = bytes((form, 9))
@@ -108,7 +123,13 @@ def _seeds() -> Iterable[bytes]:
     yield bytes((4, 255)) + b"\x20\x02\x00\x05"
     yield bytes((0, 255)) + message[:10]
     yield bytes((1, 0)) + b"\x40\xff\xff\xff\xff\x7f" + acks
-    yield bytes((0, 0)) + b"\x30\x06\x00\x02\xff\xfehi" + b"\x20\x02\x00\x00" + b"\xf0\x00" + b"\x00\x00"
+    yield (
+        bytes((0, 0))
+        + b"\x30\x06\x00\x02\xff\xfehi"
+        + b"\x20\x02\x00\x00"
+        + b"\xf0\x00"
+        + b"\x00\x00"
+    )
 
 
 TARGETS = (FuzzTarget("mqtt-connection", link, _seeds, 20_000, longest=160, full=100_000),)

@@ -1,4 +1,5 @@
-"""The MQTT packets we cut and read ourselves, against the specification's lengths read byte by byte."""
+"""The MQTT packets we cut and read ourselves, against the specification's lengths read byte by
+byte."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from fuzz.target import FuzzInput, FuzzTarget, demand
 
 
 def stream(data: bytes) -> None:
-    """However a stream comes in pieces, the same packets come out; each PUBACK says what its bytes say."""
+    """However a stream comes in pieces, the same packets come out; each PUBACK says what its bytes
+    say."""
     feed = FuzzInput(data)
     five, cuts = bool(feed.number(2)), [feed.number(256) for _ in range(2)]
     sent = feed.rest()
@@ -29,8 +31,12 @@ def stream(data: bytes) -> None:
             at = stop
         inbox = inbox[at:]
     if expected is None:
-        return  # a length that is none: what is cut off it depends on the pieces, and paho refuses all of it
-    demand(got == expected and inbox == left, "cut", got, inbox, ", the lengths say", expected, left)
+        # a length that is none: what is cut off it depends on the pieces, and paho refuses all of
+        # it
+        return
+    demand(
+        got == expected and inbox == left, "cut", got, inbox, ", the lengths say", expected, left
+    )
 
 
 def _reference(sent: bytes) -> tuple[list[bytes] | None, bytes]:
@@ -41,7 +47,11 @@ def _reference(sent: bytes) -> tuple[list[bytes] | None, bytes]:
         ends = [n for n, digit in enumerate(digits) if digit < 128]
         if not ends:
             return (None, b"") if len(sent) > 5 or len(digits) == 4 else (found, sent)
-        size = sum((digit % 128) * 128**n for n, digit in enumerate(digits[: ends[0] + 1])) + 2 + ends[0]
+        size = (
+            sum((digit % 128) * 128**n for n, digit in enumerate(digits[: ends[0] + 1]))
+            + 2
+            + ends[0]
+        )
         if len(sent) < size:
             break
         found.append(sent[:size])
@@ -58,7 +68,9 @@ def _puback(inbox: bytes, begin: int, stop: int, *, five: bool) -> None:
     if len(body) < 2 or (len(body) > 2 and not five):
         demand(found is None, "acknowledged by", body)
     else:
-        demand(found == (256 * body[0] + body[1], body[2] if len(body) > 2 else 0), found, "of", body)
+        demand(
+            found == (256 * body[0] + body[1], body[2] if len(body) > 2 else 0), found, "of", body
+        )
 
 
 def publish(data: bytes) -> None:
@@ -74,7 +86,12 @@ def publish(data: bytes) -> None:
         length = len(topic.encode())
         # The longest packet, less what the topic and the fixed fields take.
         too_long = 2 + length + 2 + five + size >= 128**4
-        demand(not topic or "+" in topic or "#" in topic or length > 0xFFFF or too_long, "refused", topic, size)
+        demand(
+            not topic or "+" in topic or "#" in topic or length > 0xFFFF or too_long,
+            "refused",
+            topic,
+            size,
+        )
         return
     ends = next(n for n in range(1, 5) if head[n] < 128)
     remaining = sum((head[n] % 128) * 128 ** (n - 1) for n in range(1, ends + 1))

@@ -1,4 +1,5 @@
-"""OPC UA chunks cut out of a TCP stream before asyncua sees them, against their length fields read one at a time."""
+"""OPC UA chunks cut out of a TCP stream before asyncua sees them, against their length fields read
+one at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class _Protocol(BoundedProtocol):
 
 
 def chunks(data: bytes) -> None:
-    """However a stream comes in pieces, whole chunks are handed on; an impossible size drops the connection."""
+    """However a stream comes in pieces, whole chunks are handed on; an impossible size drops the
+    connection."""
     feed = FuzzInput(data)
     cuts, stream = [feed.number(256) for _ in range(3)], feed.rest()
     protocol = _Protocol()
@@ -44,17 +46,32 @@ def chunks(data: bytes) -> None:
         if protocol.transport.dropped:
             break
     whole, broken = _reference(stream)
-    demand(protocol.transport.dropped == broken, "dropped", protocol.transport.dropped, ", expected", broken)
+    demand(
+        protocol.transport.dropped == broken,
+        "dropped",
+        protocol.transport.dropped,
+        ", expected",
+        broken,
+    )
     if broken:
-        demand(stream[:whole].startswith(protocol.got), "handed on", protocol.got, "of", stream[:whole])
+        demand(
+            stream[:whole].startswith(protocol.got), "handed on", protocol.got, "of", stream[:whole]
+        )
         demand(not protocol._partial, "kept", protocol._partial)
     else:
         demand(protocol.got == stream[:whole], "handed on", protocol.got, "of", stream[:whole])
-        demand(bytes(protocol._partial) == stream[whole:], "kept", protocol._partial, "of", stream[whole:])
+        demand(
+            bytes(protocol._partial) == stream[whole:],
+            "kept",
+            protocol._partial,
+            "of",
+            stream[whole:],
+        )
 
 
 def _reference(stream: bytes) -> tuple[int, bool]:
-    """Where the last whole chunk ends, and whether what follows has a size that no chunk has (8 bytes to 4 MiB)."""
+    """Where the last whole chunk ends, and whether what follows has a size that no chunk has (8
+    bytes to 4 MiB)."""
     at = 0
     while len(stream) >= at + 8:
         size = int.from_bytes(stream[at + 4 : at + 8], "little")

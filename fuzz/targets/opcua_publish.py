@@ -27,9 +27,19 @@ def publish(data: bytes) -> None:
     if not isinstance(found, Published) or not isinstance(expected, apart.Publication):
         demand(found == expected, "decoded", found, ", the response says", expected)
         return
-    demand(found.subscription == expected.subscription, "subscription", found.subscription, expected.subscription)
+    demand(
+        found.subscription == expected.subscription,
+        "subscription",
+        found.subscription,
+        expected.subscription,
+    )
     demand(found.sequence == expected.sequence, "sequence", found.sequence, expected.sequence)
-    demand(list(found.available) == expected.available, "available", found.available, expected.available)
+    demand(
+        list(found.available) == expected.available,
+        "available",
+        found.available,
+        expected.available,
+    )
     demand(found.ended == expected.ended, "ended with", found.ended, ", said", expected.ended)
     demand(found.data == bool(expected.kinds), "data", found.data, "of", expected.kinds)
     apart.compare(found.changes, expected.changes)
@@ -53,7 +63,13 @@ def _seeds() -> Iterable[bytes]:
         yield b"\1" + _PUBLISH + apart.HEADER + head + struct.pack("<i", 2) + notification * 2
     ended = b"\x01\x00\x34\x03\x01" + struct.pack("<iI", 4, 0x80000000)
     yield b"\0" + struct.pack("<IiBIqi", 7, 0, 0, 3, 0, 1) + ended
-    yield b"\1\x01\x00" + struct.pack("<H", 397) + bytes(12) + struct.pack("<I", 0x800D0000) + bytes(8)
+    yield (
+        b"\1\x01\x00"
+        + struct.pack("<H", 397)
+        + bytes(12)
+        + struct.pack("<I", 0x800D0000)
+        + bytes(8)
+    )
 
 
 TARGETS = (FuzzTarget("opcua-publish", publish, _seeds, 600_000, longest=300),)

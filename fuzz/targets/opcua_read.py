@@ -16,7 +16,8 @@ _READ: Final = b"\x01\x00" + struct.pack("<H", 634)
 
 
 def read(data: bytes) -> None:
-    """The first byte says what the rest is: an array of records with or without handles, a response, or its end."""
+    """The first byte says what the rest is: an array of records with or without handles, a
+    response, or its end."""
     form, data = (data[0] % 4 if data else 0), data[1:]
     if form < 2:
         _array(data, handles=form == 1)
@@ -66,7 +67,13 @@ def _seeds() -> Iterable[bytes]:
     yield b"\0" + apart.array(known)
     yield b"\2" + _READ + apart.HEADER + apart.array(known)
     yield b"\3" + apart.array(known[:3])
-    yield b"\2\x01\x00" + struct.pack("<H", 397) + bytes(12) + struct.pack("<I", 0x80850000) + bytes(8)
+    yield (
+        b"\2\x01\x00"
+        + struct.pack("<H", 397)
+        + bytes(12)
+        + struct.pack("<I", 0x80850000)
+        + bytes(8)
+    )
 
 
 TARGETS = (FuzzTarget("opcua-read", read, _seeds, 500_000, longest=300),)

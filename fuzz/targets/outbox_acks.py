@@ -1,4 +1,5 @@
-"""The acknowledgement log after damage: only what was written comes out, and all of it that was not hit."""
+"""The acknowledgement log after damage: only what was written comes out, and all of it that was not
+hit."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from fuzz.targets._outbox import STREAM, damaged
 
 
 def ack_log(data: bytes) -> None:
-    """Only records that were written come out of a damaged log, in their order; an undamaged one comes out whole."""
+    """Only records that were written come out of a damaged log, in their order; an undamaged one
+    comes out whole."""
     feed = FuzzInput(data)
     written = [
-        acks.Ack(1 + feed.number(3), STREAM[: feed.number(17)], n, n + feed.number(256)) for n in range(feed.number(9))
+        acks.Ack(1 + feed.number(3), STREAM[: feed.number(17)], n, n + feed.number(256))
+        for n in range(feed.number(9))
     ]
     sound = b"".join(map(acks.pack, written))
     raw, hit = damaged(sound, feed)

@@ -1,4 +1,5 @@
-"""A segment of the outbox after damage: what is read back is what was written, and only what was hit is missing."""
+"""A segment of the outbox after damage: what is read back is what was written, and only what was
+hit is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from fuzz.targets._outbox import STREAM, damaged
 
 
 def segment(data: bytes) -> None:
-    """Entries written, bytes damaged, file recovered: no entry altered, and none missing that was not hit."""
+    """Entries written, bytes damaged, file recovered: no entry altered, and none missing that was
+    not hit."""
     feed = FuzzInput(data)
     entries = [_entry(feed, n) for n in range(feed.number(6))]
     records = [RecordInMemory.of(entry).prefix + entry.payload for entry in entries]
@@ -26,23 +28,38 @@ def segment(data: bytes) -> None:
     for entry, record, start in zip(entries, records, offsets, strict=True):
         end = start + len(record)
         if end <= len(raw) and hit.isdisjoint(range(start, end)):
-            demand(entry.seq in read, "entry", entry.seq, "at", start, "..", end, "is whole and was not found")
+            demand(
+                entry.seq in read,
+                "entry",
+                entry.seq,
+                "at",
+                start,
+                "..",
+                end,
+                "is whole and was not found",
+            )
     if raw:
         _coverage(raw)
 
 
 def _entry(feed: FuzzInput, n: int) -> OutboxEntry:
     payload = feed.take(feed.number(40)).decode("utf-8", "replace").encode()
-    return OutboxEntry(STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
+    return OutboxEntry(
+        STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1
+    )
 
 
-def _file(entries: list[OutboxEntry], records: list[bytes], *, sealed: bool) -> tuple[bytes, list[int]]:
+def _file(
+    entries: list[OutboxEntry], records: list[bytes], *, sealed: bool
+) -> tuple[bytes, list[int]]:
     """A segment's bytes and where its records begin."""
     ends = list(accumulate(map(len, records), initial=len(MAGIC)))
     offsets, raw = ends[:-1], b"".join((MAGIC, *records))
     if sealed and entries:
         times = entries[0].t, entries[-1].t
-        index = SegmentIndex(STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
+        index = SegmentIndex(
+            STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets))
+        )
         raw += pack_trailer(index)
     return raw, offsets
 
@@ -63,10 +80,14 @@ def _read(found: Recovered) -> dict[int, OutboxEntry]:
 def _coverage(raw: bytes) -> None:
     """Records, damage and the torn end share out all bytes behind the magic, without overlap."""
     heads, damages = parts(raw, len(raw))
-    spans = sorted([(h.offset, h.offset + h.size) for h in heads] + [(d.start, d.end) for d in damages])
+    spans = sorted(
+        [(h.offset, h.offset + h.size) for h in heads] + [(d.start, d.end) for d in damages]
+    )
     at = 0 if damages and damages[0].start == 0 else len(MAGIC)
     for start, end in spans:
-        demand(start == at and end > start, "bytes", at, "..", start, "belong to nothing, or to two")
+        demand(
+            start == at and end > start, "bytes", at, "..", start, "belong to nothing, or to two"
+        )
         at = end
     demand(at >= len(raw), "the walk ends at", at, "of", len(raw))
     demand(0 <= torn_bytes(raw, damages) <= len(raw), "torn beyond the file")

@@ -1,4 +1,5 @@
-"""Evidence packs that anybody may hand in: a zip is read within its own names and bounds, or refused as no pack."""
+"""Evidence packs that anybody may hand in: a zip is read within its own names and bounds, or
+refused as no pack."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _MOST: Final = 60_000_000
 
 
 def archive(data: bytes) -> None:
-    """The first byte says whether the rest is a zip, or what one is made of: members with right check sums."""
+    """The first byte says whether the rest is a zip, or what one is made of: members with right
+    check sums."""
     raw = _made(FuzzInput(data[1:])) if data and data[0] % 2 else data[1:]
     path = rewritten("pack.zip", raw)
     try:
@@ -30,19 +32,47 @@ def archive(data: bytes) -> None:
     except FindingsError as error:
         demand([finding.code for finding in error.findings] == ["no-pack"], error.findings)
         return
-    demand(sum(map(len, files.values())) < _MOST, "unpacked", sum(map(len, files.values())), "bytes from", len(raw))
+    demand(
+        sum(map(len, files.values())) < _MOST,
+        "unpacked",
+        sum(map(len, files.values())),
+        "bytes from",
+        len(raw),
+    )
     for name in files:
-        demand(not name.startswith(("/", "\\")) and ".." not in name.split("/") and ":" not in name, "outside:", name)
+        demand(
+            not name.startswith(("/", "\\")) and ".." not in name.split("/") and ":" not in name,
+            "outside:",
+            name,
+        )
 
 
 def _made(feed: FuzzInput) -> bytes:
     """A zip of stored members; no fuzzer would guess a check sum or an offset."""
     body, central, count = b"", b"", 0
     while feed and count < 8:
-        flags, name, content = feed.number(16), feed.take(feed.number(24)), feed.take(feed.number(200))
+        flags, name, content = (
+            feed.number(16),
+            feed.take(feed.number(24)),
+            feed.take(feed.number(200)),
+        )
         name = MANIFEST.encode() if flags & 1 else name
-        method, claimed = (feed.number(100) if flags & 2 else 0), (1 << feed.number(32) if flags & 4 else len(content))
-        fixed = (20, flags & 8, method, 0, 0, zlib.crc32(content), len(content), claimed, len(name), 0)
+        method, claimed = (
+            (feed.number(100) if flags & 2 else 0),
+            (1 << feed.number(32) if flags & 4 else len(content)),
+        )
+        fixed = (
+            20,
+            flags & 8,
+            method,
+            0,
+            0,
+            zlib.crc32(content),
+            len(content),
+            claimed,
+            len(name),
+            0,
+        )
         central += _CENTRAL.pack(b"PK\x01\x02", 20, *fixed[:9], 0, 0, 0, 0, 0, len(body)) + name
         body += _LOCAL.pack(b"PK\x03\x04", *fixed) + name + content
         count += 1
@@ -64,12 +94,26 @@ def _seeds() -> Iterable[bytes]:
     for text in (b"[]", b'{"schema":"edge-agent/evidence/1","files":[{"path":1}]}', b"[" * 190):
         yield b"\1" + bytes((1, 0, len(text))) + text
     text = _manifest("a")
-    yield b"\1" + bytes((1, 0, len(text))) + text + bytes((6, 1)) + b"a" + bytes((3,)) + b"123" + bytes((8, 31))
+    yield (
+        b"\1"
+        + bytes((1, 0, len(text)))
+        + text
+        + bytes((6, 1))
+        + b"a"
+        + bytes((3,))
+        + b"123"
+        + bytes((8, 31))
+    )
 
 
 TARGETS = (
     FuzzTarget(
-        "pack-zip", archive, _seeds, 100_000, words=(b'"path":"', b'"files":', b"../", b"PK\x01\x02", b"PK\x05\x06"),
-        longest=500, full=1_000_000,
+        "pack-zip",
+        archive,
+        _seeds,
+        100_000,
+        words=(b'"path":"', b'"files":', b"../", b"PK\x01\x02", b"PK\x05\x06"),
+        longest=500,
+        full=1_000_000,
     ),
-)  # fmt: skip
+)

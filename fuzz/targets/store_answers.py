@@ -1,4 +1,5 @@
-"""What InfluxDB and VictoriaMetrics answer to questions: columns of what they said, or a StoreError."""
+"""What InfluxDB and VictoriaMetrics answer to questions: columns of what they said, or a
+StoreError."""
 
 from __future__ import annotations
 
@@ -49,7 +50,11 @@ def answer(data: bytes) -> None:
             demand(found is None or type(found) is int, "newest", found)
         elif question == 2:
             for until, covered in store.evidence_rows(0, 9 * 10**18).values():
-                demand(until.dtype == covered.dtype == np.int64 and len(until) == len(covered), until, covered)
+                demand(
+                    until.dtype == covered.dtype == np.int64 and len(until) == len(covered),
+                    until,
+                    covered,
+                )
         else:
             _health(store.health_of(0, 9 * 10**18))
     except StoreError:
@@ -66,15 +71,36 @@ def _samples(found: Samples, said: bytes, *, influx: bool) -> None:
     for n, (t, num, txt, status, source, _, _) in enumerate(rows):
         demand(type(t) is not int or found.t[n] == t, "time", t, found.t[n])
         demand(found.text[n] == txt, "text", txt, found.text[n])
-        demand(num is None or found.num[n] == float(num) or math.isnan(found.num[n]), "number", num, found.num[n])
-        demand(type(status) is not int or found.status[n] == status, "status", status, found.status[n])
-        demand(source is not None or found.source[n] == NO_TIME, "source", found.source[n], "out of nowhere")
-        demand(type(source) is not int or found.source[n] == source, "source", source, found.source[n])
+        demand(
+            num is None or found.num[n] == float(num) or math.isnan(found.num[n]),
+            "number",
+            num,
+            found.num[n],
+        )
+        demand(
+            type(status) is not int or found.status[n] == status, "status", status, found.status[n]
+        )
+        demand(
+            source is not None or found.source[n] == NO_TIME,
+            "source",
+            found.source[n],
+            "out of nowhere",
+        )
+        demand(
+            type(source) is not int or found.source[n] == source, "source", source, found.source[n]
+        )
 
 
 def _health(found: Mapping[str, list[HealthSummary]]) -> None:
     for summary in (each for summaries in found.values() for each in summaries):
-        counts = (summary.due, summary.done, summary.good, summary.bad, summary.values, summary.overruns)
+        counts = (
+            summary.due,
+            summary.done,
+            summary.good,
+            summary.bad,
+            summary.values,
+            summary.overruns,
+        )
         demand(all(type(count) is int for count in counts), "counts", summary)
         demand(type(summary.state) is str and type(summary.reason) is str, "texts", summary)
 
@@ -85,7 +111,9 @@ def _influx(*series: Mapping[str, Any], **more: Any) -> bytes:
 
 def _export(name: str, *points: tuple[int, Any], **labels: str) -> bytes:
     metric = {"__name__": name, "device": "m1", **labels}
-    return orjson.dumps({"metric": metric, "timestamps": [t for t, _ in points], "values": [v for _, v in points]})
+    return orjson.dumps(
+        {"metric": metric, "timestamps": [t for t, _ in points], "values": [v for _, v in points]}
+    )
 
 
 def _seeds() -> Iterable[bytes]:
@@ -96,7 +124,9 @@ def _seeds() -> Iterable[bytes]:
     yield b"\0" + _influx(error="timeout")
     yield b"\0" + b'{"results":[{"statement_id":0}]}'
     yield b"\2" + _influx({"name": "samples", "values": [[t, t + 5]]})
-    yield b"\4" + _influx({"name": "health", "tags": {"device": "m1"}, "values": [[t, t, 1.5], [t, None, 1]]})
+    yield b"\4" + _influx(
+        {"name": "health", "tags": {"device": "m1"}, "values": [[t, t, 1.5], [t, None, 1]]}
+    )
     sums = [t, 60.0, 59.5, 60, 59, 58, 1, 118, 0, t - 5]
     yield b"\6" + _influx({"name": "health", "tags": {"device": "m1"}, "values": [sums]})
     labels = {"kind": "float", "tag": "a"}
@@ -107,13 +137,23 @@ def _seeds() -> Iterable[bytes]:
     vector = {"metric": {"device": "m1"}, "value": [1.5, "1763900000.5"]}
     for question in (3, 7):
         yield bytes((question,)) + orjson.dumps({"status": "success", "data": {"result": [vector]}})
-    yield b"\5" + b"\n".join((_export("health_covered_s", (1, 5)), _export("health_last_good_t", (1, 5e18))))
+    yield b"\5" + b"\n".join(
+        (_export("health_covered_s", (1, 5)), _export("health_last_good_t", (1, 5e18)))
+    )
 
 
-_WORDS = "results series values tags device error partial metric timestamps __name__ kind text data result value null"
+_WORDS = (
+    "results series values tags device error partial metric timestamps __name__ kind text data "
+    "result value null"
+)
 
 TARGETS = (
     FuzzTarget(
-        "store-answers", answer, _seeds, 1_000_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400
+        "store-answers",
+        answer,
+        _seeds,
+        1_000_000,
+        words=tuple(w.encode() for w in _WORDS.split()),
+        longest=400,
     ),
 )

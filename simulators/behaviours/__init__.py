@@ -1,1 +1,2 @@
-"""What simulated devices do: each behaviour advances by steps of simulated time and offers named signals."""
+"""What simulated devices do: each behaviour advances by steps of simulated time and offers named
+signals."""

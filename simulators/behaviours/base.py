@@ -62,7 +62,8 @@ class SimulatedState:
 
 
 class Behaviour(ABC):
-    """One simulated device. `step` moves it on, `signals` says what it shows; both depend on seed and time only."""
+    """One simulated device. `step` moves it on, `signals` says what it shows; both depend on seed
+    and time only."""
 
     state: SimulatedState | None = None
     """None for what is not a machine (meters)."""

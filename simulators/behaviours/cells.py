@@ -15,7 +15,9 @@ BELT_LIFE_S: Final = 5400.0
 _DUST: Final = MachineAlarm(90, "除尘联锁 DUST INTERLOCK", False, (1.0, 1.0))
 
 
-def _habits(cycle: tuple[float, float], alarm: MachineAlarm, kw_idle: float, kw_run: float, **more: float) -> Habits:
+def _habits(
+    cycle: tuple[float, float], alarm: MachineAlarm, kw_idle: float, kw_run: float, **more: float
+) -> Habits:
     return Habits(
         cycle, (alarm,), load=(2.0, 4.0), setup=(60.0, 200.0), kw_idle=kw_idle, kw_run=kw_run,
         alarm_chance=more.get("alarm_chance", 0.002), hold_chance=more.get("hold_chance", 0.004),
@@ -26,16 +28,27 @@ class Cell(ScriptedMachine):
     """A PLC cell: the state also as a step number and as run/fault lamps."""
 
     def cell_signals(self) -> dict[str, SignalValue]:
-        """Common signals, and `state`: 0 stopped, 1 ready, 2 running, 3 paused, 4 fault, 5 set-up, 6 warm-up."""
+        """Common signals, and `state`: 0 stopped, 1 ready, 2 running, 3 paused, 4 fault, 5 set-up,
+        6 warm-up."""
         number = {
-            Phase.OFF: 0, Phase.BREAK: 0, Phase.WAIT: 1, Phase.LOAD: 1, Phase.RESTART: 1, Phase.RUN: 2,
-            Phase.TOOL_CHANGE: 2, Phase.HOLD: 3, Phase.ALARM: 4, Phase.SETUP: 5, Phase.WARM_UP: 6,
-        }[self.phase]  # fmt: skip
+            Phase.OFF: 0,
+            Phase.BREAK: 0,
+            Phase.WAIT: 1,
+            Phase.LOAD: 1,
+            Phase.RESTART: 1,
+            Phase.RUN: 2,
+            Phase.TOOL_CHANGE: 2,
+            Phase.HOLD: 3,
+            Phase.ALARM: 4,
+            Phase.SETUP: 5,
+            Phase.WARM_UP: 6,
+        }[self.phase]
         return {**self.common_signals(), **alarm_signals(self.alarm), "state": number}
 
 
 class BeltGrinder(Cell):
-    """A belt grinder: the abrasive wears, the motor current rises with it, a new belt resets the life counter."""
+    """A belt grinder: the abrasive wears, the motor current rises with it, a new belt resets the
+    life counter."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         alarm = MachineAlarm(12, "砂带断裂 BELT BREAK", False, (120.0, 360.0))
@@ -87,7 +100,9 @@ class Washer(Cell):
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         alarm = MachineAlarm(21, "液位低 LEVEL LOW", False, (60.0, 240.0))
-        super().__init__(name, seed, line, _habits((280.0, 320.0), alarm, 3.0, 12.0, alarm_chance=0.01))
+        super().__init__(
+            name, seed, line, _habits((280.0, 320.0), alarm, 3.0, 12.0, alarm_chance=0.01)
+        )
         self.batch_in = self.batch_out = 10
         self._bath = Wave(f"{seed}:{name}:bath", 900.0)
 
@@ -111,7 +126,9 @@ class Vision(Cell):
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         alarm = MachineAlarm(31, "相机掉线 CAMERA LOST", False, (30.0, 120.0))
-        super().__init__(name, seed, line, _habits((7.0, 9.0), alarm, 0.3, 0.5, alarm_chance=0.0005))
+        super().__init__(
+            name, seed, line, _habits((7.0, 9.0), alarm, 0.3, 0.5, alarm_chance=0.0005)
+        )
         self._last_ok = True
         self._score = 98.0
 
@@ -119,7 +136,9 @@ class Vision(Cell):
         before = self.scrap_made
         super().deliver()
         self._last_ok = self.scrap_made == before
-        self._score = self.random.uniform(93.0, 99.8) if self._last_ok else self.random.uniform(41.0, 79.0)
+        self._score = (
+            self.random.uniform(93.0, 99.8) if self._last_ok else self.random.uniform(41.0, 79.0)
+        )
 
     def signals(self) -> dict[str, SignalValue]:
         return {
@@ -138,7 +157,9 @@ class Agv(Cell):
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         alarm = MachineAlarm(41, "障碍物停车 OBSTACLE", False, (15.0, 90.0))
-        super().__init__(name, seed, line, _habits((420.0, 620.0), alarm, 0.1, 0.8, alarm_chance=0.08))
+        super().__init__(
+            name, seed, line, _habits((420.0, 620.0), alarm, 0.1, 0.8, alarm_chance=0.08)
+        )
         self.batch_out = 20
         self.scrap_rate = 0.0
         self.battery = self.random.uniform(45.0, 95.0)

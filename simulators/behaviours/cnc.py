@@ -28,9 +28,15 @@ MILL: Final = Habits((90.0, 130.0), ALARMS, tools=6, load=(10.0, 20.0), kw_idle=
 DRILL_TAP: Final = Habits((100.0, 130.0), ALARMS, tools=3, load=(4.0, 8.0), kw_idle=0.9, kw_run=4.5)
 
 _PROGRAM_STATUS: Final = {
-    Execution.ACTIVE: 3, Execution.FEED_HOLD: 2, Execution.STOPPED: 5, Execution.READY: 2,
-    Execution.PROGRAM_COMPLETED: 2, Execution.PROGRAM_STOPPED: 2, Execution.INTERRUPTED: 1, Execution.OPTIONAL_STOP: 2,
-}  # fmt: skip
+    Execution.ACTIVE: 3,
+    Execution.FEED_HOLD: 2,
+    Execution.STOPPED: 5,
+    Execution.READY: 2,
+    Execution.PROGRAM_COMPLETED: 2,
+    Execution.PROGRAM_STOPPED: 2,
+    Execution.INTERRUPTED: 1,
+    Execution.OPTIONAL_STOP: 2,
+}
 
 
 class Cnc(ScriptedMachine):
@@ -39,7 +45,9 @@ class Cnc(ScriptedMachine):
     def __init__(self, name: str, seed: int, line: LineState, habits: Habits = MILL) -> None:
         super().__init__(name, seed, line, habits)
         self._load_wave = Wave(f"{seed}:{name}:load", 23.0)
-        self._axes = {axis: Wave(f"{seed}:{name}:{axis}", 17.0 + 5 * i) for i, axis in enumerate("xyz")}
+        self._axes = {
+            axis: Wave(f"{seed}:{name}:{axis}", 17.0 + 5 * i) for i, axis in enumerate("xyz")
+        }
         self._override = self.random.choice((80.0, 90.0, 100.0, 100.0, 110.0))
 
     def load(self) -> float:
@@ -58,7 +66,9 @@ class Cnc(ScriptedMachine):
             "spindle_load": 100.0 * self.load() if cutting else 6.0 if warm else 0.0,
             "spindle_override": 100.0,
             "spindle_motor_temp": 38.0 + 14.0 * self.load() if cutting else 34.0,
-            "feed_rate": (300.0 + 140.0 * (self.tool % 6)) * self._override / 100.0 if cutting else 0.0,
+            "feed_rate": (300.0 + 140.0 * (self.tool % 6)) * self._override / 100.0
+            if cutting
+            else 0.0,
             "feed_override": 0.0 if self.phase is Phase.HOLD else self._override,
             "rapid_override": 50.0 if self.state.mode is MachineryOperationMode.Setup else 100.0,
             "program": PROGRAMS[self.program % len(PROGRAMS)],
@@ -69,11 +79,18 @@ class Cnc(ScriptedMachine):
             "tool_ident": f"T{self.tool:02d}",
             "tool_life": 100.0 - self.parts_total % 200 / 2.0,
             **self._alarm_signals(),
-            **{f"pos_{axis}": 120.0 * wave(self.t) if cutting else 0.0 for axis, wave in self._axes.items()},
+            **{
+                f"pos_{axis}": 120.0 * wave(self.t) if cutting else 0.0
+                for axis, wave in self._axes.items()
+            },
         }
 
     def _block(self) -> str:
-        return f"N{10 * int(self.cycle_s)} G01 X{self._axes['x'](self.t) * 120:.1f}" if self.phase is Phase.RUN else ""
+        return (
+            f"N{10 * int(self.cycle_s)} G01 X{self._axes['x'](self.t) * 120:.1f}"
+            if self.phase is Phase.RUN
+            else ""
+        )
 
     def _alarm_signals(self) -> dict[str, SignalValue]:
         alarm = self.alarm
@@ -84,17 +101,24 @@ class Cnc(ScriptedMachine):
             "alarm_count": 1 if alarm else 0,
             "alarm": alarm is not None,
             "emergency_stop": emergency,
-            "machine_status_word": emergency | (alarm is not None) << 1 | (self.phase is Phase.RUN) << 2
-            | (self.phase is Phase.HOLD) << 3 | (self.phase is Phase.RUN) << 5,
-        }  # fmt: skip
+            "machine_status_word": emergency
+            | (alarm is not None) << 1
+            | (self.phase is Phase.RUN) << 2
+            | (self.phase is Phase.HOLD) << 3
+            | (self.phase is Phase.RUN) << 5,
+        }
 
 
 def controller_signals(state: SimulatedState) -> dict[str, SignalValue]:
-    """The machine state in the vocabularies of several controllers (umati, SINUMERIK, FANUC, KND)."""
+    """The machine state in the vocabularies of several controllers (umati, SINUMERIK, FANUC,
+    KND)."""
     active = state.item is MachineryItemState.Executing
     broken = state.item is MachineryItemState.OutOfService
     held = state.execution in (Execution.FEED_HOLD, Execution.INTERRUPTED)
-    manual = state.mode in (MachineryOperationMode.Setup, MachineryOperationMode.Maintenance) and not active
+    manual = (
+        state.mode in (MachineryOperationMode.Setup, MachineryOperationMode.Maintenance)
+        and not active
+    )
     return {
         "channel_state": 0 if active else 1 if held or broken else 2,
         "channel_status": 1 if active else 2 if held or broken else 0,

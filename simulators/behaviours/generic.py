@@ -1,4 +1,5 @@
-"""A plausible value for a tag nobody knows: from its name, unit, range, labels and kind, as a function of time."""
+"""A plausible value for a tag nobody knows: from its name, unit, range, labels and kind, as a
+function of time."""
 
 from __future__ import annotations
 
@@ -14,18 +15,43 @@ from simulators.spec import TagSpec
 Generic = Callable[[float], SignalValue]
 
 _COUNTER: Final = re.compile(
-    r"count|total|parts|import|export|energy|kwh|hours|_time$|odometer|计数|产量|电能|累计", re.IGNORECASE
+    r"count|total|parts|import|export|energy|kwh|hours|_time$|odometer|计数|产量|电能|累计",
+    re.IGNORECASE,
 )
 
 #: Unit -> range of a healthy reading.
 _USUAL: Final = {
-    "Cel": (20.0, 60.0), "°C": (20.0, 60.0), "℃": (20.0, 60.0), "degC": (20.0, 60.0), "K": (290.0, 330.0),
-    "bar": (4.0, 7.0), "kPa": (400.0, 700.0), "MPa": (0.4, 0.7), "Pa": (200.0, 1200.0), "mbar": (900.0, 1100.0),
-    "V": (226.0, 234.0), "A": (2.0, 18.0), "mA": (4.0, 20.0), "Hz": (49.9, 50.1), "kW": (1.0, 12.0),
-    "W": (500.0, 9000.0), "kvar": (0.2, 4.0), "kVA": (1.0, 14.0), "rpm": (400.0, 3200.0), "1/min": (400.0, 3200.0),
-    "%": (20.0, 90.0), "mm": (-200.0, 200.0), "mm/min": (100.0, 4000.0), "m/s": (0.2, 2.0), "s": (0.0, 120.0),
-    "N": (10.0, 60.0), "Nm": (1.0, 30.0), "l/min": (4.0, 40.0), "m3/h": (10.0, 90.0), "mg/m3": (0.5, 3.0),
-}  # fmt: skip
+    "Cel": (20.0, 60.0),
+    "°C": (20.0, 60.0),
+    "℃": (20.0, 60.0),
+    "degC": (20.0, 60.0),
+    "K": (290.0, 330.0),
+    "bar": (4.0, 7.0),
+    "kPa": (400.0, 700.0),
+    "MPa": (0.4, 0.7),
+    "Pa": (200.0, 1200.0),
+    "mbar": (900.0, 1100.0),
+    "V": (226.0, 234.0),
+    "A": (2.0, 18.0),
+    "mA": (4.0, 20.0),
+    "Hz": (49.9, 50.1),
+    "kW": (1.0, 12.0),
+    "W": (500.0, 9000.0),
+    "kvar": (0.2, 4.0),
+    "kVA": (1.0, 14.0),
+    "rpm": (400.0, 3200.0),
+    "1/min": (400.0, 3200.0),
+    "%": (20.0, 90.0),
+    "mm": (-200.0, 200.0),
+    "mm/min": (100.0, 4000.0),
+    "m/s": (0.2, 2.0),
+    "s": (0.0, 120.0),
+    "N": (10.0, 60.0),
+    "Nm": (1.0, 30.0),
+    "l/min": (4.0, 40.0),
+    "m3/h": (10.0, 90.0),
+    "mg/m3": (0.5, 3.0),
+}
 _TEXTS: Final = ("O1001 法兰盘", "O1002 电机轴", "O2010 端盖")
 
 
@@ -47,7 +73,9 @@ def generic(tag: TagSpec, seed: int) -> Generic:
 
 def _enumeration(tag: TagSpec, seed: int) -> Generic:
     numbers = sorted(tag.labels)
-    return lambda t: numbers[int((jitter(seed, t // 45.0) + 1.0) / 2.0 * len(numbers)) % len(numbers)]
+    return lambda t: numbers[
+        int((jitter(seed, t // 45.0) + 1.0) / 2.0 * len(numbers)) % len(numbers)
+    ]
 
 
 def _array(tag: TagSpec, seed: int, count: int) -> Generic:
@@ -58,7 +86,13 @@ def _array(tag: TagSpec, seed: int, count: int) -> Generic:
 
 def _counter(tag: TagSpec, seed: int) -> Generic:
     start = 1000.0 + seed % 40_000
-    rate = 0.002 if tag.unit in ("kWh", "MWh", "kvarh") else 1.0 if tag.unit in ("s", "Wh") else 1.0 / 45.0
+    rate = (
+        0.002
+        if tag.unit in ("kWh", "MWh", "kvarh")
+        else 1.0
+        if tag.unit in ("s", "Wh")
+        else 1.0 / 45.0
+    )
     if tag.kind == "int" and tag.scale == 1.0:
         return lambda t: int(start + t * rate)
     return lambda t: start + t * rate

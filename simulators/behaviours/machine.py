@@ -12,7 +12,9 @@ from simulators.behaviours.base import (
 )
 from simulators.flow import Buffer, LineState
 
-STANDBY = SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.NONE, Execution.STOPPED)
+STANDBY = SimulatedState(
+    MachineryItemState.NotExecuting, MachineryOperationMode.NONE, Execution.STOPPED
+)
 
 
 class SimulatedMachine(Behaviour):

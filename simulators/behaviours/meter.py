@@ -14,9 +14,11 @@ _SHARES = (0.345, 0.332, 0.323)
 
 
 class Meter(Behaviour):
-    """Power is the sum of the line's machines and a base load; energy is its integral in double precision.
+    """Power is the sum of the line's machines and a base load; energy is its integral in double
+    precision.
 
-    (A meter's register may be float32 all the same: at 1e6 kWh it then moves in steps of 0.0625 kWh.)
+    (A meter's register may be float32 all the same: at 1e6 kWh it then moves in steps of 0.0625
+    kWh.)
     """
 
     def __init__(self, name: str, seed: int, line: LineState, base_kw: float = 1.5) -> None:
@@ -45,7 +47,11 @@ class Meter(Behaviour):
         out: dict[str, SignalValue] = {}
         volts = []
         for phase, share in enumerate(_SHARES):
-            voltage = 230.0 + 1.6 * self._volts[phase](self.t) + 0.4 * jitter(self.noise_seed + phase, self.t)
+            voltage = (
+                230.0
+                + 1.6 * self._volts[phase](self.t)
+                + 0.4 * jitter(self.noise_seed + phase, self.t)
+            )
             volts.append(voltage)
             out |= self._phase(f"_l{phase + 1}", share, voltage, tan, energy)
         for first, second in ((0, 1), (1, 2), (2, 0)):
@@ -72,7 +78,9 @@ class Meter(Behaviour):
             "demand_max": self._peak_kw,
         }
 
-    def _phase(self, suffix: str, share: float, voltage: float, tan: float, energy: float) -> dict[str, SignalValue]:
+    def _phase(
+        self, suffix: str, share: float, voltage: float, tan: float, energy: float
+    ) -> dict[str, SignalValue]:
         watts = 1000.0 * self.kw * share
         return {
             f"voltage{suffix}": voltage,

@@ -1,4 +1,5 @@
-"""Plausible unrest: pure functions of the simulated time, so a value never depends on how often it was read."""
+"""Plausible unrest: pure functions of the simulated time, so a value never depends on how often it
+was read."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from zlib import crc32
 
 
 class Wave:
-    """A smooth curve in [-1, 1]: three sines whose periods share no common multiple worth noticing."""
+    """A smooth curve in [-1, 1]: three sines whose periods share no common multiple worth
+    noticing."""
 
     __slots__ = ("_terms",)
 
@@ -15,7 +17,11 @@ class Wave:
         phase = crc32(seed.encode()) / 2**32 * tau
         self._terms = [
             (tau / (period * ratio), phase * factor, weight)
-            for ratio, factor, weight in ((1.0, 1.0, 0.5), (0.381966, 2.3, 0.3), (0.141421, 4.1, 0.2))
+            for ratio, factor, weight in (
+                (1.0, 1.0, 0.5),
+                (0.381966, 2.3, 0.3),
+                (0.141421, 4.1, 0.2),
+            )
         ]
 
     def __call__(self, t: float) -> float:

@@ -63,7 +63,8 @@ ACTING: Final = {
     Pack.Completing: (4.0, Pack.Complete),
 }
 
-#: What may follow a state, besides the end of an acting state; Abort leads from anywhere but the abort branch.
+#: What may follow a state, besides the end of an acting state; Abort leads from anywhere but the
+#: abort branch.
 COMMANDS: Final = {
     Pack.Stopped: {Pack.Resetting},
     Pack.Idle: {Pack.Starting, Pack.Stopping},
@@ -76,13 +77,22 @@ COMMANDS: Final = {
 ABORT_BRANCH: Final = frozenset({Pack.Aborting, Pack.Aborted, Pack.Clearing})
 
 _EXECUTION: Final = {
-    Pack.Execute: Execution.ACTIVE, Pack.Starting: Execution.READY, Pack.Idle: Execution.READY,
-    Pack.Resetting: Execution.READY, Pack.Holding: Execution.FEED_HOLD, Pack.Held: Execution.FEED_HOLD,
-    Pack.Unholding: Execution.FEED_HOLD, Pack.Suspending: Execution.INTERRUPTED,
-    Pack.Suspended: Execution.INTERRUPTED, Pack.Unsuspending: Execution.INTERRUPTED,
-    Pack.Completing: Execution.PROGRAM_COMPLETED, Pack.Complete: Execution.PROGRAM_COMPLETED,
-}  # fmt: skip
-_EXECUTING: Final = frozenset({Pack.Starting, Pack.Execute, Pack.Unholding, Pack.Unsuspending, Pack.Completing})
+    Pack.Execute: Execution.ACTIVE,
+    Pack.Starting: Execution.READY,
+    Pack.Idle: Execution.READY,
+    Pack.Resetting: Execution.READY,
+    Pack.Holding: Execution.FEED_HOLD,
+    Pack.Held: Execution.FEED_HOLD,
+    Pack.Unholding: Execution.FEED_HOLD,
+    Pack.Suspending: Execution.INTERRUPTED,
+    Pack.Suspended: Execution.INTERRUPTED,
+    Pack.Unsuspending: Execution.INTERRUPTED,
+    Pack.Completing: Execution.PROGRAM_COMPLETED,
+    Pack.Complete: Execution.PROGRAM_COMPLETED,
+}
+_EXECUTING: Final = frozenset(
+    {Pack.Starting, Pack.Execute, Pack.Unholding, Pack.Unsuspending, Pack.Completing}
+)
 _MODES: Final = {
     UnitMode.Produce: MachineryOperationMode.Processing,
     UnitMode.Maintenance: MachineryOperationMode.Maintenance,
@@ -103,7 +113,8 @@ def machine_state(pack: Pack, mode: UnitMode) -> SimulatedState:
 
 
 class PolishingRobot(SimulatedMachine):
-    """Held by the operator, suspended without parts, aborted by the dust interlock; force and abrasive wear."""
+    """Held by the operator, suspended without parts, aborted by the dust interlock; force and
+    abrasive wear."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         super().__init__(name, seed, line)
@@ -132,7 +143,9 @@ class PolishingRobot(SimulatedMachine):
     def _power(self, duty: Duty) -> float:
         if duty is Duty.OFF and self.pack is Pack.Stopped:
             return 0.08
-        return 0.6 + (2.4 + 1.1 * self.wear + 0.3 * self._force(self.t) if self.pack is Pack.Execute else 0.0)
+        return 0.6 + (
+            2.4 + 1.1 * self.wear + 0.3 * self._force(self.t) if self.pack is Pack.Execute else 0.0
+        )
 
     def _go(self, pack: Pack) -> None:
         self.pack = pack
@@ -142,8 +155,11 @@ class PolishingRobot(SimulatedMachine):
     def _dwell(self, pack: Pack) -> float:
         """How long a waiting state lasts at least (s)."""
         low, high = {
-            Pack.Held: (15.0, 120.0), Pack.Aborted: (20.0, 60.0), Pack.Stopped: (10.0, 30.0), Pack.Idle: (1.0, 4.0),
-        }.get(pack, (0.0, 0.0))  # fmt: skip
+            Pack.Held: (15.0, 120.0),
+            Pack.Aborted: (20.0, 60.0),
+            Pack.Stopped: (10.0, 30.0),
+            Pack.Idle: (1.0, 4.0),
+        }.get(pack, (0.0, 0.0))
         return self.random.uniform(low, high)
 
     def _wait_or_act(self, dt: float, duty: Duty) -> None:
@@ -181,14 +197,19 @@ class PolishingRobot(SimulatedMachine):
             self._go(Pack.Starting)
 
     def _leave_stopped(self, resting: bool) -> None:
-        """Stopped is where discs are changed and maintenance is done, and where the machine spends the night."""
+        """Stopped is where discs are changed and maintenance is done, and where the machine spends
+        the night."""
         if self.mode is UnitMode.Produce and self._maintenance_due():
             worn = self.wear >= 1.0
             self.mode = UnitMode.Manual if worn else UnitMode.Maintenance
             self._go(Pack.Stopped)
             self.remaining = 150.0 if worn else self.random.uniform(300.0, 900.0)
         elif self.remaining <= 0 and self.mode is not UnitMode.Produce:
-            self.mode, self.wear, self._parts_until_maintenance = UnitMode.Produce, 0.0, self.random.randrange(150, 300)
+            self.mode, self.wear, self._parts_until_maintenance = (
+                UnitMode.Produce,
+                0.0,
+                self.random.randrange(150, 300),
+            )
             self._go(Pack.Stopped)
         elif self.remaining <= 0 and not resting:
             self._go(Pack.Resetting)
@@ -225,7 +246,9 @@ class PolishingRobot(SimulatedMachine):
             "contact_force": force,
             "force_set": 35.0,
             "spindle_speed": 3000.0 - 2.5 * force if polishing else 0.0,
-            "spindle_current": 3.2 + 2.2 * self.wear + 0.4 * self._force(self.t) if polishing else 0.4,
+            "spindle_current": 3.2 + 2.2 * self.wear + 0.4 * self._force(self.t)
+            if polishing
+            else 0.4,
             "abrasive_wear": 100.0 * min(1.0, self.wear),
             "abrasive_life": 100.0 * (1.0 - min(1.0, self.wear)),
             "program": f"POLISH_{self.parts_required // 20} 水龙头",

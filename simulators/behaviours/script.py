@@ -1,4 +1,5 @@
-"""The shift script of a machine: a Markov chain of phases with drawn durations, bent by the calendar and the line."""
+"""The shift script of a machine: a Markov chain of phases with drawn durations, bent by the
+calendar and the line."""
 
 from __future__ import annotations
 
@@ -6,7 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from simulators.behaviours.base import Execution, MachineryItemState, MachineryOperationMode, SimulatedState
+from simulators.behaviours.base import (
+    Execution,
+    MachineryItemState,
+    MachineryOperationMode,
+    SimulatedState,
+)
 from simulators.behaviours.machine import STANDBY, SimulatedMachine
 from simulators.calendar import Duty
 from simulators.flow import LineState
@@ -30,20 +36,36 @@ class Phase(Enum):
 
 STATES: Final = {
     Phase.OFF: STANDBY,
-    Phase.WARM_UP: SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Setup, Execution.ACTIVE),
-    Phase.SETUP: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Setup, Execution.READY),
-    Phase.WAIT: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY),
-    Phase.LOAD: SimulatedState(
-        MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.PROGRAM_COMPLETED
+    Phase.WARM_UP: SimulatedState(
+        MachineryItemState.Executing, MachineryOperationMode.Setup, Execution.ACTIVE
     ),
-    Phase.RUN: SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE),
+    Phase.SETUP: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.Setup, Execution.READY
+    ),
+    Phase.WAIT: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY
+    ),
+    Phase.LOAD: SimulatedState(
+        MachineryItemState.NotExecuting,
+        MachineryOperationMode.Processing,
+        Execution.PROGRAM_COMPLETED,
+    ),
+    Phase.RUN: SimulatedState(
+        MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE
+    ),
     # A tool change is a block of the running program, so the machine is executing.
     Phase.TOOL_CHANGE: SimulatedState(
         MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE
     ),
-    Phase.HOLD: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.FEED_HOLD),
-    Phase.ALARM: SimulatedState(MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED),
-    Phase.RESTART: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY),
+    Phase.HOLD: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.FEED_HOLD
+    ),
+    Phase.ALARM: SimulatedState(
+        MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED
+    ),
+    Phase.RESTART: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY
+    ),
     Phase.BREAK: SimulatedState(
         MachineryItemState.NotExecuting, MachineryOperationMode.NONE, Execution.PROGRAM_STOPPED
     ),
@@ -83,7 +105,8 @@ class Habits:
 
 
 class ScriptedMachine(SimulatedMachine):
-    """off -> warm-up -> setup -> wait -> load -> run [-> tool change -> run]... -> wait, with holds and alarms."""
+    """off -> warm-up -> setup -> wait -> load -> run [-> tool change -> run]... -> wait, with holds
+    and alarms."""
 
     def __init__(self, name: str, seed: int, line: LineState, habits: Habits) -> None:
         super().__init__(name, seed, line)
@@ -141,7 +164,8 @@ class ScriptedMachine(SimulatedMachine):
         return True
 
     def _interrupt(self) -> None:
-        """Break the running cycle off where it was meant to happen, and remember what is left of it."""
+        """Break the running cycle off where it was meant to happen, and remember what is left of
+        it."""
         assert self._stop is not None  # noqa: S101 - the caller checked; for the type checker
         phase, self._stop = self._stop[1], None
         self._resume = max(self.remaining, 1.0)

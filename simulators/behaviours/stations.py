@@ -1,4 +1,5 @@
-"""Other scripted stations of the machining line: wire EDM, loading robot, coordinate measuring machine."""
+"""Other scripted stations of the machining line: wire EDM, loading robot, coordinate measuring
+machine."""
 
 from __future__ import annotations
 
@@ -12,19 +13,38 @@ from simulators.flow import LineState
 
 _EDM: Final = Habits(
     (600.0, 1500.0),
-    (MachineAlarm(2001, "断丝 WIRE BREAK", False, (120.0, 420.0)), MachineAlarm(2007, "水阻异常 RESISTIVITY", False, (60.0, 240.0))),
-    alarm_chance=0.05, load=(60.0, 180.0), kw_idle=0.8, kw_run=4.2,
-)  # fmt: skip
+    (
+        MachineAlarm(2001, "断丝 WIRE BREAK", False, (120.0, 420.0)),
+        MachineAlarm(2007, "水阻异常 RESISTIVITY", False, (60.0, 240.0)),
+    ),
+    alarm_chance=0.05,
+    load=(60.0, 180.0),
+    kw_idle=0.8,
+    kw_run=4.2,
+)
 _ROBOT: Final = Habits(
     (16.0, 24.0),
-    (MachineAlarm(50056, "碰撞检测 COLLISION", False, (60.0, 240.0)), MachineAlarm(10013, "急停 E-STOP", True, (30.0, 120.0))),
-    alarm_chance=0.001, hold_chance=0.003, load=(1.0, 3.0), setup=(60.0, 180.0), kw_idle=0.4, kw_run=2.2,
-)  # fmt: skip
+    (
+        MachineAlarm(50056, "碰撞检测 COLLISION", False, (60.0, 240.0)),
+        MachineAlarm(10013, "急停 E-STOP", True, (30.0, 120.0)),
+    ),
+    alarm_chance=0.001,
+    hold_chance=0.003,
+    load=(1.0, 3.0),
+    setup=(60.0, 180.0),
+    kw_idle=0.4,
+    kw_run=2.2,
+)
 _CMM: Final = Habits(
     (35.0, 50.0),
     (MachineAlarm(301, "测头碰撞 PROBE CRASH", False, (60.0, 300.0)),),
-    alarm_chance=0.002, hold_chance=0.005, load=(5.0, 10.0), setup=(120.0, 300.0), kw_idle=0.5, kw_run=1.4,
-)  # fmt: skip
+    alarm_chance=0.002,
+    hold_chance=0.005,
+    load=(5.0, 10.0),
+    setup=(120.0, 300.0),
+    kw_idle=0.5,
+    kw_run=1.4,
+)
 
 
 class Edm(ScriptedMachine):

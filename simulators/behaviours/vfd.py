@@ -1,4 +1,5 @@
-"""Variable-frequency drives: a compressor that loads and unloads, a dust extractor that guards the line."""
+"""Variable-frequency drives: a compressor that loads and unloads, a dust extractor that guards the
+line."""
 
 from __future__ import annotations
 
@@ -15,8 +16,12 @@ from simulators.behaviours.noise import Wave
 from simulators.calendar import Duty
 from simulators.flow import LineState
 
-_RUNNING = SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE)
-_TRIPPED = SimulatedState(MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED)
+_RUNNING = SimulatedState(
+    MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE
+)
+_TRIPPED = SimulatedState(
+    MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED
+)
 _OVERCURRENT = 4
 """Error code a tripped drive shows."""
 _DUST_LIMIT = 8.0
@@ -24,11 +29,19 @@ _DUST_LIMIT = 8.0
 
 
 class Drive(Behaviour):
-    """Frequency follows its demand by a ramp; current and power follow the frequency (affinity law, cubed)."""
+    """Frequency follows its demand by a ramp; current and power follow the frequency (affinity law,
+    cubed)."""
 
     state: SimulatedState = STANDBY
 
-    def __init__(self, name: str, seed: int, line: LineState, rated_kw: float = 15.0, trip_chance: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        seed: int,
+        line: LineState,
+        rated_kw: float = 15.0,
+        trip_chance: float = 0.0,
+    ) -> None:
         super().__init__(name, seed, line)
         self.rated_kw = rated_kw
         self.trip_chance = trip_chance
@@ -42,7 +55,9 @@ class Drive(Behaviour):
 
     def _advance(self, dt: float, duty: Duty) -> float:
         self._trip(dt)
-        self.demand = 0.0 if duty is Duty.OFF or self.tripped_s > 0 else 40.0 + 8.0 * self._wave(self.t)
+        self.demand = (
+            0.0 if duty is Duty.OFF or self.tripped_s > 0 else 40.0 + 8.0 * self._wave(self.t)
+        )
         step = 5.0 * dt
         self.frequency += max(-step, min(step, self.demand - self.frequency))
         self.state = _TRIPPED if self.tripped_s > 0 else _RUNNING if self.frequency > 0 else STANDBY
@@ -83,7 +98,8 @@ class Drive(Behaviour):
 
 
 class DustFan(Drive):
-    """The extractor of the polishing line: when it stops, dust rises until the interlock stops the polishing."""
+    """The extractor of the polishing line: when it stops, dust rises until the interlock stops the
+    polishing."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         super().__init__(name, seed, line, rated_kw=22.0, trip_chance=1 / 9000)
@@ -91,11 +107,18 @@ class DustFan(Drive):
     def _advance(self, dt: float, duty: Duty) -> float:
         kw = super()._advance(dt, duty)
         line, share = self.line, self.frequency / 50.0
-        # Extraction clears in about 30 s; without it polishing fills the hood within a minute or so.
-        settles_at = 1.0 + 0.4 * self._wave(self.t / 3) + (0.0 if share > 0.3 else 14.0 if duty is Duty.WORK else 0.0)
+        # Extraction clears in about 30 s; without it polishing fills the hood within a minute or
+        # so.
+        settles_at = (
+            1.0
+            + 0.4 * self._wave(self.t / 3)
+            + (0.0 if share > 0.3 else 14.0 if duty is Duty.WORK else 0.0)
+        )
         line.dust_mg_m3 += (settles_at - line.dust_mg_m3) * min(1.0, dt / 40.0)
         line.pressure_pa = 1100.0 * share**2 + 15.0 * self._wave(self.t)
-        line.dust_alarm = line.dust_mg_m3 > _DUST_LIMIT or (line.dust_alarm and line.dust_mg_m3 > _DUST_LIMIT / 2)
+        line.dust_alarm = line.dust_mg_m3 > _DUST_LIMIT or (
+            line.dust_alarm and line.dust_mg_m3 > _DUST_LIMIT / 2
+        )
         return kw
 
     def signals(self) -> dict[str, SignalValue]:

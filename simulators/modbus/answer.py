@@ -1,4 +1,5 @@
-"""What a unit answers to a request PDU: function codes 1-4; everything else is refused, writes above all."""
+"""What a unit answers to a request PDU: function codes 1-4; everything else is refused, writes
+above all."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class UnitBus:
     def __init__(self, units: Mapping[int, RegisterImage], gateway: bool) -> None:
         self.units = dict(units)
         self.gateway = gateway
-        """TCP: an unknown unit is answered by exception 0x0B, as a gateway does; a serial line stays silent."""
+        """TCP: an unknown unit is answered by exception 0x0B, as a gateway does; a serial line
+        stays silent."""
         self.requests = 0
 
     def answer(self, unit: int, pdu: bytes) -> bytes | None:

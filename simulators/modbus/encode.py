@@ -35,14 +35,16 @@ def limits(kind: str) -> tuple[int, int] | None:
 
 
 def sentinel(kind: str) -> float:
-    """What a device of this type sends for 'no value': all ones, the greatest signed number, or NaN."""
+    """What a device of this type sends for 'no value': all ones, the greatest signed number, or
+    NaN."""
     bounds = limits(kind)
     return nan if bounds is None else bounds[1]
 
 
 def arrange(data: bytes, order: str) -> bytes:
-    """Big-endian bytes in wire order. Letters name the bytes as they come: DCBA all reversed, BADC swapped within
-    each register, CDAB registers reversed; of a single register only the swap is left (BADC and DCBA)."""
+    """Big-endian bytes in wire order. Letters name the bytes as they come: DCBA all reversed, BADC
+    swapped within each register, CDAB registers reversed; of a single register only the swap is
+    left (BADC and DCBA)."""
     if order == "ABCD":
         return data
     if order == "DCBA":
@@ -60,7 +62,8 @@ def swap_bytes(data: bytes) -> bytes:
 
 
 class NumberCodec:
-    """One numeric tag: `raw = (value - offset) / scale`, rounded, wrapped (counters) or held at its limits."""
+    """One numeric tag: `raw = (value - offset) / scale`, rounded, wrapped (counters) or held at its
+    limits."""
 
     def __init__(self, tag: TagSpec, counter: bool) -> None:
         self.kind = str(tag.where.get("type") or "uint16")
@@ -71,7 +74,8 @@ class NumberCodec:
         self._format = _FORMATS.get(self.kind)
 
     def encode(self, value: SignalValue, swapped: bool = False) -> bytes:
-        """The wire bytes of an engineering value; `swapped` exchanges the two halves of a multi-register value."""
+        """The wire bytes of an engineering value; `swapped` exchanges the two halves of a
+        multi-register value."""
         raw = number(value)
         if isfinite(raw):
             raw = (raw - self.tag.offset) / self.tag.scale
@@ -100,7 +104,8 @@ class NumberCodec:
 
 
 def encode_text(text: str, length: int, encoding: str, order: str) -> bytes:
-    """Text in registers, padded with NUL to `length` bytes; what does not fit is cut at a whole character."""
+    """Text in registers, padded with NUL to `length` bytes; what does not fit is cut at a whole
+    character."""
     data = text.encode(encoding, "replace")
     while len(data) > length:
         text = text[:-1]
@@ -116,5 +121,7 @@ def check(tag: TagSpec) -> str:
     kind = str(where.get("type") or ("bool" if bits or where.get("bit") is not None else "uint16"))
     if kind not in TYPES or where.get("object") not in ("coil", "discrete", "input", "holding"):
         what = f"{where.get('object')}/{kind}"
-        raise SpecError(f"标签 {tag.name}：无法模拟 {what} / tag {tag.name}: cannot simulate {what}")
+        raise SpecError(
+            f"标签 {tag.name}：无法模拟 {what} / tag {tag.name}: cannot simulate {what}"
+        )
     return kind

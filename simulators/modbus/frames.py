@@ -51,7 +51,8 @@ class MbapServerFraming:
 
 
 class RtuServerFraming:
-    """Modbus RTU: unit, PDU, CRC-16 with the low byte first. The length of a request follows from its function."""
+    """Modbus RTU: unit, PDU, CRC-16 with the low byte first. The length of a request follows from
+    its function."""
 
     def split(self, buffer: bytearray) -> list[IncomingRequest]:
         found = []

@@ -1,4 +1,5 @@
-"""The memory of one simulated unit: which addresses exist, and what they hold at the present moment."""
+"""The memory of one simulated unit: which addresses exist, and what they hold at the present
+moment."""
 
 from __future__ import annotations
 
@@ -8,11 +9,19 @@ from typing import Final
 
 from simulators.behaviours.base import SignalValue
 from simulators.device import SimulatedDevice, is_counter
-from simulators.modbus.encode import NumberCodec, check, encode_text, limits, sentinel, size_in_bytes
+from simulators.modbus.encode import (
+    NumberCodec,
+    check,
+    encode_text,
+    limits,
+    sentinel,
+    size_in_bytes,
+)
 from simulators.spec import SpecError, TagSpec
 
 PADDING: Final = 64
-"""Gaps up to this many addresses read as zero unless the device is strict: real maps have reserved registers."""
+"""Gaps up to this many addresses read as zero unless the device is strict: real maps have reserved
+registers."""
 
 
 @dataclass(slots=True)
@@ -52,7 +61,8 @@ def span(tag: TagSpec) -> TagAddresses:
 
 
 def modulus(tag: TagSpec) -> tuple[float, float] | None:
-    """Where a tag's counter wraps, and its resolution, in engineering units; None for floats, texts and bits."""
+    """Where a tag's counter wraps, and its resolution, in engineering units; None for floats, texts
+    and bits."""
     kind = check(tag)
     bounds = None if kind in ("bool", "string") else limits(kind)
     return None if bounds is None else (tag.scale * (bounds[1] + 1), tag.scale)
@@ -66,7 +76,9 @@ class RegisterImage:
         tags = device.spec.tags
         self._spans = [span(tag) for tag in tags]
         self._blocks = _blocks(self._spans, 0 if device.spec.strict else PADDING)
-        self._writers = [self._writer(tag, where) for tag, where in zip(tags, self._spans, strict=True)]
+        self._writers = [
+            self._writer(tag, where) for tag, where in zip(tags, self._spans, strict=True)
+        ]
         self._version = -1
 
     def read(self, name: str, address: int, count: int) -> memoryview | None:
@@ -91,7 +103,9 @@ class RegisterImage:
         if fault is None or not fault.tags:
             return fault is not None
         return any(
-            where.object == name and where.address < address + count and address < where.address + where.count
+            where.object == name
+            and where.address < address + count
+            and address < where.address + where.count
             for tag, where in zip(self.device.spec.tags, self._spans, strict=True)
             if tag.name in fault.tags
         )
@@ -117,15 +131,22 @@ class RegisterImage:
         if kind == "bool":
             bit, count = int(tag.where.get("bit") or 0), int(tag.where.get("count") or 1)
             swapped = str(tag.where.get("word_order")).upper() in ("BADC", "DCBA")
-            return lambda value: _write_register_bits(block.data, 2 * first, bit, value, count, swapped)
+            return lambda value: _write_register_bits(
+                block.data, 2 * first, bit, value, count, swapped
+            )
         if kind == "string":
             return self._text_writer(tag, block, 2 * first)
         low_byte = size_in_bytes(kind) == 1 and tag.where.get("byte") == "low"
         return self._number_writer(tag, block, 2 * first + low_byte)
 
-    def _text_writer(self, tag: TagSpec, block: RegisterBlock, offset: int) -> Callable[[SignalValue], None]:
+    def _text_writer(
+        self, tag: TagSpec, block: RegisterBlock, offset: int
+    ) -> Callable[[SignalValue], None]:
         length = int(tag.where.get("length") or 2)
-        encoding, order = str(tag.where.get("encoding") or "ascii"), str(tag.where.get("word_order") or "ABCD").upper()
+        encoding, order = (
+            str(tag.where.get("encoding") or "ascii"),
+            str(tag.where.get("word_order") or "ABCD").upper(),
+        )
         board = self.device.board
 
         def write(value: SignalValue) -> None:
@@ -135,7 +156,9 @@ class RegisterImage:
 
         return write
 
-    def _number_writer(self, tag: TagSpec, block: RegisterBlock, offset: int) -> Callable[[SignalValue], None]:
+    def _number_writer(
+        self, tag: TagSpec, block: RegisterBlock, offset: int
+    ) -> Callable[[SignalValue], None]:
         codec, board, name = NumberCodec(tag, is_counter(tag)), self.device.board, tag.name
         count = int(tag.where.get("count") or 1)
 
@@ -161,8 +184,11 @@ def _write_bits(data: bytearray, first: int, value: SignalValue, count: int) -> 
         data[first + i] = bool(item)
 
 
-def _write_register_bits(data: bytearray, offset: int, bit: int, value: SignalValue, count: int, swapped: bool) -> None:
-    """Set bits without touching their neighbours: bit 0 is the least significant of the first register."""
+def _write_register_bits(
+    data: bytearray, offset: int, bit: int, value: SignalValue, count: int, swapped: bool
+) -> None:
+    """Set bits without touching their neighbours: bit 0 is the least significant of the first
+    register."""
     for i, item in enumerate(_items(value, count)):
         word, place = divmod(bit + i, 16)
         byte = (1 if place < 8 else 0) ^ swapped

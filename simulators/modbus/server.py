@@ -13,7 +13,12 @@ from typing import Final, cast
 
 from simulators.device import SimulatedDevice
 from simulators.modbus.answer import UnitBus
-from simulators.modbus.frames import AsciiServerFraming, MbapServerFraming, RtuServerFraming, ServerFraming
+from simulators.modbus.frames import (
+    AsciiServerFraming,
+    MbapServerFraming,
+    RtuServerFraming,
+    ServerFraming,
+)
 from simulators.modbus.image import RegisterImage, modulus
 from simulators.spec import FaultSpec, SpecError
 
@@ -70,7 +75,10 @@ class ModbusPort:
     """One port or serial line with all its units."""
 
     def __init__(
-        self, devices: list[SimulatedDevice], tls: ssl.SSLContext | None = None, certificate: Path | None = None
+        self,
+        devices: list[SimulatedDevice],
+        tls: ssl.SSLContext | None = None,
+        certificate: Path | None = None,
     ) -> None:
         first = devices[0].spec
         self.devices = devices
@@ -154,7 +162,9 @@ class ModbusPort:
             )
             self.port = self._datagrams.get_extra_info("sockname")[1]
             return
-        self._server = await loop.create_server(lambda: _Stream(self), self.host, self.port, ssl=self._tls)
+        self._server = await loop.create_server(
+            lambda: _Stream(self), self.host, self.port, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close_listener(self) -> None:
@@ -174,7 +184,8 @@ class ModbusPort:
     def _open_pty(self) -> None:
         """A pty pair: the simulator keeps the master; clients open the slave by its path.
 
-        The slave stays open here as well, so that a client that closes it does not hang the line up.
+        The slave stays open here as well, so that a client that closes it does not hang the line
+        up.
         """
         master, slave = os.openpty()
         tty.setraw(slave)
@@ -199,7 +210,8 @@ def _units(devices: list[SimulatedDevice]) -> dict[int, RegisterImage]:
         unit = int(device.spec.options.get("unit", 1))
         if unit in units:
             raise SpecError(
-                f"{device.spec.id}：同一总线上站号 {unit} 重复 / {device.spec.id}: unit {unit} twice on one bus"
+                f"{device.spec.id}：同一总线上站号 {unit} 重复 / {device.spec.id}: unit {unit} "
+                "twice on one bus"
             )
         units[unit] = RegisterImage(device)
     return units

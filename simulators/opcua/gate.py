@@ -1,4 +1,5 @@
-"""A TCP gate in front of a server: where connection faults happen, whatever the server behind it is doing."""
+"""A TCP gate in front of a server: where connection faults happen, whatever the server behind it is
+doing."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ class Gate:
             self._server = None
 
     def stall(self, stalled: bool) -> None:
-        """Half-open: connections stay, new ones are accepted, not a byte moves in either direction."""
+        """Half-open: connections stay, new ones are accepted, not a byte moves in either
+        direction."""
         if stalled == (not self.flowing.is_set()):
             return
         if stalled:
@@ -115,7 +117,9 @@ class Gate:
         server = _Side(self)
         server.other = client
         try:
-            await asyncio.get_running_loop().create_connection(lambda: server, "127.0.0.1", self.target)
+            await asyncio.get_running_loop().create_connection(
+                lambda: server, "127.0.0.1", self.target
+            )
         except OSError:
             with contextlib.suppress(AttributeError):
                 client.transport.abort()  # type: ignore[union-attr]

@@ -44,7 +44,11 @@ class _Users:
         self._password = password
 
     def get_user(
-        self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
+        self,
+        iserver: Any,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: Any = None,
     ) -> User | None:
         """Called by asyncua at ActivateSession; None refuses."""
         given = password.decode() if isinstance(password, bytes) else password
@@ -56,7 +60,11 @@ class _Everyone:
     """Anonymous users may read, nobody may write."""
 
     def get_user(
-        self, iserver: Any, username: str | None = None, password: str | None = None, certificate: Any = None
+        self,
+        iserver: Any,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: Any = None,
     ) -> User | None:
         """Called by asyncua at ActivateSession."""
         return User(role=UserRole.User, name=username)
@@ -77,7 +85,8 @@ class _Variable:
 
 
 class OpcuaPort:
-    """One endpoint and its server. Values are written when they change, with the simulated time as source time."""
+    """One endpoint and its server. Values are written when they change, with the simulated time as
+    source time."""
 
     def __init__(self, devices: list[SimulatedDevice], pki: Path) -> None:
         self.devices = devices
@@ -85,7 +94,8 @@ class OpcuaPort:
         self._namespaces = ServedNamespaces(tag for device in devices for tag in device.spec.tags)
         self._variables = {
             device.spec.id: [
-                _Variable(tag, place(device.spec, tag, i, self._namespaces)) for i, tag in enumerate(device.spec.tags)
+                _Variable(tag, place(device.spec, tag, i, self._namespaces))
+                for i, tag in enumerate(device.spec.tags)
             ]
             for device in devices
         }
@@ -109,7 +119,8 @@ class OpcuaPort:
         return self.identity.certificate if self.identity is not None else None
 
     async def start(self) -> None:
-        """Build the server and open its port. Raises OSError when the port is taken, SpecError for a bad tag."""
+        """Build the server and open its port. Raises OSError when the port is taken, SpecError for
+        a bad tag."""
         await self._gate.open()
         await self._start_server()
 
@@ -132,7 +143,9 @@ class OpcuaPort:
     async def happen(self, device: SimulatedDevice, event: FaultSpec) -> None:
         """Carry out an event fault."""
         if event.kind in ("counter_reset", "rollover"):
-            codecs = {variable.tag.name: variable.codec for variable in self._variables[device.spec.id]}
+            codecs = {
+                variable.tag.name: variable.codec for variable in self._variables[device.spec.id]
+            }
             device.bend(event, lambda tag: codecs[tag.name].modulus())
         elif event.kind == "server_restart":
             self._changed_order = not self._changed_order
@@ -170,7 +183,9 @@ class OpcuaPort:
             return _Everyone()
         if isinstance(self._user, str):
             return _Users(self._user, None)
-        return _Users(str(self._user.get("name") or self._user.get("username")), self._user.get("password"))
+        return _Users(
+            str(self._user.get("name") or self._user.get("username")), self._user.get("password")
+        )
 
     async def _protect(self, server: Server) -> None:
         """Offer an open endpoint, and the one that was asked for."""
@@ -199,7 +214,8 @@ class OpcuaPort:
             for variable in self._variables[device.spec.id]:
                 parent = await _folder(folders, variable.place.folders, indexes)
                 index, where = indexes[variable.place.uri], variable.place
-                wanted = ua.NodeId(0, index) if where.identifier is None else ua.NodeId(where.identifier, index)  # type: ignore[arg-type]
+                identifier = 0 if where.identifier is None else where.identifier
+                wanted = ua.NodeId(identifier, index)  # type: ignore[arg-type]
                 variable.last = None
                 if where.identifier is not None and wanted in made:
                     _same_device(made[wanted], device.spec.id, wanted)
@@ -212,7 +228,9 @@ class OpcuaPort:
                 except UaStatusCodeError as error:
                     if error.code != StatusCodes.BadNodeIdExists:
                         raise
-                    variable.node = None  # a standard one, such as the server's time: every server has its own
+                    variable.node = (
+                        None  # a standard one, such as the server's time: every server has its own
+                    )
                     continue
                 variable.node = node.nodeid
                 made[node.nodeid] = device.spec.id
@@ -275,13 +293,19 @@ def _status(device: SimulatedDevice, tag: str) -> int:
 def _same_device(first: str, second: str, node: ua.NodeId) -> None:
     if first != second:
         what = node.to_string()
-        raise SpecError(f"{first} 与 {second} 在同一服务器上都有节点 {what} / both have the node {what} on one server")
+        raise SpecError(
+            f"{first} 与 {second} 在同一服务器上都有节点 {what} / both have the node {what} on "
+            "one server"
+        )
 
 
-async def _folder(folders: dict[tuple[Name, ...], Node], path: tuple[Name, ...], indexes: Mapping[str, int]) -> Node:
+async def _folder(
+    folders: dict[tuple[Name, ...], Node], path: tuple[Name, ...], indexes: Mapping[str, int]
+) -> Node:
     """The folder at `path` below Objects, created with its parents when missing."""
     if path not in folders:
         parent = await _folder(folders, path[:-1], indexes)
         index = indexes[path[-1].uri]
-        folders[path] = await parent.add_object(ua.NodeId(0, index or 1), ua.QualifiedName(path[-1].name, index))  # type: ignore[arg-type]
+        node = ua.NodeId(0, index or 1)  # type: ignore[arg-type]
+        folders[path] = await parent.add_object(node, ua.QualifiedName(path[-1].name, index))
     return folders[path]

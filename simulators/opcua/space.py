@@ -1,8 +1,8 @@
 """Many asyncua servers in one process at the price of one standard address space.
 
-Building the standard nodes costs about 40 MB and 1.5 s of CPU per server. They are built once here; every server
-gets its own copy of a node when it first touches it. The seam is the one asyncua itself uses to load a shelf
-(`AddressSpace._nodes`, see decision record 0042).
+Building the standard nodes costs about 40 MB and 1.5 s of CPU per server. They are built once here;
+every server gets its own copy of a node when it first touches it. The seam is the one asyncua
+itself uses to load a shelf (`AddressSpace._nodes`, see decision record 0042).
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData, NodeManagementService
+from asyncua.server.address_space import (
+    AddressSpace,
+    AttributeValue,
+    NodeData,
+    NodeManagementService,
+)
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.standard_address_space import standard_address_space
 
@@ -24,7 +29,8 @@ Nodes = MutableMapping[ua.NodeId, NodeData]
 
 
 class StandardNodes:
-    """The standard nodes, built on first use and never changed afterwards; for any loop and thread of the process."""
+    """The standard nodes, built on first use and never changed afterwards; for any loop and thread
+    of the process."""
 
     def __init__(self) -> None:
         self._nodes: Nodes = {}
@@ -46,7 +52,8 @@ class StandardNodes:
 
 @contextlib.contextmanager
 def collection_paused() -> Iterator[None]:
-    """No garbage collection meanwhile: among some 200 000 new objects that all stay it is half of the time."""
+    """No garbage collection meanwhile: among some 200 000 new objects that all stay it is half of
+    the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -61,7 +68,8 @@ STANDARD_NODES: Final = StandardNodes()
 
 
 class CopyOnAccess(MutableMapping[ua.NodeId, NodeData]):
-    """The nodes of one server: its own, and copies of standard nodes from the moment they were touched."""
+    """The nodes of one server: its own, and copies of standard nodes from the moment they were
+    touched."""
 
     def __init__(self, standard: Nodes) -> None:
         self._standard = standard
@@ -101,8 +109,8 @@ def _copy(node: NodeData) -> NodeData:
 
 
 class LeanServer(InternalServer):
-    """An asyncua internal server over the shared standard nodes. Without a clock task (`clock=False`) the simulation
-    writes the time."""
+    """An asyncua internal server over the shared standard nodes. Without a clock task
+    (`clock=False`) the simulation writes the time."""
 
     def __init__(self, user_manager: Any = None, clock: bool = False) -> None:
         super().__init__(user_manager=user_manager)

@@ -14,16 +14,32 @@ from simulators.behaviours.base import SignalValue, number
 from simulators.spec import SpecError, TagSpec
 
 _INTEGERS: Final = {
-    "sbyte": (ua.VariantType.SByte, -(1 << 7), (1 << 7) - 1), "byte": (ua.VariantType.Byte, 0, (1 << 8) - 1),
-    "int16": (ua.VariantType.Int16, -(1 << 15), (1 << 15) - 1), "uint16": (ua.VariantType.UInt16, 0, (1 << 16) - 1),
-    "int32": (ua.VariantType.Int32, -(1 << 31), (1 << 31) - 1), "uint32": (ua.VariantType.UInt32, 0, (1 << 32) - 1),
-    "int64": (ua.VariantType.Int64, -(1 << 63), (1 << 63) - 1), "uint64": (ua.VariantType.UInt64, 0, (1 << 64) - 1),
-}  # fmt: skip
+    "sbyte": (ua.VariantType.SByte, -(1 << 7), (1 << 7) - 1),
+    "byte": (ua.VariantType.Byte, 0, (1 << 8) - 1),
+    "int16": (ua.VariantType.Int16, -(1 << 15), (1 << 15) - 1),
+    "uint16": (ua.VariantType.UInt16, 0, (1 << 16) - 1),
+    "int32": (ua.VariantType.Int32, -(1 << 31), (1 << 31) - 1),
+    "uint32": (ua.VariantType.UInt32, 0, (1 << 32) - 1),
+    "int64": (ua.VariantType.Int64, -(1 << 63), (1 << 63) - 1),
+    "uint64": (ua.VariantType.UInt64, 0, (1 << 64) - 1),
+}
 _SYNONYMS: Final = {
-    "int": "int64", "integer": "int32", "enumeration": "int32", "uinteger": "uint32", "bool": "boolean",
-    "number": "double", "text": "string", "utctime": "datetime",
-}  # fmt: skip
-_KIND_TYPES: Final = {"bool": "boolean", "int": "int64", "float": "double", "text": "string", "array": "double[]"}
+    "int": "int64",
+    "integer": "int32",
+    "enumeration": "int32",
+    "uinteger": "uint32",
+    "bool": "boolean",
+    "number": "double",
+    "text": "string",
+    "utctime": "datetime",
+}
+_KIND_TYPES: Final = {
+    "bool": "boolean",
+    "int": "int64",
+    "float": "double",
+    "text": "string",
+    "array": "double[]",
+}
 
 Convert = Callable[[SignalValue], Any]
 
@@ -54,7 +70,11 @@ class ValueCodec:
 
     def nan(self) -> ua.Variant | None:
         """Not-a-number where the type knows it."""
-        return ua.Variant(nan, self.type) if self.name in ("float", "double") and not self.array else None
+        return (
+            ua.Variant(nan, self.type)
+            if self.name in ("float", "double") and not self.array
+            else None
+        )
 
     def _raw(self, value: SignalValue) -> float:
         return (number(value) - self._tag.offset) / self._tag.scale
@@ -68,19 +88,34 @@ class ValueCodec:
             "float": (ua.VariantType.Float, self._raw),
             "double": (ua.VariantType.Double, self._raw),
             "string": (ua.VariantType.String, str),
-            "localizedtext": (ua.VariantType.LocalizedText, lambda value: ua.LocalizedText(str(value))),
+            "localizedtext": (
+                ua.VariantType.LocalizedText,
+                lambda value: ua.LocalizedText(str(value)),
+            ),
             "bytestring": (ua.VariantType.ByteString, lambda value: str(value).encode()),
             "datetime": (ua.VariantType.DateTime, lambda _: datetime.now(UTC)),
             "guid": (ua.VariantType.Guid, lambda value: uuid.uuid5(uuid.NAMESPACE_URL, str(value))),
-            "nodeid": (ua.VariantType.NodeId, lambda value: ua.NodeId(ua.String(str(value)), ua.Int16(1))),
-            "qualifiedname": (ua.VariantType.QualifiedName, lambda value: ua.QualifiedName(str(value), ua.Int16(1))),
+            "nodeid": (
+                ua.VariantType.NodeId,
+                lambda value: ua.NodeId(ua.String(str(value)), ua.Int16(1)),
+            ),
+            "qualifiedname": (
+                ua.VariantType.QualifiedName,
+                lambda value: ua.QualifiedName(str(value), ua.Int16(1)),
+            ),
         }
         if self.name not in known:
             tag = self._tag.name
-            raise SpecError(f"标签 {tag}：无法模拟 {self.name} / tag {tag}: cannot simulate {self.name}")
+            raise SpecError(
+                f"标签 {tag}：无法模拟 {self.name} / tag {tag}: cannot simulate {self.name}"
+            )
         return known[self.name]
 
 
 def _default_type(tag: TagSpec) -> str:
     """Without a type: enumerations are Int32, everything else follows the kind."""
-    return "int32" if tag.labels and tag.kind in ("int", "float") else _KIND_TYPES.get(tag.kind, "double")
+    return (
+        "int32"
+        if tag.labels and tag.kind in ("int", "float")
+        else _KIND_TYPES.get(tag.kind, "double")
+    )

@@ -1,8 +1,10 @@
-"""CONTRACT section 4 as a model: agent, broker, ingest and store, with crashes between any two steps.
+"""CONTRACT section 4 as a model: agent, broker, ingest and store, with crashes between any two
+steps.
 
-Outbox, decoding, duplicate removal, commit, marks and watermark are the real ones; the broker is a model of one with a
-persistent session: at least once, in order, and now and then it forgets all it had acknowledged. Whatever happens,
-nothing leaves the outbox that the store has not committed, and in the end everything is in the store exactly once.
+Outbox, decoding, duplicate removal, commit, marks and watermark are the real ones; the broker is a
+model of one with a persistent session: at least once, in order, and now and then it forgets all it
+had acknowledged. Whatever happens, nothing leaves the outbox that the store has not committed, and
+in the end everything is in the store exactly once.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ class Session:
 
 
 class Chain(RuleBasedStateMachine):
-    """`queue`: at the broker, not delivered; `delivered`: delivered, not acknowledged by the ingest."""
+    """`queue`: at the broker, not delivered; `delivered`: delivered, not acknowledged by the
+    ingest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +72,9 @@ class Chain(RuleBasedStateMachine):
         self.open_ingest()
 
     def open_outbox(self) -> None:
-        self.box = Outbox(self.root / f"box-{self.lives}", agent="a", max_bytes=10_000_000, fsync_ms=10_000)
+        self.box = Outbox(
+            self.root / f"box-{self.lives}", agent="a", max_bytes=10_000_000, fsync_ms=10_000
+        )
         self.box.note_ingest()
         self.box.attach()
         self.sent = []
@@ -159,7 +164,10 @@ class Chain(RuleBasedStateMachine):
         """The store ends in the middle of its transaction, and the ingest with it."""
         messages = self.ingest._pending
         broken = patch.object(DuckDbStore, "_write_marks", side_effect=StoreError("gone"))
-        with broken, contextlib.suppress(TimeoutError):  # it would go on trying; the kill below ends that
+        with (
+            broken,
+            contextlib.suppress(TimeoutError),
+        ):  # it would go on trying; the kill below ends that
             self.runner.run(asyncio.wait_for(self.ingest._commit_messages(messages), 0.02))
         self.ingest_is_killed()
 
@@ -209,7 +217,9 @@ class Chain(RuleBasedStateMachine):
     @invariant()
     def nothing_leaves_that_the_store_lacks(self) -> None:
         marks = self.store.marks()
-        lacking = sum(stream not in marks or seq not in marks[stream] for stream, seq in self.accepted)
+        lacking = sum(
+            stream not in marks or seq not in marks[stream] for stream, seq in self.accepted
+        )
         assert self.box.pending >= lacking
 
     def teardown(self) -> None:

@@ -1,8 +1,9 @@
-"""The compact part of the fault matrix (`./run faults` has all of it): each promise, broken by nothing.
+"""The compact part of the fault matrix (`./run faults` has all of it): each promise, broken by
+nothing.
 
-A row starts the real programs, harms them, and compares what the outbox accepted with what the store has. Time limits
-are measured by the full matrix; here only promises that do not depend on the machine's speed are checked. The rows
-mostly wait, so three of them run at a time.
+A row starts the real programs, harms them, and compares what the outbox accepted with what the
+store has. Time limits are measured by the full matrix; here only promises that do not depend on the
+machine's speed are checked. The rows mostly wait, so three of them run at a time.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[FaultResult]]:
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = [item.callspec.params["row"] for item in functions if item.path == request.path]
     with ThreadPoolExecutor(3) as pool:
-        return {row: pool.submit(run_apart, row, COMPACT[row]) for row in selected if not obstacle(ROWS[row])}
+        return {
+            row: pool.submit(run_apart, row, COMPACT[row])
+            for row in selected
+            if not obstacle(ROWS[row])
+        }
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=[pytest.mark.root] if ROWS[row].root else []) for row in COMPACT]
+    "row",
+    [pytest.param(row, marks=[pytest.mark.root] if ROWS[row].root else []) for row in COMPACT],
 )
 def test_promise_is_kept(row: str, outcomes: dict[str, Future[FaultResult]]) -> None:
     for program in ROWS[row].needs:

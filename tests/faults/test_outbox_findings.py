@@ -38,13 +38,17 @@ def test_damage_at_the_very_beginning_of_the_unfinished_segment_is_reported(tmp_
     assert taken | gone == set(range(1, 121))
 
 
-def test_draining_what_a_full_disk_left_in_memory_takes_a_bounded_number_of_steps_each(tmp_path: Path) -> None:
+def test_draining_what_a_full_disk_left_in_memory_takes_a_bounded_number_of_steps_each(
+    tmp_path: Path,
+) -> None:
     box = opened(tmp_path)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with patch.object(Writer, "append", side_effect=full):
         for seq in range(1, 2001):
             writer.append(box, seq)
-        with patch.object(StreamState, "next_open", autospec=True, side_effect=StreamState.next_open) as steps:
+        with patch.object(
+            StreamState, "next_open", autospec=True, side_effect=StreamState.next_open
+        ) as steps:
             assert [entry.seq for entry in iter(box.take_backlog, None)] == list(range(1, 2001))
         assert steps.call_count <= 10 * 2001
     box.close_now()

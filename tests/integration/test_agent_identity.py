@@ -1,4 +1,5 @@
-"""Two agents on one broker: the births of twins, and what an agent believes when the store behind it is another."""
+"""Two agents on one broker: the births of twins, and what an agent believes when the store behind
+it is another."""
 
 from __future__ import annotations
 
@@ -33,19 +34,30 @@ T0 = 1_763_900_000_000_000_000
 class Agent:
     """An outbox with its publisher, and a device of which it reads one number."""
 
-    def __init__(self, name: str, folder: Path, port: int, confirming: Literal["broker", "store"]) -> None:
+    def __init__(
+        self, name: str, folder: Path, port: int, confirming: Literal["broker", "store"]
+    ) -> None:
         self.name = name
         self.box = Outbox(folder / name, agent=name, max_bytes=20_000_000, fsync_ms=20)
         config = Mqtt(url=f"mqtt://127.0.0.1:{port}", client_id=name, confirm=confirming)
         self.publisher = Publisher(config, self.box, TOPICS, name, Clock())
-        born = {"v": 1, "device": "plc-1", "name": f"of {name}", "agent": name, "t": T0, "tags": {"x": {}}}
+        born = {
+            "v": 1,
+            "device": "plc-1",
+            "name": f"of {name}",
+            "agent": name,
+            "t": T0,
+            "tags": {"x": {}},
+        }
         self.publisher.retain(f"{PATH}/birth", orjson.dumps(born))
 
     def read(self, value: float, count: int = 1) -> None:
         head = payload.head("plc-1", self.box.stream)
         for _ in range(count):
             t = T0 + (self.box.last_seq + 1) * 1_000_000
-            self.box.append(f"{PATH}/data", head, payload.stamp(t) + b',"values":{"x":%f}}' % value, t, 1)
+            self.box.append(
+                f"{PATH}/data", head, payload.stamp(t) + b',"values":{"x":%f}}' % value, t, 1
+            )
 
 
 @asynccontextmanager
@@ -67,7 +79,9 @@ async def agent(
 @asynccontextmanager
 async def ingesting(port: int, store: DuckDbStore, folder: Path) -> AsyncIterator[Ingest]:
     config = Mqtt(url=f"mqtt://127.0.0.1:{port}")
-    ingest = Ingest(config, store, TOPICS, MessageQuarantine(folder / "q"), client_id="ingest", clock=Clock())
+    ingest = Ingest(
+        config, store, TOPICS, MessageQuarantine(folder / "q"), client_id="ingest", clock=Clock()
+    )
     task = asyncio.create_task(ingest.run())
     try:
         await until(lambda: ingest.connected or task.done())
@@ -83,7 +97,10 @@ def test_births_of_twins_on_one_path_both_reach_a_service_that_starts_later(tmp_
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "b") as broker:
-            async with agent("ipc-01", tmp_path, broker.port) as one, agent("ipc-02", tmp_path, broker.port) as two:
+            async with (
+                agent("ipc-01", tmp_path, broker.port) as one,
+                agent("ipc-02", tmp_path, broker.port) as two,
+            ):
                 for each in (one, two):
                     each.read(1.0)
                 await until(lambda: one.box.pending == two.box.pending == 0)
@@ -97,7 +114,9 @@ def test_births_of_twins_on_one_path_both_reach_a_service_that_starts_later(tmp_
                         assert {key: json.loads(text)["name"] for key, text in born.items()} == {
                             "ipc-01:plc-1": "of ipc-01", "ipc-02:plc-1": "of ipc-02",
                         }  # fmt: skip
-                        assert not ingest.agents.without_birth("ipc-01") | ingest.agents.without_birth("ipc-02")
+                        assert not ingest.agents.without_birth(
+                            "ipc-01"
+                        ) | ingest.agents.without_birth("ipc-02")
                         state = ingest.agents.states()["ipc-01"]
                         assert (state.online, state.backlog_messages is not None) == (True, True)
                         assert state.version
@@ -108,8 +127,11 @@ def test_births_of_twins_on_one_path_both_reach_a_service_that_starts_later(tmp_
     run(scenario())
 
 
-def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(tmp_path: Path) -> None:
-    """`confirm: store`: the agent forgets what it believed of the entries it still has; once, and after a restart."""
+def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(
+    tmp_path: Path,
+) -> None:
+    """`confirm: store`: the agent forgets what it believed of the entries it still has; once, and
+    after a restart."""
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "b") as broker:
@@ -121,7 +143,9 @@ def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(t
                         assert one.box.store == first.store_id
                     stream = one.box.stream
                     with closing(DuckDbStore(tmp_path / "b.duckdb", agent="ipc-01")) as second:
-                        one.publisher._store_seen_at -= confirm.LIFE_S  # so long ago was the first one heard
+                        one.publisher._store_seen_at -= (
+                            confirm.LIFE_S
+                        )  # so long ago was the first one heard
                         async with ingesting(broker.port, second, tmp_path):
                             one.read(2.0)
                             await until(lambda: one.box.store == second.store_id)
@@ -135,7 +159,9 @@ def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(t
 
 def test_two_stores_at_work_at_once_do_not_take_turns(tmp_path: Path) -> None:
     box = Outbox(tmp_path, agent="ipc-01", max_bytes=20_000_000, fsync_ms=20)
-    publisher = Publisher(Mqtt(url="mqtt://127.0.0.1:1", confirm="store"), box, TOPICS, "ipc-01", Clock())
+    publisher = Publisher(
+        Mqtt(url="mqtt://127.0.0.1:1", confirm="store"), box, TOPICS, "ipc-01", Clock()
+    )
     try:
         for now in range(100):
             for store in ("a", "b"):
@@ -156,12 +182,19 @@ def test_an_outbox_hands_out_again_what_it_can_read_and_counts_it_right(tmp_path
             box.append("t", head, b"}", n, 3)
         taken = [entry for _ in range(8) if (entry := box.take_live()) is not None]
         box.acknowledge(taken, release=False)
-        assert box.follow_store("a") == 0, "the first store ever is believed, and nothing was told before it"
+        assert box.follow_store("a") == 0, (
+            "the first store ever is believed, and nothing was told before it"
+        )
         box.confirm(box.stream, [(1, 5)])
         assert (box.pending, box.unconfirmed, box.stats.confirmed) == (5, 3, 15)
         assert box.follow_store("a") == 0
         assert box.follow_store("b") == 8
-        assert (box.pending, box.unconfirmed, box.stats.pending, box.stats.confirmed) == (10, 0, 30, 0)
+        assert (box.pending, box.unconfirmed, box.stats.pending, box.stats.confirmed) == (
+            10,
+            0,
+            30,
+            0,
+        )
         again = []
         while (entry := box.take_backlog()) is not None:
             again.append(entry.seq)

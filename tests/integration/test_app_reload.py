@@ -1,4 +1,5 @@
-"""A changed configuration in a running agent: only what changed is touched, and a bad file touches nothing (F23)."""
+"""A changed configuration in a running agent: only what changed is touched, and a bad file touches
+nothing (F23)."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def device(plc: Plc, more: str = TAGS) -> str:
 
 
 async def asked(agent: EdgeAgent, **arguments: Any) -> dict[str, Any]:
-    outcome: dict[str, Any] = await asyncio.to_thread(ask, agent_socket(agent.site), "reload", **arguments)
+    outcome: dict[str, Any] = await asyncio.to_thread(
+        ask, agent_socket(agent.site), "reload", **arguments
+    )
     return outcome
 
 
@@ -44,7 +47,9 @@ def told(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 def test_only_what_changed_is_touched_and_the_others_miss_no_poll(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            kept, changed, gone, new = [await stack.enter_async_context(Plc().on()) for _ in range(4)]
+            kept, changed, gone, new = [
+                await stack.enter_async_context(Plc().on()) for _ in range(4)
+            ]
             port = free_port()
             before = {"kept": device(kept), "changed": device(changed), "gone": device(gone)}
             path = configuration(tmp_path, port, before)
@@ -52,7 +57,11 @@ def test_only_what_changed_is_touched_and_the_others_miss_no_poll(tmp_path: Path
             await until(online(agent, *before))
             old = agent.devices[0]
             more = "tags: {b: {address: holding/1}}"
-            configuration(tmp_path, port, {"kept": device(kept), "changed": device(changed, more), "new": device(new)})
+            configuration(
+                tmp_path,
+                port,
+                {"kept": device(kept), "changed": device(changed, more), "new": device(new)},
+            )
             outcome = await asked(agent)
             assert outcome == {
                 "added": ["new"], "changed": ["changed"], "removed": ["gone"], "unchanged": 1,
@@ -72,31 +81,52 @@ def test_only_what_changed_is_touched_and_the_others_miss_no_poll(tmp_path: Path
             polls = gone.polls
             await until(lambda: kept.polls >= polls + 2)
             assert gone.polls == polls
-            assert agent.counters()["read"] >= kept.polls + changed.polls + gone.polls + new.polls - 4
+            assert (
+                agent.counters()["read"] >= kept.polls + changed.polls + gone.polls + new.polls - 4
+            )
 
     run(scenario())
     documents = told(tmp_path / "data" / "outbox")
-    quality = [d["quality"] for topic, d in documents if topic.endswith("changed/data") and d.get("quality")]
+    quality = [
+        d["quality"]
+        for topic, d in documents
+        if topic.endswith("changed/data") and d.get("quality")
+    ]
     assert {"a": "BadOutOfService"} in quality, "a tag that went is not left good"
-    (last,) = [d for t, d in documents if t.endswith("gone/health") and d["reason"] == "BadOutOfService"]
+    (last,) = [
+        d for t, d in documents if t.endswith("gone/health") and d["reason"] == "BadOutOfService"
+    ]
     assert last["transition"]["to"] == "offline"
-    assert {"a": "BadOutOfService"} in [d.get("quality") for t, d in documents if t.endswith("gone/data")]
+    assert {"a": "BadOutOfService"} in [
+        d.get("quality") for t, d in documents if t.endswith("gone/data")
+    ]
 
 
-def test_devices_that_share_a_connection_are_reopened_together_and_nobody_else(tmp_path: Path) -> None:
+def test_devices_that_share_a_connection_are_reopened_together_and_nobody_else(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         async with Plc().on() as shared, Plc().on() as apart:
             port = free_port()
-            devices = {"u1": device(shared, f"unit: 1, {TAGS}"), "u2": device(shared, f"unit: 2, {TAGS}")}
+            devices = {
+                "u1": device(shared, f"unit: 1, {TAGS}"),
+                "u2": device(shared, f"unit: 2, {TAGS}"),
+            }
             path = configuration(tmp_path, port, devices | {"apart": device(apart)})
             async with running(path) as agent:
                 await until(online(agent, "u1", "u2", "apart"))
                 u1 = agent.devices[0]
-                devices["u2"] = device(shared, f"unit: 2, every: 250ms, {TAGS}".replace("every: 500ms, ", ""))
+                devices["u2"] = device(
+                    shared, f"unit: 2, every: 250ms, {TAGS}".replace("every: 500ms, ", "")
+                )
                 devices["u2"] = f"url: '{shared.url}', every: 250ms, unit: 2, {TAGS}"
                 configuration(tmp_path, port, devices | {"apart": device(apart)})
                 outcome = await asked(agent)
-                assert (outcome["changed"], outcome["unchanged"], len(outcome["reopened"])) == (["u2"], 2, 1)
+                assert (outcome["changed"], outcome["unchanged"], len(outcome["reopened"])) == (
+                    ["u2"],
+                    2,
+                    1,
+                )
                 await until(online(agent, "u1", "u2", "apart"))
                 assert agent.devices[0] is u1, "the unchanged unit keeps its state and its counters"
                 assert len(apart.connections) == 1
@@ -106,10 +136,15 @@ def test_devices_that_share_a_connection_are_reopened_together_and_nobody_else(t
 
 def test_a_bad_file_is_refused_as_a_whole_with_every_finding(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with Plc().on() as plc, running(configuration(tmp_path, free_port(), {"d": device(plc)})) as agent:
+        async with (
+            Plc().on() as plc,
+            running(configuration(tmp_path, free_port(), {"d": device(plc)})) as agent,
+        ):
             await until(online(agent, "d"))
             old = agent.devices[0]
-            configuration(tmp_path, 1883, {"d": device(plc), "e": "urll: x", "f": "url: 'tcp://h', tags: {}"})
+            configuration(
+                tmp_path, 1883, {"d": device(plc), "e": "urll: x", "f": "url: 'tcp://h', tags: {}"}
+            )
             with pytest.raises(FindingsError) as caught:
                 await asked(agent)
             assert {"unknown-key", "no-tags"} <= {finding.code for finding in caught.value.findings}
@@ -144,7 +179,11 @@ def test_a_restart_never_stamps_old_values_as_new(tmp_path: Path) -> None:
             await until(lambda: agent.devices[0].health.state == "offline")
 
     run(scenario())
-    data = [document for topic, document in told(tmp_path / "data" / "outbox") if topic.endswith("/data")]
+    data = [
+        document
+        for topic, document in told(tmp_path / "data" / "outbox")
+        if topic.endswith("/data")
+    ]
     first, second = dict.fromkeys(document["stream"] for document in data)
     assert any(document["values"] for document in data if document["stream"] == first)
     assert [document["values"] for document in data if document["stream"] == second] == [{}]
@@ -157,7 +196,9 @@ def process(tmp_path: Path) -> Iterator[Any]:
         nowhere = f"url: 'tcp://127.0.0.1:{free_port()}', {TAGS}"
         path = configuration(tmp_path, broker.port, {"d": nowhere})
         with (tmp_path / "log").open("wb") as log:
-            child = subprocess.Popen([sys.executable, "-m", "edge_agent", "run", str(path)], stderr=log)
+            child = subprocess.Popen(
+                [sys.executable, "-m", "edge_agent", "run", str(path)], stderr=log
+            )
         try:
             run(until(lambda: "mqtt-connected" in (tmp_path / "log").read_text()))
             yield child, path, broker
@@ -193,7 +234,9 @@ def test_the_reload_command_and_sighup_reach_the_process(process: Any, tmp_path:
     assert "no agent runs" in away.stdout
 
 
-def test_sigterm_ends_it_in_time_although_the_broker_went_silent(process: Any, tmp_path: Path) -> None:
+def test_sigterm_ends_it_in_time_although_the_broker_went_silent(
+    process: Any, tmp_path: Path
+) -> None:
     child, _, broker = process
     broker.process.send_signal(signal.SIGSTOP)
     try:
@@ -205,7 +248,8 @@ def test_sigterm_ends_it_in_time_although_the_broker_went_silent(process: Any, t
 
 
 def test_a_reload_tries_again_at_once_what_was_refused_or_away(tmp_path: Path) -> None:
-    """Somebody has corrected the device and says so: nothing waits for its back-off, its probe or its 64th read."""
+    """Somebody has corrected the device and says so: nothing waits for its back-off, its probe or
+    its 64th read."""
 
     async def scenario() -> None:
         async with Plc(r0=7, r9=8).on() as plc:
@@ -222,7 +266,9 @@ def test_a_reload_tries_again_at_once_what_was_refused_or_away(tmp_path: Path) -
                 assert outcome["retried"] == [plc.url]
                 assert outcome["unchanged"] == 1
                 await until(online(agent, "d"))
-                assert plc.polls - polls < 30, "long before the read in which it would have been asked again"
+                assert plc.polls - polls < 30, (
+                    "long before the read in which it would have been asked again"
+                )
                 assert len(plc.connections) == 1, "the connection stood, and stays"
                 assert "retried" not in await asked(agent), "all is well"
 

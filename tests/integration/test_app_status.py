@@ -1,4 +1,5 @@
-"""`edge-agent status` and the loopback pages of a whole agent: what is wrong, in sentences, and what is missing."""
+"""`edge-agent status` and the loopback pages of a whole agent: what is wrong, in sentences, and
+what is missing."""
 
 from __future__ import annotations
 
@@ -32,13 +33,35 @@ S = 1_000_000_000
 
 
 def keep_an_outage(path: Path) -> None:
-    """A store in which the night's power cut is to be found: rows end two hours ago, and begin again one hour ago."""
+    """A store in which the night's power cut is to be found: rows end two hours ago, and begin
+    again one hour ago."""
     now = time.time_ns()
-    common = {"device": "d", "state": "online", "reason": "", "scheduled_s": 60.0, "covered_s": 60.0, "good": 60}
-    rows = [common | {"t": now - s * S} for s in (*range(10_800, 7_199, -60), *range(3_600, 0, -60), 5)]
-    started = {"from": "starting", "to": "online", "reason": "", "zh": "设备正常应答。", "en": "It answers."}
+    common = {
+        "device": "d",
+        "state": "online",
+        "reason": "",
+        "scheduled_s": 60.0,
+        "covered_s": 60.0,
+        "good": 60,
+    }
+    rows = [
+        common | {"t": now - s * S} for s in (*range(10_800, 7_199, -60), *range(3_600, 0, -60), 5)
+    ]
+    started = {
+        "from": "starting",
+        "to": "online",
+        "reason": "",
+        "zh": "设备正常应答。",
+        "en": "It answers.",
+    }
     rows[61]["transition"] = started
-    gap = {"stream": "ipc-01/0/a", "from_seq": 1, "to_seq": 9, "from_t": now - 9000 * S, "to_t": now - 8000 * S}
+    gap = {
+        "stream": "ipc-01/0/a",
+        "from_seq": 1,
+        "to_seq": 9,
+        "from_t": now - 9000 * S,
+        "to_t": now - 8000 * S,
+    }
     gap |= {"values": 1234, "acknowledged": 0, "reason": "full"}
     agent = {"device": "ipc-01", "t": now - 3000 * S, "gap": gap}
     store = open_store(load(path).store)
@@ -49,7 +72,9 @@ def keep_an_outage(path: Path) -> None:
 def test_one_command_tells_what_is_missing_from_when_to_when_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = configuration(tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+    path = configuration(
+        tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"}
+    )
     keep_an_outage(path)
     assert main(["status", str(path)]) == 1, "nothing runs"
     text = capsys.readouterr().out
@@ -67,14 +92,20 @@ def test_one_command_tells_what_is_missing_from_when_to_when_and_why(
     assert document["to"] - document["from"] == 1800 * S
 
 
-def test_without_a_store_it_says_so_and_creates_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = configuration(tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+def test_without_a_store_it_says_so_and_creates_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = configuration(
+        tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"}
+    )
     assert main(["status", str(path)]) == 1
     assert "There is no store yet" in capsys.readouterr().out
     assert not (tmp_path / "data").exists()
 
 
-def test_a_wrong_time_span_is_a_plain_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_time_span_is_a_plain_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["status", str(tmp_path / "x.yaml"), "--since", "yesterday"])
     assert caught.value.code == 2
@@ -102,7 +133,9 @@ def test_a_running_agent_says_what_is_wrong_in_two_languages(
                 "well": f"url: '{plc.url}', every: 200ms, {tag}",
                 "gone": f"url: 'tcp://127.0.0.1:{free_port()}', {tag}",
             }
-            path = configuration(tmp_path, free_port(), devices, extra=f", listen: '127.0.0.1:{port}'")
+            path = configuration(
+                tmp_path, free_port(), devices, extra=f", listen: '127.0.0.1:{port}'"
+            )
             async with running(path) as agent:
                 await until(online(agent, "well"))
                 await until(lambda: "broker_away" in agent.health.judgement.reasons)
@@ -117,11 +150,16 @@ def test_a_running_agent_says_what_is_wrong_in_two_languages(
                 assert "waiting, not lost" in text
                 code, body = await asyncio.to_thread(fetched, port, "/metrics")
                 assert code == 200
-                assert 'edge_agent_finding{reason="broker_away",health="MAINTENANCE_REQUIRED"} 1' in body
+                assert (
+                    'edge_agent_finding{reason="broker_away",health="MAINTENANCE_REQUIRED"} 1'
+                    in body
+                )
                 assert 'edge_agent_device_up{device="well"} 1' in body
                 assert 'edge_agent_device_up{device="gone"} 0' in body
                 code, body = await asyncio.to_thread(fetched, port, "/healthz")
-                assert (code, json.loads(body)["status"]) == (200, "ok"), "an absent broker loses nothing"
+                assert (code, json.loads(body)["status"]) == (200, "ok"), (
+                    "an absent broker loses nothing"
+                )
                 agent.fleet.stalled = lambda: ["tcp://stuck"]  # type: ignore[method-assign]
                 code, body = await asyncio.to_thread(fetched, port, "/healthz")
                 assert code == 503
@@ -155,7 +193,8 @@ def test_both_processes_say_what_they_hold_and_settle_when_asked(tmp_path: Path)
 
 
 def test_an_agent_that_is_stopped_sends_what_it_has_before_it_ends(tmp_path: Path) -> None:
-    """The last health row of each device is written while it stops: drained, nothing waits for the next start.
+    """The last health row of each device is written while it stops: drained, nothing waits for the
+    next start.
 
     One message at a time, so that what is not drained is not taken along by chance.
     """
@@ -163,12 +202,20 @@ def test_an_agent_that_is_stopped_sends_what_it_has_before_it_ends(tmp_path: Pat
     async def scenario() -> None:
         with mosquitto(tmp_path / "broker") as server:
             async with Plc().on() as plc:
-                devices = {"d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"}
-                path = configuration(tmp_path, server.port, devices, mqtt=", confirm: broker, window: 1")
+                devices = {
+                    "d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"
+                }
+                path = configuration(
+                    tmp_path, server.port, devices, mqtt=", confirm: broker, window: 1"
+                )
                 async with running(path) as agent:
                     await until(online(agent, "d"))
                     await until(lambda: agent._publisher.connected)
-                    await until(lambda: agent._outbox.stats.confirmed_entries > 3 and agent._outbox.pending == 0)
+                    await until(
+                        lambda: (
+                            agent._outbox.stats.confirmed_entries > 3 and agent._outbox.pending == 0
+                        )
+                    )
                 assert agent._outbox.pending == 0
                 assert list(export(agent.site.outbox.path)) == []
 
@@ -182,7 +229,9 @@ def test_a_port_that_is_taken_is_a_finding_and_the_data_comes_first(tmp_path: Pa
         try:
             async with Plc().on() as plc:
                 devices = {"d": f"url: '{plc.url}', tags: {{a: {{address: holding/0}}}}"}
-                path = configuration(tmp_path, free_port(), devices, extra=f", listen: '127.0.0.1:{port}'")
+                path = configuration(
+                    tmp_path, free_port(), devices, extra=f", listen: '127.0.0.1:{port}'"
+                )
                 async with running(path) as agent:
                     await until(online(agent, "d"))
                     assert "listen_failed" in agent.status()["ne107"]["notices"][-1]["reason"]
@@ -202,24 +251,32 @@ def test_a_breaker_that_opens_and_closes_is_told_in_the_health_rows(tmp_path: Pa
     def moves(folder: Path) -> list[tuple[str, str, str]]:
         rows = [json.loads(line)["payload"] for line in export(folder)]
         told = [(row["device"], move) for row in rows for move in row.get("tag_transitions", ())]
-        return [(name, move["from"], move["to"]) for name, move in told if move["tag"] == "(breaker)"]
+        return [
+            (name, move["from"], move["to"]) for name, move in told if move["tag"] == "(breaker)"
+        ]
 
     async def scenario() -> None:
         async with tcp_device(answer) as url:
             keys = f"url: '{url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"
-            path = configuration(tmp_path, free_port(), {"well": f"unit: 1, {keys}", "gone": f"unit: 2, {keys}"})
+            path = configuration(
+                tmp_path, free_port(), {"well": f"unit: 1, {keys}", "gone": f"unit: 2, {keys}"}
+            )
             async with running(path) as agent:
                 folder = agent.site.outbox.path
                 await until(lambda: ("gone", "closed", "open") in moves(folder), 30)
                 assert agent.status()["devices"][1]["set_aside"]
                 dead.clear()
                 await until(lambda: ("gone", "open", "closed") in moves(folder), 30)
-                assert moves(folder) == [("gone", "closed", "open"), ("gone", "open", "closed")], "each once"
+                assert moves(folder) == [("gone", "closed", "open"), ("gone", "open", "closed")], (
+                    "each once"
+                )
 
     run(scenario())
 
 
-def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once(tmp_path: Path) -> None:
+def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         async with Plc().on() as plc:
             devices = {"d": f"url: '{plc.url}', every: 200ms, tags: {{a: {{address: holding/0}}}}"}
@@ -229,7 +286,9 @@ def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once
                 (device,) = agent.devices
                 await until(lambda: device.health.state == "offline")
                 assert device.health.reason in ("BadTimeout", "BadNoCommunication")
-                assert "all_devices_offline" in [n["reason"] for n in agent.status()["ne107"]["notices"]]
+                assert "all_devices_offline" in [
+                    n["reason"] for n in agent.status()["ne107"]["notices"]
+                ]
                 plc.silent = False
                 await until(online(agent, "d"))
 
@@ -239,12 +298,15 @@ def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once
 def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_before_this_stores_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A real broker keeps nothing for a store service that has never subscribed, and acknowledges all the same."""
+    """A real broker keeps nothing for a store service that has never subscribed, and acknowledges
+    all the same."""
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "broker") as server:
             async with Plc().on() as plc:
-                devices = {"d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"}
+                devices = {
+                    "d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"
+                }
                 path = configuration(tmp_path, server.port, devices, mqtt=", confirm: broker")
                 site = load(path)
                 async with running(path) as agent:

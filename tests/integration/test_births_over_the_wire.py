@@ -1,4 +1,5 @@
-"""A tag without a type, over OPC UA: its birth document follows the type that the server has, also another one."""
+"""A tag without a type, over OPC UA: its birth document follows the type that the server has, also
+another one."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from tests.support.opcua_server import URI, Running
 from tests.support.servers import free_port
 from tests.support.sites import write
 
-#: By mode: a number that becomes a text, a truth value or number that becomes a float, and one that stays.
+#: By mode: a number that becomes a text, a truth value or number that becomes a float, and one that
+#: stays.
 TAGS = {"subscribe": ("Int16", "Boolean", "String"), "read": ("UInt16", "SByte", "Guid")}
 
 
@@ -40,8 +42,14 @@ def show(running: Running, name: str, value: ua.Variant) -> None:
 
 def site(folder: Path, endpoint: str, mode: str) -> Path:
     tags = ", ".join(f"{name}: {{node: 'nsu={URI};s={name}'}}" for name in TAGS[mode])
-    device = f"id: cnc, connector: opcua, mode: {mode}, timeout: 2s, every: 100ms, endpoint: '{endpoint}'"
-    head = f"agent: {{id: ipc-01, site: s, health: 100ms}}\nmqtt: {{url: 'mqtt://127.0.0.1:{free_port()}'}}\n"
+    device = (
+        f"id: cnc, connector: opcua, mode: {mode}, timeout: 2s, every: 100ms, endpoint: "
+        f"'{endpoint}'"
+    )
+    head = (
+        f"agent: {{id: ipc-01, site: s, health: 100ms}}\nmqtt: {{url: "
+        f"'mqtt://127.0.0.1:{free_port()}'}}\n"
+    )
     return write(folder, f"devices: [{{{device}, tags: {{{tags}}}}}]\n", head=head)
 
 

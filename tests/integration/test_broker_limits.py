@@ -1,4 +1,5 @@
-"""Brokers that lack something or are faulty, real where one can be made so: no loss, and the right key is named."""
+"""Brokers that lack something or are faulty, real where one can be made so: no loss, and the right
+key is named."""
 
 from __future__ import annotations
 
@@ -71,25 +72,37 @@ async def storing(path: Path) -> AsyncIterator[StoreService]:
 
 
 @pytest.mark.parametrize("keys", ["version: 5", "version: 3.1.1, retain: false"])
-def test_without_retained_messages_values_births_and_confirmations_arrive(tmp_path: Path, keys: str) -> None:
+def test_without_retained_messages_values_births_and_confirmations_arrive(
+    tmp_path: Path, keys: str
+) -> None:
     """`auto` finds out by itself where the broker says it, which is with MQTT 5."""
 
     async def scenario(port: int) -> None:
         async with Plc().on() as plc:
-            device = {"d": f"url: '{plc.url}', every: 200ms, tags: {{a: {{address: holding/0, unit: mm}}}}"}
+            device = {
+                "d": f"url: '{plc.url}', every: 200ms, tags: {{a: {{address: holding/0, unit: "
+                f"mm}}}}"
+            }
             path = configuration(tmp_path, port, device, mqtt=f", confirm: store, {keys}")
             async with storing(path) as service, running(path) as agent:
                 await until(lambda: service._ingest.counters.stored > 10)
-                await until(lambda: agent._publisher.confirmed > 5, what="confirm: store frees entries")
+                await until(
+                    lambda: agent._publisher.confirmed > 5, what="confirm: store frees entries"
+                )
                 assert "d" in service._store.catalogue.devices, "the birth came"
-                assert [orjson.loads(series.meta)["unit"] for series in service._store.catalogue.series] == ["mm"]
+                assert [
+                    orjson.loads(series.meta)["unit"] for series in service._store.catalogue.series
+                ] == ["mm"]
                 with witness(port) as found:  # comes later, as an ingest without a memory would
                     for kind in ("/birth", "/agents/ipc-01", "/watermark"):
                         await until(partial(_arrived, found, kind), what=kind)
                 assert not any(message.retain for message in found)
                 assert agent.health.judgement.reasons == []
 
-    with mosquitto(tmp_path / "broker", extra=NO_RETAIN) as broker, patch.object(retransmit_schedule, "PERIOD_S", 1.0):
+    with (
+        mosquitto(tmp_path / "broker", extra=NO_RETAIN) as broker,
+        patch.object(retransmit_schedule, "PERIOD_S", 1.0),
+    ):
         run(scenario(broker.port))
 
 
@@ -110,7 +123,9 @@ def test_after_a_restart_of_such_a_broker_births_come_again_at_once(tmp_path: Pa
 
 async def refusal(url: str, version: str = "3.1.1", **more: bool) -> Finding:
     """Why an agent's connection with its retained last will is not accepted."""
-    link = MqttConnection(Mqtt(url=url, version=version), "ipc", will=MqttMessage("w", b"x", retained=True), **more)
+    link = MqttConnection(
+        Mqtt(url=url, version=version), "ipc", will=MqttMessage("w", b"x", retained=True), **more
+    )
     with pytest.raises(LinkError) as caught:
         await link.open(None)
     return caught.value.finding
@@ -136,7 +151,8 @@ def nats_without_quorum(folder: Path) -> Iterator[int]:
     port, client, route, *others = (free_port() for _ in range(5))
     routes = ", ".join(f'"nats://127.0.0.1:{other}"' for other in (route, *others))
     (folder / "nats.conf").write_text(
-        f'server_name: one\nlisten: "127.0.0.1:{client}"\njetstream {{ store_dir: "{folder}/js" }}\n'
+        f'server_name: one\nlisten: "127.0.0.1:{client}"\njetstream {{ store_dir: "{folder}/js" '
+        f"}}\n"
         f'cluster {{ name: c, listen: "127.0.0.1:{route}", routes: [{routes}] }}\n'
         f'mqtt {{ listen: "127.0.0.1:{port}", stream_replicas: 3, js_api_timeout: "1s" }}\n'
     )
@@ -160,7 +176,12 @@ def test_mqtt_5_at_a_broker_of_3_1_1_and_the_clients_port_of_nats(tmp_path: Path
     async def scenario() -> None:
         with nats(tmp_path / "nats") as broker:
             assert "mqtt.version" in (await refusal(f"mqtt://127.0.0.1:{broker.port}", "5")).en
-            listen = (tmp_path / "nats" / "nats.conf").read_text().split('listen: "127.0.0.1:')[1].split('"')[0]
+            listen = (
+                (tmp_path / "nats" / "nats.conf")
+                .read_text()
+                .split('listen: "127.0.0.1:')[1]
+                .split('"')[0]
+            )
             found = await refusal(f"mqtt://127.0.0.1:{listen}")
             assert "NATS client protocol" in found.en
 
@@ -168,7 +189,8 @@ def test_mqtt_5_at_a_broker_of_3_1_1_and_the_clients_port_of_nats(tmp_path: Path
 
 
 class WrongAcks:
-    """A broker that takes everything and acknowledges other packet ids; from `well` on it is honest."""
+    """A broker that takes everything and acknowledges other packet ids; from `well` on it is
+    honest."""
 
     def __init__(self) -> None:
         self.well = False
@@ -246,7 +268,11 @@ def test_a_broker_that_acknowledges_other_packet_ids_is_a_finding_and_costs_no_d
 
 def test_such_a_finding_reaches_the_agents_health(tmp_path: Path) -> None:
     site = load(
-        configuration(tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+        configuration(
+            tmp_path,
+            free_port(),
+            {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"},
+        )
     )
 
     async def scenario() -> None:

@@ -1,4 +1,5 @@
-"""`edge-agent browse` against foreign servers: a machine tool of the official node sets, ten thousand nodes.
+"""`edge-agent browse` against foreign servers: a machine tool of the official node sets, ten
+thousand nodes.
 
 What it writes is taken by `check` and read by `read`; what it asks for is counted on the wire.
 """
@@ -52,7 +53,10 @@ def url(server: Server) -> str:
 
 def command(*arguments: object) -> tuple[int, str, str]:
     """Exit status, output and errors."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         status = main([str(argument) for argument in arguments])
     return status, out.getvalue(), err.getvalue()
 
@@ -75,7 +79,9 @@ def test_a_machine_tool_is_found_by_its_type_and_read_with_the_umati_profile(
     assert command("check", file)[0] == 0
     _, out, _ = command("read", file, "--json")
     values = {row["tag"]: row for row in json.loads(out)["values"]}
-    assert values["machine_state"]["value"] == 3, "from the channel, since this machine has no item state"
+    assert values["machine_state"]["value"] == 3, (
+        "from the channel, since this machine has no item state"
+    )
     assert values["machine_mode"]["value"] == 1
     assert values["SpindleSpeed"]["value"] == 1526.7
 
@@ -84,11 +90,18 @@ def test_units_ranges_texts_and_enumerations_become_keys(machine_tool: Server) -
     _, out, _ = command("browse", url(machine_tool), MACHINES, "--json")
     nodes = by_path(json.loads(out))
     speed = nodes[f"{NAME}/SpindleSpeed"]
-    assert (speed["value"], speed["unit"], speed["low"], speed["high"]) == (1526.7, "r/min", 0.0, 6000.0)
+    assert (speed["value"], speed["unit"], speed["low"], speed["high"]) == (
+        1526.7,
+        "r/min",
+        0.0,
+        6000.0,
+    )
     assert speed["keys"]["description"] == "主轴转速"
     assert speed["address"] == "nsu=http://test.example/lathe;s=SpindleSpeed"
     modes = nodes[f"{NAME}/Monitoring/MachineTool/OperationMode"]
-    assert modes["keys"]["map"]["1"] == "Automatic", "the names are a property of the machine's own data type"
+    assert modes["keys"]["map"]["1"] == "Automatic", (
+        "the names are a property of the machine's own data type"
+    )
 
 
 def test_ten_thousand_nodes_with_bounded_requests_that_read_only(machine_tool: Server) -> None:
@@ -98,7 +111,9 @@ def test_ten_thousand_nodes_with_bounded_requests_that_read_only(machine_tool: S
         async with relay(machine_tool.port) as wire:
             endpoint = at_address(f"opc.tcp://127.0.0.1:{wire.port}", {"opcua": PLUGIN})
             wanted = BrowseWanted()
-            return await browse(endpoint, wanted, ["n9999", "SpindleSpeed"], lambda done, *_: steps.append(done)), wire
+            return await browse(
+                endpoint, wanted, ["n9999", "SpindleSpeed"], lambda done, *_: steps.append(done)
+            ), wire
 
     found, wire = run(scenario(), 200)
     assert found.browsed.seen > BULK
@@ -116,15 +131,25 @@ def test_ten_thousand_nodes_with_bounded_requests_that_read_only(machine_tool: S
 def test_what_is_written_is_read(machine_tool: Server, tmp_path: Path) -> None:
     file = tmp_path / "plant.yaml"
     start = "nsu=http://test.example/lathe;s=Group19"
-    assert command("browse", url(machine_tool), start, "--match", "n99?9", "*1", "--yaml", file)[0] == 0
+    assert (
+        command("browse", url(machine_tool), start, "--match", "n99?9", "*1", "--yaml", file)[0]
+        == 0
+    )
     assert command("check", file)[0] == 0
     _, out, _ = command("read", file, "opcua-01/n9999", "--json")
     assert [row["value"] for row in json.loads(out)["values"]] == [9999]
 
 
-def test_further_keys_are_used_and_a_secret_stays_a_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_further_keys_are_used_and_a_secret_stays_a_reference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("OPC_PW", "geheim 密码")
-    pairs = ["security.policy=Basic256Sha256", "user.name=op", "user.password=!env OPC_PW", "timeout=2"]
+    pairs = [
+        "security.policy=Basic256Sha256",
+        "user.name=op",
+        "user.password=!env OPC_PW",
+        "timeout=2",
+    ]
     endpoint = at_address("opc.tcp://127.0.0.1:4840", {"opcua": PLUGIN}, further_keys(pairs))
     options = device_options(endpoint.options)
     assert (options.security.policy, options.timeout) == ("Basic256Sha256", 2)
@@ -226,7 +251,12 @@ def test_it_can_be_read_on_a_terminal(machine_tool: Server, width: int) -> None:
     table = [line for line in text.splitlines() if "1526.7" in line or "nsu=" in line]
     assert table
     assert all(len(line) <= width for line in table)
-    for words in ("1526.7 r/min", "0..6000", "nsu=http://test.example/lathe;s=SpindleSpeed", "generic-umati"):
+    for words in (
+        "1526.7 r/min",
+        "0..6000",
+        "nsu=http://test.example/lathe;s=SpindleSpeed",
+        "generic-umati",
+    ):
         assert words.replace(" ", "") in "".join(text.split()).replace("│", "")
 
 

@@ -1,4 +1,5 @@
-"""`/metrics` and `/healthz` over a real socket: what is answered, and how little anybody can do with it."""
+"""`/metrics` and `/healthz` over a real socket: what is answered, and how little anybody can do
+with it."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ async def talk(port: int, request: bytes) -> tuple[str, str]:
 
 def pages(notices: list[Notice]) -> dict[str, http.Page]:
     async def status() -> dict[str, Any]:
-        document = {"ne107": judged(notices).full(), "counters": {"stored": 5}, "broker_connected": True}
+        document = {
+            "ne107": judged(notices).full(),
+            "counters": {"stored": 5},
+            "broker_connected": True,
+        }
         return document | {"lag_s": 0.0, "devices": [], "process": process_usage()}
 
     return http.pages(status, "serve")
@@ -58,13 +63,21 @@ def test_metrics_are_prometheus_text() -> None:
 
 @pytest.mark.parametrize(
     ("notices", "code"),
-    [([], 200), ([Notice(Health.MAINTENANCE_REQUIRED, "broker_away", "离", "away")], 200), ([BAD], 503)],
+    [
+        ([], 200),
+        ([Notice(Health.MAINTENANCE_REQUIRED, "broker_away", "离", "away")], 200),
+        ([BAD], 503),
+    ],
 )
-def test_healthz_is_503_only_when_data_is_lost_or_work_has_stopped(notices: list[Notice], code: int) -> None:
+def test_healthz_is_503_only_when_data_is_lost_or_work_has_stopped(
+    notices: list[Notice], code: int
+) -> None:
     head, body = with_pages(notices, b"GET /healthz HTTP/1.1\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {code} ")
     document = json.loads(body)
-    assert [notice["reason"] for notice in document["ne107"]["notices"]] == [notice.reason for notice in notices]
+    assert [notice["reason"] for notice in document["ne107"]["notices"]] == [
+        notice.reason for notice in notices
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,20 +95,29 @@ def test_healthz_is_503_only_when_data_is_lost_or_work_has_stopped(notices: list
 )
 def test_anything_else_is_refused(request_: bytes, answer: str) -> None:
     head, body = with_pages([], request_)
-    assert head.split(" ")[1:2] == [answer] or (answer == "431" and head == "")  # a reset may overtake the answer
+    assert head.split(" ")[1:2] == [answer] or (
+        answer == "431" and head == ""
+    )  # a reset may overtake the answer
     assert not (request_.startswith(b"HEAD") and body)
 
 
-def test_who_says_nothing_is_dropped_and_never_holds_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_says_nothing_is_dropped_and_never_holds_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(http, "MOST_SECONDS", 0.2)
 
     async def scenario() -> None:
         port = free_port()
         async with http.serve_pages(f"127.0.0.1:{port}", pages([])):
-            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(http.MOST_EXCHANGES + 5)]
+            silent = [
+                await asyncio.open_connection("127.0.0.1", port)
+                for _ in range(http.MOST_EXCHANGES + 5)
+            ]
 
             async def served() -> bool:
-                return (await talk(port, b"GET /healthz HTTP/1.1\r\n\r\n"))[0].startswith("HTTP/1.1 200")
+                return (await talk(port, b"GET /healthz HTTP/1.1\r\n\r\n"))[0].startswith(
+                    "HTTP/1.1 200"
+                )
 
             await until(served)
             for reader, writer in silent:
@@ -119,12 +141,16 @@ def test_an_exchange_under_way_does_not_outlive_the_service() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9470", "[::1]:9470", "localhost:1", "127.8.9.1:65535"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9470", "[::1]:9470", "localhost:1", "127.8.9.1:65535"]
+)
 def test_a_loopback_address_may_be_listened_on(address: str) -> None:
     assert Agent(id="a", listen=address).listen == address
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:9470", "10.0.0.1:9470", ":9470", "9470", "127.0.0.1:0", "plc:80", "::1"])
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:9470", "10.0.0.1:9470", ":9470", "9470", "127.0.0.1:0", "plc:80", "::1"]
+)
 def test_any_other_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="loopback"):
         Agent(id="a", listen=address)

@@ -1,4 +1,5 @@
-"""The main job as a newcomer runs it: the whole demo, its figures held against the register, and a clean end."""
+"""The main job as a newcomer runs it: the whole demo, its figures held against the register, and a
+clean end."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def family(pid: int) -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parents[int(entry.name)] = int(
+                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                )
             except (FileNotFoundError, ProcessLookupError):
                 continue
     wanted = {pid}
@@ -70,7 +73,16 @@ def register() -> list[dict[str, str]]:
 def test_every_device_of_the_two_lines_delivers(document: dict[str, Any]) -> None:
     assert len(document["devices"]) == 20
     for device in document["devices"]:
-        assert set(device) == {"id", "name", "connector", "state", "values", "good", "bad", "last_good_age_s"}
+        assert set(device) == {
+            "id",
+            "name",
+            "connector",
+            "state",
+            "values",
+            "good",
+            "bad",
+            "last_good_age_s",
+        }
         assert device["good"] > 2 * device["bad"], device  # a slow machine starts late, and says so
         assert device["values"] > 0, device
         assert device["last_good_age_s"] is not None, device
@@ -80,16 +92,27 @@ def test_every_device_of_the_two_lines_delivers(document: dict[str, Any]) -> Non
 def test_the_counters_agree_from_the_wire_to_the_store(document: dict[str, Any]) -> None:
     counters = document["counters"]
     assert counters["read"] <= counters["enqueued"]
-    assert counters["enqueued"] == counters["published"] == counters["acknowledged"] == counters["stored"]
+    assert (
+        counters["enqueued"]
+        == counters["published"]
+        == counters["acknowledged"]
+        == counters["stored"]
+    )
     assert counters["dropped"] == 0
     assert counters["stored"] > 3000
     assert set(counters) >= {"read", "duplicates_ignored"}
 
 
-def test_the_rates_are_those_of_the_register(document: dict[str, Any], register: list[dict[str, str]]) -> None:
+def test_the_rates_are_those_of_the_register(
+    document: dict[str, Any], register: list[dict[str, str]]
+) -> None:
     metrics = {metric["id"]: metric for metric in document["metrics"]}
     assert set(metrics) >= METRICS
-    counted = {row["equipment_id"]: row for row in register if row["in_scope"] == "Y" and row["status"] == "in_use"}
+    counted = {
+        row["equipment_id"]: row
+        for row in register
+        if row["in_scope"] == "Y" and row["status"] == "in_use"
+    }
     declared = {key for key, row in counted.items() if row["networked_declared"] == "Y"}
     for metric, numerator, denominator in (
         ("M-03", {key for key, row in counted.items() if row["digital"] == "Y"}, set(counted)),

@@ -1,4 +1,5 @@
-"""More devices than descriptors: those that fit are read, the rest say why, and the agent answers for itself."""
+"""More devices than descriptors: those that fit are read, the rest say why, and the agent answers
+for itself."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_devices_beyond_the_descriptors_are_findings_and_status_answers(tmp_path
         async with contextlib.AsyncExitStack() as stack:
             plcs = [await stack.enter_async_context(Plc().on()) for _ in range(DESCRIPTORS)]
             tags = "every: 200ms, tags: {a: {address: holding/0, type: uint16}}"
-            devices = {f"plc-{number}": f"url: '{plc.url}', {tags}" for number, plc in enumerate(plcs)}
+            devices = {
+                f"plc-{number}": f"url: '{plc.url}', {tags}" for number, plc in enumerate(plcs)
+            }
             path = configuration(tmp_path, 1, devices)  # no broker: the outbox takes it all
             site = load(path)
             process = stack.enter_context(agent_process(path))
@@ -62,7 +65,9 @@ def test_devices_beyond_the_descriptors_are_findings_and_status_answers(tmp_path
                 if found is None:
                     return None
                 rows = found["devices"]
-                done = [row for row in rows if row["state"] == "online" or "descriptor" in row["detail"]]
+                done = [
+                    row for row in rows if row["state"] == "online" or "descriptor" in row["detail"]
+                ]
                 return found if len(done) == len(rows) else None
 
             deadline = time.monotonic() + 30
@@ -81,7 +86,8 @@ def test_devices_beyond_the_descriptors_are_findings_and_status_answers(tmp_path
 
 
 def test_a_crowd_behind_one_switch_is_back_as_fast_as_it_answers(tmp_path: Path) -> None:
-    """More dead devices than retries a second: those that answer free their places for the others at once."""
+    """More dead devices than retries a second: those that answer free their places for the others
+    at once."""
 
     async def go() -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -89,7 +95,9 @@ def test_a_crowd_behind_one_switch_is_back_as_fast_as_it_answers(tmp_path: Path)
             tags = "timeout: 200ms, every: 200ms, tags: {a: {address: holding/0, type: uint16}}"
             devices = {f"plc-{n}": f"url: '{plc.url}', {tags}" for n, plc in enumerate(plcs)}
             path = configuration(tmp_path, 1, devices)
-            path.write_text(path.read_text(encoding="utf-8").replace(" timeout: 500ms,", ""), "utf-8")
+            path.write_text(
+                path.read_text(encoding="utf-8").replace(" timeout: 500ms,", ""), "utf-8"
+            )
             async with running(path) as agent:
                 names = list(devices)
                 await until(online(agent, *names))

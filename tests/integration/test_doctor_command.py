@@ -1,4 +1,5 @@
-"""`edge-agent doctor`: the whole way, with a running agent, whose devices nobody else opens, and without one."""
+"""`edge-agent doctor`: the whole way, with a running agent, whose devices nobody else opens, and
+without one."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ KEYS = {"level", "where", "what_zh", "what_en", "next_zh", "next_en"}
 
 async def doctor(*arguments: object) -> tuple[int, list[dict[str, str]]]:
     """Exit status and findings, beside the loop in which the devices of the test live."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         words = [str(argument) for argument in arguments]
         status = await asyncio.to_thread(main, ["doctor", *words, "--json"])
     document = json.loads(out.getvalue())
@@ -50,23 +54,29 @@ def first_fault(findings: list[dict[str, str]]) -> dict[str, str]:
 
 def test_errors_of_the_file_come_first_and_alone(tmp_path: Path) -> None:
     file = tmp_path / "plant.yaml"
-    file.write_text("agent: {id: a}\nmqtt: {url: mqtt://127.0.0.1}\ndevices: [{id: x, conector: modbus}]\n")
+    file.write_text(
+        "agent: {id: a}\nmqtt: {url: mqtt://127.0.0.1}\ndevices: [{id: x, conector: modbus}]\n"
+    )
     status, findings = run(doctor(file))
     assert status == 1
     assert all(finding["level"] == "fault" for finding in findings)
     assert f"{file}:3" in findings[0]["where"]
 
 
-def test_without_an_agent_the_devices_are_asked_and_the_first_fault_is_named(tmp_path: Path) -> None:
+def test_without_an_agent_the_devices_are_asked_and_the_first_fault_is_named(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         async with Plc(r0=7, r1=0xFFFF, r2=1234).on() as plc:
             path = configuration(
                 tmp_path,
                 free_port(),
                 {
-                    "plc-1": f"url: '{plc.url}', tags: {{a: {{address: holding/0}}, n: {{address: holding/1}},"
+                    "plc-1": f"url: '{plc.url}', tags: {{a: {{address: holding/0}}, n: {{address: "
+                    f"holding/1}},"
                     " b: {address: holding/2, range: [0, 100]}, c: {address: holding/2}}",
-                    "plc-2": f"url: 'tcp://127.0.0.1:{free_port()}', tags: {{a: {{address: holding/0}}}}",
+                    "plc-2": f"url: 'tcp://127.0.0.1:{free_port()}', tags: {{a: {{address: "
+                    f"holding/0}}}}",
                     "plc-3": "url: 'tcp://no-such-host.invalid:502', tags: {a: {address: holding/0}}",
                     "bus": "url: 'rtu:///dev/ttyNotThere', tags: {a: {address: holding/0}}",
                 },
@@ -98,31 +108,42 @@ def test_a_broker_that_accepts_is_well(tmp_path: Path) -> None:
             status, findings = await doctor(path)
             assert status == 0, findings
             assert at(findings, "mqtt")["level"] == "ok"
-            assert at(findings, "serve")["level"] == "note", "without a section store nothing of ours is expected"
+            assert at(findings, "serve")["level"] == "note", (
+                "without a section store nothing of ours is expected"
+            )
 
     with mosquitto(tmp_path) as broker:
         run(scenario(broker.port))
 
 
 def test_a_running_agent_is_asked_and_its_devices_are_left_alone(tmp_path: Path) -> None:
-    """The device has one connection, the agent's; nobody else opens one, and no secret is needed."""
+    """The device has one connection, the agent's; nobody else opens one, and no secret is
+    needed."""
 
     async def scenario(port: int) -> None:
         async with Plc(r0=0, r1=8).on() as plc:
             tags = "tags: {a: {address: holding/0}, b: {address: holding/1}}"
-            path = configuration(tmp_path, port, {"plc-1": f"url: '{plc.url}', every: 50ms, {tags}"})
+            path = configuration(
+                tmp_path, port, {"plc-1": f"url: '{plc.url}', every: 50ms, {tags}"}
+            )
             async with running(path) as agent:
                 await until(online(agent, "plc-1"))
                 await until(lambda: agent.status()["broker_connected"])
                 before = len(plc.connections)
-                with_secret = path.read_text().replace("mqtt: {", "mqtt: {username: u, password: !env NO_SUCH_SECRET, ")
+                with_secret = path.read_text().replace(
+                    "mqtt: {", "mqtt: {username: u, password: !env NO_SUCH_SECRET, "
+                )
                 path.write_text(with_secret)
                 status, findings = await doctor(path)
                 assert status == 0, findings
                 assert at(findings, "agent")["level"] == "ok"
                 assert at(findings, "plc-1")["level"] == "ok"
                 assert at(findings, "mqtt")["level"] == "ok"
-                assert [finding["level"] for finding in findings if "NO_SUCH_SECRET" in finding["what_en"]] == ["note"]
+                assert [
+                    finding["level"]
+                    for finding in findings
+                    if "NO_SUCH_SECRET" in finding["what_en"]
+                ] == ["note"]
                 assert "read 0 at every look" in at(findings, "plc-1/a")["what_en"]
                 assert len(plc.connections) == before
 
@@ -132,7 +153,9 @@ def test_a_running_agent_is_asked_and_its_devices_are_left_alone(tmp_path: Path)
 
 def test_the_text_ends_with_the_first_thing_to_do(tmp_path: Path) -> None:
     path = configuration(
-        tmp_path, free_port(), {"bus": "url: 'rtu:///dev/ttyNotThere', tags: {a: {address: holding/0}}"}
+        tmp_path,
+        free_port(),
+        {"bus": "url: 'rtu:///dev/ttyNotThere', tags: {a: {address: holding/0}}"},
     )
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["doctor", str(path)]) == 1
@@ -142,8 +165,17 @@ def test_the_text_ends_with_the_first_thing_to_do(tmp_path: Path) -> None:
     assert "✗ bus" in head
 
 
-def row(value: Any, raw: str, *, quality: str = "Good", address: str = "holding/0", unit: str = "") -> dict[str, Any]:
-    return {"tag": "t", "value": value, "raw": raw, "quality": quality, "address": address, "unit": unit}
+def row(
+    value: Any, raw: str, *, quality: str = "Good", address: str = "holding/0", unit: str = ""
+) -> dict[str, Any]:
+    return {
+        "tag": "t",
+        "value": value,
+        "raw": raw,
+        "quality": quality,
+        "address": address,
+        "unit": unit,
+    }
 
 
 def seen(*rows: dict[str, Any], name: str = "t", **keys: Any) -> TagView:
@@ -159,10 +191,23 @@ def said(*tags: TagView) -> list[str]:
     [
         (seen(row(0, "0x0000"), row(0, "0x0000")), "read 0 at every look"),
         (seen(row(65535, "0xFFFF"), row(65535, "0xFFFF")), "0xFFFF"),
-        (seen(row(2.5e-41, "0x0000 0x44BE", quality="UncertainSensorNotAccurate")), "no sensor measures"),
+        (
+            seen(row(2.5e-41, "0x0000 0x44BE", quality="UncertainSensorNotAccurate")),
+            "no sensor measures",
+        ),
         (seen(row(-3.2e26, "0xEB85 0x40C9")), "no sensor measures"),
-        (seen(row(300.0, "0x012C", quality="UncertainEngineeringUnitsExceeded"), low=0, high=100), "outside range"),
-        (seen(row(5.0, "0x0005", unit="kWh"), window=TagPast(100, 5.0, 5.0, 0, 8 * 3600 * 10**9)), "not moved for 8 h"),
+        (
+            seen(
+                row(300.0, "0x012C", quality="UncertainEngineeringUnitsExceeded"), low=0, high=100
+            ),
+            "outside range",
+        ),
+        (
+            seen(
+                row(5.0, "0x0005", unit="kWh"), window=TagPast(100, 5.0, 5.0, 0, 8 * 3600 * 10**9)
+            ),
+            "not moved for 8 h",
+        ),
     ],
 )
 def test_what_is_suspicious_is_said(tag: TagView, says: str) -> None:

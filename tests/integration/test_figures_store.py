@@ -1,4 +1,5 @@
-"""The questions that figures ask, put to every kind of store: runs of readings, evidence, lateness; one answer."""
+"""The questions that figures ask, put to every kind of store: runs of readings, evidence, lateness;
+one answer."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ BAD = 0x800A0000
 
 
 @pytest.fixture(scope="module", params=["duckdb", "influxdb1", "line"])
-def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Store]]:
     """One store of each kind with the same story in it, written twice (a replay)."""
     folder = tmp_path_factory.mktemp(request.param)
     with contextlib.ExitStack() as stack:
@@ -69,12 +72,28 @@ def power(second: int) -> float:
 
 
 def row(t: int, covered: float, good: int | None) -> dict[str, Any]:
-    return {"device": "m1", "t": t, "period_s": 5.0, "scheduled_s": 5.0, "covered_s": covered, "due": 5, "done": 5,
-            "good": 5, "bad": 0, "values": 5, "latency_ms": 1.0, "latency_max_ms": 1.0, "overruns": 0,
-            "state": "online", "reason": "", "last_good_t": good}  # fmt: skip
+    return {
+        "device": "m1",
+        "t": t,
+        "period_s": 5.0,
+        "scheduled_s": 5.0,
+        "covered_s": covered,
+        "due": 5,
+        "done": 5,
+        "good": 5,
+        "bad": 0,
+        "values": 5,
+        "latency_ms": 1.0,
+        "latency_max_ms": 1.0,
+        "overruns": 0,
+        "state": "online",
+        "reason": "",
+        "last_good_t": good,
+    }
 
 
-#: Seconds after T0, state, parts: a run, a bad spell, the same state again, and a stretch after an hour of silence.
+#: Seconds after T0, state, parts: a run, a bad spell, the same state again, and a stretch after an
+#: hour of silence.
 READINGS = (
     [(s, 3, 10) for s in range(0, 20)]
     + [(s, None, 10) for s in range(20, 25)]
@@ -89,23 +108,39 @@ HEALTH = [
     row(T0 + 35 * SECOND, 5.0, T0 + 34 * SECOND),
     row(T0 + 4005 * SECOND, 5.0, T0 + 4005 * SECOND),
     # A device that stays offline has few rows; behind them is a hole all the same.
-    *(row(T0 + s * SECOND, 0.0, None) | {"device": "m2", "state": "offline"} for s in (50, 85, 120, 155)),
+    *(
+        row(T0 + s * SECOND, 0.0, None) | {"device": "m2", "state": "offline"}
+        for s in (50, 85, 120, 155)
+    ),
     row(T0 + 200 * SECOND, 0.0, None) | {"device": "m2"},
 ]
 
 
 def story(store: Store) -> list[WriteBatch]:
-    documents = [orjson.loads(orjson.dumps(document(T0 + s * SECOND, state, parts))) for s, state, parts in READINGS]
+    documents = [
+        orjson.loads(orjson.dumps(document(T0 + s * SECOND, state, parts)))
+        for s, state, parts in READINGS
+    ]
     half = [documents[:30], documents[30:]]
     return [
-        WriteBatch(Rows.of([decode.data(item, store.catalogue) for item in part]), T0 + 4020 * SECOND, health=HEALTH)
+        WriteBatch(
+            Rows.of([decode.data(item, store.catalogue) for item in part]),
+            T0 + 4020 * SECOND,
+            health=HEALTH,
+        )
         for part in half
     ]
 
 
 def told(runs: SampleRuns) -> list[tuple[float, float, float | None, int]]:
     """Runs as (first, last, value, status) in seconds after T0."""
-    columns = zip(runs.first.tolist(), runs.last.tolist(), runs.num.tolist(), runs.status.tolist(), strict=True)
+    columns = zip(
+        runs.first.tolist(),
+        runs.last.tolist(),
+        runs.num.tolist(),
+        runs.status.tolist(),
+        strict=True,
+    )
     return [
         ((first - T0) / SECOND, (last - T0) / SECOND, None if np.isnan(num) else num, status)
         for first, last, num, status in columns
@@ -114,7 +149,9 @@ def told(runs: SampleRuns) -> list[tuple[float, float, float | None, int]]:
 
 def test_runs_of_equal_readings(opened: tuple[str, Store]) -> None:
     _, store = opened
-    found = store.changes([STATE, PARTS, ("m1", "nothing"), ("m9", "machine_state")], T0, T0 + 2 * HOUR)
+    found = store.changes(
+        [STATE, PARTS, ("m1", "nothing"), ("m9", "machine_state")], T0, T0 + 2 * HOUR
+    )
     assert told(found[STATE]) == [
         (0, 19, 3, 0), (20, 24, None, BAD), (25, 29, 3, 0), (30, 39, 2, 0), (4000, 4009, 3, 0),
     ]  # fmt: skip
@@ -148,13 +185,17 @@ def test_the_last_reading_before_the_window_leads_it(opened: tuple[str, Store]) 
     found = store.changes([STATE, PARTS], T0 + 27 * SECOND, T0 + 35 * SECOND)
     assert told(found[STATE]) == [(26, 29, 3, 0), (30, 34, 2, 0)]
     assert told(store.changes([STATE], T0 + HOUR, T0 + HOUR + SECOND)[STATE]) == [(39, 39, 2, 0)]
-    assert told(store.changes([STATE], T0 + 22 * SECOND, T0 + 24 * SECOND)[STATE]) == [(21, 23, None, BAD)]
+    assert told(store.changes([STATE], T0 + 22 * SECOND, T0 + 24 * SECOND)[STATE]) == [
+        (21, 23, None, BAD)
+    ]
     assert store.changes([STATE], T0 - 9 * HOUR, T0) == {}
 
 
 def test_evidence_is_where_the_health_rows_say_so(opened: tuple[str, Store]) -> None:
     _, store = opened
-    spans = [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in store.evidence(T0, T0 + 2 * HOUR)["m1"]]
+    spans = [
+        ((a - T0) / SECOND, (b - T0) / SECOND) for a, b in store.evidence(T0, T0 + 2 * HOUR)["m1"]
+    ]
     assert spans == [(0, 19), (25, 34), (4000, 4005)]
     inside = store.evidence(T0 + 10 * SECOND, T0 + 27 * SECOND)["m1"]
     assert [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in inside] == [(10, 19), (25, 27)]
@@ -165,12 +206,19 @@ def test_holes_between_health_rows_are_found_whatever_their_days(opened: tuple[s
     _, store = opened
     hole = Silence(T0 + 35 * SECOND, T0 + 4005 * SECOND, "online")
     other = Silence(T0 + 155 * SECOND, T0 + 200 * SECOND, "online")
-    assert store.silences(T0 - 30 * HOUR, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole], "m2": [other]}
-    assert store.silences(T0, T0 + 2 * HOUR, 3966 * SECOND) == {}, "the row at its end speaks of 5 s of it"
+    assert store.silences(T0 - 30 * HOUR, T0 + 2 * HOUR, 30 * SECOND) == {
+        "m1": [hole],
+        "m2": [other],
+    }
+    assert store.silences(T0, T0 + 2 * HOUR, 3966 * SECOND) == {}, (
+        "the row at its end speaks of 5 s of it"
+    )
     assert store.silences(T0, T0 + HOUR, 60 * SECOND) == {}
     begun = T0 + 100 * SECOND - 24 * HOUR
     found = {"m1": [hole], "m2": [other]}
-    assert store.silences(begun, T0 + 2 * HOUR, 30 * SECOND) == found, "remote stores are read by the day"
+    assert store.silences(begun, T0 + 2 * HOUR, 30 * SECOND) == found, (
+        "remote stores are read by the day"
+    )
 
 
 def by_hand(moments: list[int], readings: dict[int, float]) -> list[float]:
@@ -196,7 +244,9 @@ def test_a_power_adds_up_kept_or_not(opened: tuple[str, Store]) -> None:
             at = T0 + np.array(asked) * SECOND
             found = store.energy({POWER: at, ("m1", "nothing"): at})
             before = {s: value for s, value in readings.items() if s <= asked[0]}
-            expected = by_hand(asked, {asked[0]: list(before.values())[-1] if before else 0.0} | readings)
+            expected = by_hand(
+                asked, {asked[0]: list(before.values())[-1] if before else 0.0} | readings
+            )
             assert found.keys() == {POWER}
             assert found[POWER] == pytest.approx(expected, abs=1e-12)
 
@@ -214,14 +264,18 @@ def test_a_power_adds_up_kept_or_not(opened: tuple[str, Store]) -> None:
     agree()
 
 
-def test_a_health_row_of_the_next_hour_speaks_of_the_end_of_this_one(opened: tuple[str, Store]) -> None:
+def test_a_health_row_of_the_next_hour_speaks_of_the_end_of_this_one(
+    opened: tuple[str, Store],
+) -> None:
     kind, store = opened
     store.watch([STATE], {POWER: [STATE]})
     store.compact(T0 + 3 * HOUR, 10)
     since = 3590
     late = row(T0 + (3600 + 10) * SECOND, 20.0, T0 + (since + 20) * SECOND)
     store.write(WriteBatch(Rows.empty(), T0 + 5000 * SECOND, health=[late]))
-    assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0), "both hours are made again"
+    assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0), (
+        "both hours are made again"
+    )
     at = T0 + np.array([3540, since, 3600]) * SECOND
     assert store.energy({POWER: at})[POWER] == pytest.approx([0, 2.0 * 50 / 3600, 2.0 * 60 / 3600])
 
@@ -239,10 +293,16 @@ def test_hours_written_to_are_told_once(opened: tuple[str, Store]) -> None:
     assert store.take_touched() == set()
 
 
-def test_kept_hours_answer_as_the_samples_do(opened: tuple[str, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_hours_answer_as_the_samples_do(
+    opened: tuple[str, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind, store = opened
     monkeypatch.setattr("edge_agent.stores.duckdb_runs._AT_ONCE", 1)
-    windows = [(T0, T0 + 2 * HOUR), (T0 + 27 * SECOND, T0 + HOUR + 405 * SECOND), (T0 + HOUR, T0 + 3 * HOUR)]
+    windows = [
+        (T0, T0 + 2 * HOUR),
+        (T0 + 27 * SECOND, T0 + HOUR + 405 * SECOND),
+        (T0 + HOUR, T0 + 3 * HOUR),
+    ]
     before = [answers(store, *window) for window in windows]
     store.watch([STATE, PARTS])
     assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0)
@@ -272,26 +332,41 @@ def busy(store: Store, seconds: Iterator[int] | range, more: int = 0) -> WriteBa
     for s in seconds:
         values = {"pulses": (60_000 + 3 * s + s % 2 + more) % U16}
         values |= {"machine_state": 2 + CHANGED.index(s) % 2} if s in CHANGED else {}
-        rows.append(decode.data({"v": 1, "device": "m1", "t": BUSY + s * SECOND, "values": values}, store.catalogue))
+        rows.append(
+            decode.data(
+                {"v": 1, "device": "m1", "t": BUSY + s * SECOND, "values": values}, store.catalogue
+            )
+        )
     return WriteBatch(Rows.of(rows), BUSY + 6000 * SECOND)
 
 
-def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: tuple[str, Store]) -> None:
+def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(
+    opened: tuple[str, Store],
+) -> None:
     kind, store = opened
     store.write(busy(store, (s for s in range(4500) if not 2000 <= s < 2100)))
     server_has_it(store)
     at = BUSY + np.array(CHANGED) * SECOND
     quarters = [BUSY + minute * 60 * SECOND for minute in (0, 15, 30, 45, 60, 75)]
     #: The first and the last begin or end inside an hour.
-    windows = [(BUSY, BUSY + 2 * HOUR), (BUSY + 83 * SECOND, BUSY + 4000 * SECOND), (T0, BUSY + 1200 * SECOND)]
+    windows = [
+        (BUSY, BUSY + 2 * HOUR),
+        (BUSY + 83 * SECOND, BUSY + 4000 * SECOND),
+        (T0, BUSY + 1200 * SECOND),
+    ]
     sizes = []
 
     def agree() -> None:
         for start, end in windows:
-            edges = np.unique([start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end])
+            edges = np.unique(
+                [start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end]
+            )
             told = store.counted({PULSES: at}, start, end)[PULSES]
             whole = store.changes([PULSES], start, end + HOUR)[PULSES]
-            thin, full = (count(Readings(*thinning.counter_readings(runs)), CounterRule(U16)) for runs in (told, whole))
+            thin, full = (
+                count(Readings(*thinning.counter_readings(runs)), CounterRule(U16))
+                for runs in (told, whole)
+            )
             assert thin.profile(edges) == full.profile(edges)
             assert [event.kind for event in thin.events] == [event.kind for event in full.events]
             assert len(told) < len(whole) / 4
@@ -304,7 +379,9 @@ def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: 
     store.write(busy(store, range(2000, 2100), 1))
     server_has_it(store)
     agree()
-    assert store.compact(T0 + 5 * HOUR, 10) == (1 if kind == "duckdb" else 0), "the one hour that was written into"
+    assert store.compact(T0 + 5 * HOUR, 10) == (1 if kind == "duckdb" else 0), (
+        "the one hour that was written into"
+    )
     agree()
     assert store.counted({("m1", "nothing"): at}, BUSY, BUSY + HOUR) == {}
     assert max(sizes) < 400

@@ -24,8 +24,11 @@ from tests.support.servers import free_port
 
 
 def plant(folder: Path) -> Path:
-    """A file with one device, and a store that knows two more: one that was removed, and a guest's twin."""
-    path = configuration(folder, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+    """A file with one device, and a store that knows two more: one that was removed, and a guest's
+    twin."""
+    path = configuration(
+        folder, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"}
+    )
     site = load(path)
     with closing(open_store(site.store, "ipc-01")) as store:
         for agent, device in (("ipc-01", "d"), ("ipc-01", "gone"), ("ipc-02", "d")):
@@ -40,7 +43,9 @@ def listed(path: Path) -> list[str]:
         return store.catalogue.listed()
 
 
-def test_without_a_service_the_store_itself_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_service_the_store_itself_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = plant(tmp_path)
     assert main(["forget", str(path), "ipc-01:gone"]) == 0
     assert "ipc-01:gone is listed no more" in capsys.readouterr().out
@@ -94,14 +99,21 @@ def test_a_running_service_is_told_and_names_agents_and_guests(
             await until(lambda: running(door))
             before = await asyncio.to_thread(status)
             assert [(row["id"], row["key"], row["guest"]) for row in before["devices"]] == [
-                ("gone", "ipc-01:gone", False), ("ipc-01:d", "ipc-01:d", False), ("ipc-02:d", "ipc-02:d", True),
-            ]  # fmt: skip
-            assert [(row["agent"], row["own"], row["guest"], row["online"]) for row in before["agents"]] == [
-                ("ipc-01", True, False, None), ("ipc-02", False, True, None),
-            ]  # fmt: skip
+                ("gone", "ipc-01:gone", False),
+                ("ipc-01:d", "ipc-01:d", False),
+                ("ipc-02:d", "ipc-02:d", True),
+            ]
+            assert [
+                (row["agent"], row["own"], row["guest"], row["online"]) for row in before["agents"]
+            ] == [
+                ("ipc-01", True, False, None),
+                ("ipc-02", False, True, None),
+            ]
             assert await asyncio.to_thread(main, ["forget", str(path), "ipc-02:d"]) == 0
             after = await asyncio.to_thread(status)
-            assert [row["id"] for row in after["devices"]] == ["d", "gone"], "alone on the site, the id is enough"
+            assert [row["id"] for row in after["devices"]] == ["d", "gone"], (
+                "alone on the site, the id is enough"
+            )
             assert json.dumps(after["agents"])
         finally:
             stop.set()
@@ -111,7 +123,9 @@ def test_a_running_service_is_told_and_names_agents_and_guests(
     assert "ipc-02:d is listed no more" in capsys.readouterr().out
 
 
-def test_the_embedded_store_needs_no_token_to_forget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_embedded_store_needs_no_token_to_forget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = plant(tmp_path)
     path.write_text(path.read_text() + "store: {token: !env NOBODY_HAS_SET_THIS}\n")
     assert main(["forget", str(path), "ipc-01:gone"]) == 0
@@ -125,8 +139,12 @@ def test_a_was_that_is_not_followed_is_told_by_status_and_check(
     path = plant(tmp_path)
     site, now = load(path), time.time_ns()
     with closing(open_store(site.store, "ipc-01")) as store:
-        store.catalogue.born({"device": "d", "agent": "ipc-01", "was": "gone", "t": now - 10**12, "tags": {"a": {}}})
-        store.catalogue.born({"device": "e", "agent": "ipc-02", "was": "ipc-01:d", "t": now, "tags": {"a": {}}})
+        store.catalogue.born(
+            {"device": "d", "agent": "ipc-01", "was": "gone", "t": now - 10**12, "tags": {"a": {}}}
+        )
+        store.catalogue.born(
+            {"device": "e", "agent": "ipc-02", "was": "ipc-01:d", "t": now, "tags": {"a": {}}}
+        )
         store.catalogue.former.note_message("gone", now)
         store.write(WriteBatch(Rows.empty(), now))
 

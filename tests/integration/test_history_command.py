@@ -1,4 +1,5 @@
-"""`edge-agent history` from every kind of store, with the service running and without it: the same past each time."""
+"""`edge-agent history` from every kind of store, with the service running and without it: the same
+past each time."""
 
 from __future__ import annotations
 
@@ -59,9 +60,12 @@ def power(second: int) -> float:
 
 def written(second: int) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "power": power(second), "mode": second // 300 % 2, "program": 'O1000 "a", 次', "alarm": second % 7 == 0,
+        "power": power(second),
+        "mode": second // 300 % 2,
+        "program": 'O1000 "a", 次',
+        "alarm": second % 7 == 0,
         "axes": [1.5, 2.5],
-    }  # fmt: skip
+    }
     document: dict[str, Any] = {"v": 1, "device": "plc-1", "t": T0 + second * S, "values": values}
     if second in BAD:
         del values["power"]
@@ -81,13 +85,15 @@ EXPECTED = [
 
 
 def configuration(folder: Path, store: str) -> Path:
-    """A site of which the broker's secret is nowhere, and a device of which the store has most tags."""
+    """A site of which the broker's secret is nowhere, and a device of which the store has most
+    tags."""
     path = folder / "site.yaml"
     path.write_text(
         "agent: {id: ipc-01, site: test, timezone: Asia/Shanghai}\n"
         "mqtt: {url: 'mqtt://127.0.0.1:1', username: u, password: !env NO_SUCH_SECRET}\n"
         f"store: {{{store}, path: '{folder}/store'}}\n"
-        "devices:\n  - {id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:1', tags: {power: {address: holding/0,"
+        "devices:\n  - {id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:1', tags: {power: "
+        "{address: holding/0,"
         " unit: kW}, never: {address: holding/1}}}\n",
         encoding="utf-8",
     )
@@ -95,7 +101,9 @@ def configuration(folder: Path, store: str) -> Path:
 
 
 @pytest.fixture(scope="module", params=["duckdb", "influxdb1", "line"])
-def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stored(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """The configuration of a store that has it all."""
     folder = tmp_path_factory.mktemp(request.param)
     with contextlib.ExitStack() as stack:
@@ -109,7 +117,9 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             birth = {"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META}
             opened.catalogue.born(birth)
             documents = [written(second) for second in range(SECONDS) if second not in GAP]
-            chunks = [decode.data(orjson.loads(orjson.dumps(one)), opened.catalogue) for one in documents]
+            chunks = [
+                decode.data(orjson.loads(orjson.dumps(one)), opened.catalogue) for one in documents
+            ]
             opened.write(WriteBatch(Rows.of(chunks), T0 + SECONDS * S))
         if request.param == "line":
             urllib.request.urlopen(f"http://127.0.0.1:{server.port}/internal/force_flush").read()
@@ -121,7 +131,10 @@ def window() -> list[str]:
 
 
 def history(path: Path, *arguments: str) -> tuple[int, str, str]:
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         status = main(["history", str(path), *arguments])
     return status, out.getvalue(), err.getvalue()
 
@@ -144,7 +157,10 @@ def test_every_store_gives_the_same_rows(stored: Path, tmp_path: Path) -> None:
     status, _, _ = history(stored, "plc-1/power", *window(), "--csv", str(target))
     assert status == 0
     rows = read_csv(target)
-    assert [{"t": nanoseconds(row["t"]), "value": row["value"], "quality": row["quality"]} for row in rows] == EXPECTED
+    assert [
+        {"t": nanoseconds(row["t"]), "value": row["value"], "quality": row["quality"]}
+        for row in rows
+    ] == EXPECTED
     assert {(row["device"], row["tag"], row["unit"]) for row in rows} == {("plc-1", "power", "kW")}
     assert [path.name for path in tmp_path.iterdir()] == ["past.csv"]
 
@@ -163,7 +179,9 @@ def test_the_running_service_gives_what_its_store_has(stored: Path, tmp_path: Pa
             await until(lambda: client.running(door))
             source = ServedSource(door)
             assert set((await asyncio.to_thread(source.devices))["plc-1"].series) == set(META)
-            status, _, _ = await asyncio.to_thread(history, stored, "plc-1", *window(), "--csv", str(targets[1]))
+            status, _, _ = await asyncio.to_thread(
+                history, stored, "plc-1", *window(), "--csv", str(targets[1])
+            )
             assert status == 0
         finally:
             stop.set()
@@ -188,8 +206,12 @@ def test_parquet_is_read_by_duckdb(stored: Path, tmp_path: Path) -> None:
         rows = [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
     assert names == ["t", "t_ns", "device", "tag", "value", "text", "unit", "quality"]
     of_power = [row for row in rows if row["tag"] == "power"]
-    assert [(row["t_ns"], row["quality"]) for row in of_power] == [(row["t"], row["quality"]) for row in EXPECTED]
-    assert [row["value"] for row in of_power] == [float(row["value"]) if row["value"] else None for row in EXPECTED]
+    assert [(row["t_ns"], row["quality"]) for row in of_power] == [
+        (row["t"], row["quality"]) for row in EXPECTED
+    ]
+    assert [row["value"] for row in of_power] == [
+        float(row["value"]) if row["value"] else None for row in EXPECTED
+    ]
     assert round(of_power[0]["t"].timestamp() * 1000) == T0 // 1_000_000
     assert {row["text"] for row in rows if row["tag"] == "program"} == {'O1000 "a", 次'}
     assert {row["value"] for row in rows if row["tag"] == "alarm"} == {0.0, 1.0}
@@ -197,8 +219,11 @@ def test_parquet_is_read_by_duckdb(stored: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--csv", "--parquet"])
-def test_a_pipe_is_written_to_and_stays_what_it_is(stored: Path, tmp_path: Path, option: str) -> None:
-    """As root, a file put in the place of /dev/null would be the end of the machine's null device."""
+def test_a_pipe_is_written_to_and_stays_what_it_is(
+    stored: Path, tmp_path: Path, option: str
+) -> None:
+    """As root, a file put in the place of /dev/null would be the end of the machine's null
+    device."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     got: list[bytes] = []
@@ -243,7 +268,11 @@ def test_steps_and_gaps_in_json(stored: Path) -> None:
     status, out, _ = history(stored, "plc-1/power", *window(), "--every", "5m", "--json")
     assert status == 0
     (found,) = json.loads(out)["history"]
-    assert (found["readings"], found["every_s"], found["downsampled"]) == (len(EXPECTED), 300.0, False)
+    assert (found["readings"], found["every_s"], found["downsampled"]) == (
+        len(EXPECTED),
+        300.0,
+        False,
+    )
     (gap,) = found["gaps"]
     assert nanoseconds(gap["from"]) == T0 + (GAP[0] - 1) * S
     assert nanoseconds(gap["to"]) == T0 + (GAP[-1] + 1) * S
@@ -270,7 +299,9 @@ def test_a_long_answer_is_shown_in_steps_and_says_so(stored: Path) -> None:
 
 def test_words_truth_values_and_numbers_with_names_are_readable(stored: Path) -> None:
     short = ["--from", window()[1], "--to", iso(T0 + 4 * S, ZONE)]
-    status, out, _ = history(stored, "plc-1/mode", "plc-1/program", "plc-1/alarm", "plc-1/axes", *short)
+    status, out, _ = history(
+        stored, "plc-1/mode", "plc-1/program", "plc-1/alarm", "plc-1/axes", *short
+    )
     assert status == 0
     assert out.count("0 停止") == 4
     assert out.count('O1000 "a", 次') == 4
@@ -278,7 +309,9 @@ def test_words_truth_values_and_numbers_with_names_are_readable(stored: Path) ->
     assert out.count("[1.5, 2.5]") == 4
 
 
-def test_a_plot_shows_the_gap_and_what_was_bad(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_shows_the_gap_and_what_was_bad(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     status, out, _ = history(stored, "plc-1/power", *window(), "--plot")
@@ -289,7 +322,11 @@ def test_a_plot_shows_the_gap_and_what_was_bad(stored: Path, monkeypatch: pytest
     assert all(len(line) <= 80 for line in lines if "│" in line)
     picture = [line.partition("│")[2] for line in lines if "│" in line]
     quality = next(line for line in lines if "└" in line).partition("└")[2]
-    empty = {column for column in range(len(picture[0])) if all(line[column] == "\u2800" for line in picture)}
+    empty = {
+        column
+        for column in range(len(picture[0]))
+        if all(line[column] == "\u2800" for line in picture)
+    }
     unknown = {column for column, sign in enumerate(quality) if sign == "░"}
     share = len(GAP) / SECONDS * len(picture[0])
     assert unknown == empty - {column for column, sign in enumerate(quality) if sign == "×"}
@@ -309,7 +346,9 @@ def test_a_plot_shows_the_gap_and_what_was_bad(stored: Path, monkeypatch: pytest
         ("plc-1/power", ["--every", "1m", "--parquet", "x.parquet"], 2, "every reading"),
     ],
 )
-def test_an_empty_answer_says_why(stored: Path, name: str, arguments: list[str], status: int, sentence: str) -> None:
+def test_an_empty_answer_says_why(
+    stored: Path, name: str, arguments: list[str], status: int, sentence: str
+) -> None:
     found, out, err = history(stored, name, *arguments)
     assert found == status
     assert sentence in out + err
@@ -324,11 +363,18 @@ def test_no_store_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
 
 
 def test_twins_of_two_agents_have_a_past_each(tmp_path: Path) -> None:
-    """The own agent's device by its id, the other's as `agent:device`; an id that one agent alone has is enough."""
+    """The own agent's device by its id, the other's as `agent:device`; an id that one agent alone
+    has is enough."""
     path = configuration(tmp_path, "kind: duckdb")
     with contextlib.closing(open_store(load(path, secrets=False).store, "ipc-01")) as store:
-        for agent, device, value in (("ipc-01", "plc-1", 62.5), ("ipc-02", "plc-1", 65411.0), ("ipc-02", "oven", 7.0)):
-            store.catalogue.born({"device": device, "agent": agent, "tags": {"power": {"type": "float"}}})
+        for agent, device, value in (
+            ("ipc-01", "plc-1", 62.5),
+            ("ipc-02", "plc-1", 65411.0),
+            ("ipc-02", "oven", 7.0),
+        ):
+            store.catalogue.born(
+                {"device": device, "agent": agent, "tags": {"power": {"type": "float"}}}
+            )
             document = {"v": 1, "device": device, "t": T0, "values": {"power": value}}
             chunk = decode.data(document, store.catalogue, store.catalogue.keys.key(agent, device))
             store.write(WriteBatch(Rows.of([chunk]), T0 + S))
@@ -356,7 +402,11 @@ def _readings(document: Any) -> Iterator[dict[str, Any]]:
 def test_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
     path = configuration(tmp_path, "kind: duckdb")
     with contextlib.closing(open_store(load(path, secrets=False).store, "ipc-01")) as opened:
-        for agent, key in (("ipc-01", "plc-1"), ("ipc-02", "ipc-02:plc-1"), ("ipc-02", "ipc-02:plc-7")):
+        for agent, key in (
+            ("ipc-01", "plc-1"),
+            ("ipc-02", "ipc-02:plc-1"),
+            ("ipc-02", "ipc-02:plc-7"),
+        ):
             device = key.rpartition(":")[2]
             opened.catalogue.born({"device": device, "agent": agent, "tags": META})
             document = {"v": 1, "device": device, "t": T0, "values": {"power": 1.0}}
@@ -373,19 +423,29 @@ def test_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
 def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is stopped by SIGSTOP: it takes connections and says nothing. Whoever asks waits for one short
-    question of his own, not for what the service asks or writes meanwhile, whose time-outs are as long as ever."""
+    """The server is stopped by SIGSTOP: it takes connections and says nothing. Whoever asks waits
+    for one short question of his own, not for what the service asks or writes meanwhile, whose
+    time-outs are as long as ever."""
     monkeypatch.setattr(http, "PERSON_S", 0.4)
-    with (servers.influxdb1 if kind == "influxdb1" else servers.victoria_metrics)(tmp_path / "server") as server:
-        path = configuration(tmp_path, f"kind: {kind}, timeout: 30s, url: 'http://127.0.0.1:{server.port}'")
+    with (servers.influxdb1 if kind == "influxdb1" else servers.victoria_metrics)(
+        tmp_path / "server"
+    ) as server:
+        path = configuration(
+            tmp_path, f"kind: {kind}, timeout: 30s, url: 'http://127.0.0.1:{server.port}'"
+        )
         site = load(path, secrets=False)
         with contextlib.closing(open_store(site.store, "ipc-01")) as opened:
-            opened.catalogue.born({"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META})
+            opened.catalogue.born(
+                {"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META}
+            )
             chunk = decode.data(orjson.loads(orjson.dumps(written(0))), opened.catalogue)
             opened.write(WriteBatch(Rows.of([chunk]), T0 + S))
 
         async def asked(*arguments: str) -> str:
-            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            with (
+                contextlib.redirect_stdout(io.StringIO()) as out,
+                contextlib.redirect_stderr(io.StringIO()) as err,
+            ):
                 assert await asyncio.to_thread(main, list(arguments)) != 0
             return out.getvalue() + err.getvalue()
 
@@ -396,7 +456,9 @@ def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
             try:
                 await until(lambda: client.running(door))
                 server.process.send_signal(signal.SIGSTOP)
-                busy = asyncio.create_task(asyncio.to_thread(service._store.live_facts, T0, T0 + SECONDS * S))
+                busy = asyncio.create_task(
+                    asyncio.to_thread(service._store.live_facts, T0, T0 + SECONDS * S)
+                )
                 texts = [
                     await asked("history", str(path), "plc-1/power", *window()),
                     await asked("status", str(path), "--json", "--since", "2h"),

@@ -1,4 +1,5 @@
-"""The ingest at a broker that refuses it or sends too much; the quarantine from the command line."""
+"""The ingest at a broker that refuses it or sends too much; the quarantine from the command
+line."""
 
 from __future__ import annotations
 
@@ -34,13 +35,20 @@ TOPIC = "edge/enterprise/site/area/line/m1/data"
 
 
 def data(seq: int, **values: Any) -> bytes:
-    return orjson.dumps({"v": 1, "device": "m1", "stream": "a/0/1", "seq": seq, "t": seq, "values": values})
+    return orjson.dumps(
+        {"v": 1, "device": "m1", "stream": "a/0/1", "seq": seq, "t": seq, "values": values}
+    )
 
 
 @contextlib.asynccontextmanager
 async def ingesting(store: Store, folder: Path, **mqtt: Any) -> AsyncIterator[Ingest]:
-    topics, quarantine = Topics("edge", "enterprise", "site"), MessageQuarantine(folder / "quarantine")
-    ingest = Ingest(Mqtt.model_validate(mqtt), store, topics, quarantine, client_id="i", clock=Clock())
+    topics, quarantine = (
+        Topics("edge", "enterprise", "site"),
+        MessageQuarantine(folder / "quarantine"),
+    )
+    ingest = Ingest(
+        Mqtt.model_validate(mqtt), store, topics, quarantine, client_id="i", clock=Clock()
+    )
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest
@@ -60,7 +68,9 @@ def test_a_wrong_password_is_named_and_tried_again(
         with servers.mosquitto(tmp_path / "b", extra="allow_anonymous false") as server:
             url = f"mqtt://127.0.0.1:{server.port}"
             with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
-                async with ingesting(store, tmp_path, url=url, version=version, username="u", password="no") as ingest:
+                async with ingesting(
+                    store, tmp_path, url=url, version=version, username="u", password="no"
+                ) as ingest:
                     await until(lambda: "Not authorized" in ingest.problem, what=ingest.problem)
                     await until(lambda: ingest._connection > 2, what="tries again")
                     assert not ingest.connected
@@ -79,7 +89,9 @@ def test_a_broker_without_tls_or_a_missing_certificate_does_not_end_the_ingest(
             servers.mosquitto(tmp_path / "b") as server,
             closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store,
         ):
-            async with ingesting(store, tmp_path, url=f"mqtts://127.0.0.1:{server.port}", **keys) as ingest:
+            async with ingesting(
+                store, tmp_path, url=f"mqtts://127.0.0.1:{server.port}", **keys
+            ) as ingest:
                 await until(lambda: ingest._connection > 2)
                 assert ingest.problem
                 assert not ingest.connected
@@ -92,8 +104,24 @@ def test_tls_checks_the_broker_and_a_bug_of_ours_costs_one_message(
 ) -> None:
     def certificate(name: str) -> tuple[Path, Path]:
         cert, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
-        argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
-                "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]  # fmt: skip
+        argv = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ]
         subprocess.run(argv, check=True, capture_output=True)
         return cert, key
 
@@ -110,13 +138,19 @@ def test_tls_checks_the_broker_and_a_bug_of_ours_costs_one_message(
         ):
             url = f"mqtts://127.0.0.1:{server.port}"
             async with ingesting(store, tmp_path, url=url, ca=other) as ingest:
-                await until(lambda: "certificate is not trusted" in ingest.problem, what=ingest.problem)
+                await until(
+                    lambda: "certificate is not trusted" in ingest.problem, what=ingest.problem
+                )
             async with ingesting(store, tmp_path, url=url, ca=cert) as ingest:
                 await until(lambda: ingest.connected, what=ingest.problem)
                 monkeypatch.setattr("edge_agent.ingest.messages.read", fail_once)
                 messages: list[Any] = [(TOPIC, data(seq, x=seq), 1, False) for seq in range(3)]
                 send = functools.partial(
-                    publish.multiple, messages, "127.0.0.1", server.port, tls={"ca_certs": str(cert)}
+                    publish.multiple,
+                    messages,
+                    "127.0.0.1",
+                    server.port,
+                    tls={"ca_certs": str(cert)},
                 )
                 await asyncio.to_thread(send)
                 await until(lambda: ingest.counters.stored == 2 and ingest.counters.malformed == 1)
@@ -127,7 +161,9 @@ def test_tls_checks_the_broker_and_a_bug_of_ours_costs_one_message(
     run(check())
 
 
-def test_reading_stops_while_too_much_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_while_too_much_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(service_module, "_HELD_MESSAGES", 30)
 
     class Slow(DuckDbStore):
@@ -138,7 +174,10 @@ def test_reading_stops_while_too_much_is_held(tmp_path: Path, monkeypatch: pytes
             super().write(batch)
 
     async def check() -> None:
-        with servers.mosquitto(tmp_path / "b") as server, closing(Slow(tmp_path / "s.duckdb", agent="a")) as store:
+        with (
+            servers.mosquitto(tmp_path / "b") as server,
+            closing(Slow(tmp_path / "s.duckdb", agent="a")) as store,
+        ):
             async with ingesting(store, tmp_path, url=f"mqtt://127.0.0.1:{server.port}") as ingest:
                 await until(lambda: ingest.connected)
                 messages: list[Any] = [(TOPIC, data(seq, x=seq), 1, False) for seq in range(500)]
@@ -157,7 +196,9 @@ devices: []
 """
 
 
-def test_quarantine_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quarantine_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "site.yaml"
     config.write_text(CONFIG.format(folder=tmp_path))
     command = lambda *words: (main.main(["quarantine", *map(str, words)]), capsys.readouterr().out)  # noqa: E731
@@ -187,19 +228,26 @@ def test_quarantine_from_the_command_line(tmp_path: Path, capsys: pytest.Capture
     assert command("list", config)[0] == 0
 
 
-def test_replay_asks_the_running_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_asks_the_running_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from edge_agent.ingest.quarantine import RefusedMessage
 
     config = tmp_path / "site.yaml"
     config.write_text(CONFIG.format(folder=tmp_path))
-    MessageQuarantine(tmp_path / "quarantine").append([RefusedMessage.new(5, TOPIC, data(1, x=2), "was refused", 1)])
+    MessageQuarantine(tmp_path / "quarantine").append(
+        [RefusedMessage.new(5, TOPIC, data(1, x=2), "was refused", 1)]
+    )
 
     async def check() -> None:
         with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
             async with ingesting(store, tmp_path, url="mqtt://127.0.0.1:1") as ingest:
                 known = {**store_questions.operations(store), "replay": ingest.replay}
                 async with server.serve_socket(client.socket_path(tmp_path / "s.duckdb"), known):
-                    assert await asyncio.to_thread(main.main, ["quarantine", "replay", str(config)]) == 0
+                    assert (
+                        await asyncio.to_thread(main.main, ["quarantine", "replay", str(config)])
+                        == 0
+                    )
                 assert ingest.counters.stored == 1
                 assert store.samples("m1", "x", 0, 10).values() == [2]
 

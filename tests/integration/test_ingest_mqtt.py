@@ -1,4 +1,5 @@
-"""The ingest against real brokers: what was acknowledged is stored, exactly once, and told to the agents."""
+"""The ingest against real brokers: what was acknowledged is stored, exactly once, and told to the
+agents."""
 
 from __future__ import annotations
 
@@ -31,10 +32,20 @@ TOPICS = Topics("edge", "ent", "site")
 T0 = 1_763_900_000_000_000_000
 
 
-def data(seq: int, values: dict[str, Any] | None = None, stream: str = "ipc-01/0/9f3c", **extra: Any) -> bytes:
+def data(
+    seq: int, values: dict[str, Any] | None = None, stream: str = "ipc-01/0/9f3c", **extra: Any
+) -> bytes:
     values = {"speed": seq + 0.5, "count": seq} if values is None else values
     t = T0 + seq * 1_000_000
-    document = {"v": 1, "device": "m1", "stream": stream, "seq": seq, "ts": t // 10**6, "t": t, "values": values}
+    document = {
+        "v": 1,
+        "device": "m1",
+        "stream": stream,
+        "seq": seq,
+        "ts": t // 10**6,
+        "t": t,
+        "values": values,
+    }
     return orjson.dumps(document | extra)
 
 
@@ -45,7 +56,9 @@ class Agent:
         self.marks: list[dict[str, Any]] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="agent")
         self._client.max_inflight_messages_set(20)
-        self._client.on_message = lambda _c, _d, message: self.marks.append(orjson.loads(message.payload))
+        self._client.on_message = lambda _c, _d, message: self.marks.append(
+            orjson.loads(message.payload)
+        )
         self._client.connect("127.0.0.1", port)
         self._client.subscribe(TOPICS.watermark("ipc-01"), 1)
         self._client.loop_start()
@@ -57,7 +70,9 @@ class Agent:
             info.wait_for_publish(20)
 
     def state(self, **fields: Any) -> None:
-        self._client.publish(TOPICS.agent("ipc-01"), orjson.dumps({"v": 1, "agent": "ipc-01", **fields}), 1, True)
+        self._client.publish(
+            TOPICS.agent("ipc-01"), orjson.dumps({"v": 1, "agent": "ipc-01", **fields}), 1, True
+        )
 
     def close(self) -> None:
         self._client.disconnect()
@@ -78,7 +93,9 @@ class FaultyStore(DuckDbStore):
         self.writes += 1
         if self.away:
             raise StoreError("503")
-        if self.poison and any(self.catalogue.series[sid].tag == self.poison for sid in batch.rows.sid.tolist()):
+        if self.poison and any(
+            self.catalogue.series[sid].tag == self.poison for sid in batch.rows.sid.tolist()
+        ):
             raise PoisonError("400 bad line")
         super().write(batch)
 
@@ -98,7 +115,9 @@ def opened(path: Path) -> Iterator[FaultyStore]:
 
 
 @contextlib.asynccontextmanager
-async def ingesting(port: int, store: FaultyStore, folder: Path, version: str = "3.1.1") -> AsyncIterator[Ingest]:
+async def ingesting(
+    port: int, store: FaultyStore, folder: Path, version: str = "3.1.1"
+) -> AsyncIterator[Ingest]:
     config = Mqtt.model_validate({"url": f"mqtt://127.0.0.1:{port}", "version": version})
     quarantine = MessageQuarantine(folder / "quarantine")
     ingest = Ingest(config, store, TOPICS, quarantine, client_id="ipc-01-ingest", clock=Clock())
@@ -127,7 +146,11 @@ def speeds(store: DuckDbStore) -> list[float]:
 
 def test_values_reach_the_store_and_the_watermark_follows(broker: Any, tmp_path: Path) -> None:
     async def main() -> None:
-        with broker(tmp_path / "b") as server, opened(tmp_path / "s.duckdb") as store, agent(server.port) as sender:
+        with (
+            broker(tmp_path / "b") as server,
+            opened(tmp_path / "s.duckdb") as store,
+            agent(server.port) as sender,
+        ):
             async with ingesting(server.port, store, tmp_path) as ingest:
                 sender.state(state="online", streams=["ipc-01/0/old1"])
                 await asyncio.to_thread(sender.send, "data", *[data(seq) for seq in range(1, 301)])
@@ -149,7 +172,11 @@ def test_a_file_that_is_moved_away_confirms_nothing_until_it_is_back(tmp_path: P
     path, away = tmp_path / "s.duckdb", tmp_path / "moved.duckdb"
 
     async def main() -> None:
-        with servers.mosquitto(tmp_path / "b") as server, opened(path) as store, agent(server.port) as sender:
+        with (
+            servers.mosquitto(tmp_path / "b") as server,
+            opened(path) as store,
+            agent(server.port) as sender,
+        ):
             async with ingesting(server.port, store, tmp_path) as ingest:
                 await asyncio.to_thread(sender.send, "data", data(1))
                 await until(lambda: sender.marked() == [[1, 1]])
@@ -160,7 +187,9 @@ def test_a_file_that_is_moved_away_confirms_nothing_until_it_is_back(tmp_path: P
                 assert ingest.trouble is not None
                 assert "被移走或删除了" in ingest.trouble.zh
                 assert [
-                    marks["streams"] for marks in sender.marks[told:] if marks["streams"] != {"ipc-01/0/9f3c": [[1, 1]]}
+                    marks["streams"]
+                    for marks in sender.marks[told:]
+                    if marks["streams"] != {"ipc-01/0/9f3c": [[1, 1]]}
                 ] == []
                 away.rename(path)
                 await until(lambda: sender.marked() == [[1, 2]])
@@ -171,7 +200,9 @@ def test_a_file_that_is_moved_away_confirms_nothing_until_it_is_back(tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["removed", "renamed over", "copied over", "older backup"])
-def test_what_came_after_the_file_was_replaced_is_in_the_one_that_is_opened_next(how: str, tmp_path: Path) -> None:
+def test_what_came_after_the_file_was_replaced_is_in_the_one_that_is_opened_next(
+    how: str, tmp_path: Path
+) -> None:
     path, other = tmp_path / "s.duckdb", tmp_path / "other.duckdb"
 
     async def main() -> None:
@@ -204,7 +235,9 @@ def test_what_came_after_the_file_was_replaced_is_in_the_one_that_is_opened_next
     run(main())
 
 
-def test_what_came_while_the_ingest_was_away_waits_at_the_broker(broker: Any, tmp_path: Path) -> None:
+def test_what_came_while_the_ingest_was_away_waits_at_the_broker(
+    broker: Any, tmp_path: Path
+) -> None:
     async def main() -> None:
         with broker(tmp_path / "b") as server, agent(server.port) as sender:
             for first in (1, 101):
@@ -212,8 +245,12 @@ def test_what_came_while_the_ingest_was_away_waits_at_the_broker(broker: Any, tm
                     async with ingesting(server.port, store, tmp_path):
                         if first == 1:
                             await asyncio.to_thread(sender.send, "data", data(1))
-                        await until(lambda f=first: sender.marked() == [[1, f]], what=f"{sender.marks[-1:]}")
-                await asyncio.to_thread(sender.send, "data", *[data(s) for s in range(first + 1, first + 101)])
+                        await until(
+                            lambda f=first: sender.marked() == [[1, f]], what=f"{sender.marks[-1:]}"
+                        )
+                await asyncio.to_thread(
+                    sender.send, "data", *[data(s) for s in range(first + 1, first + 101)]
+                )
             with opened(tmp_path / "s.duckdb") as store:
                 async with ingesting(server.port, store, tmp_path):
                     await until(lambda: sender.marked() == [[1, 201]])
@@ -229,7 +266,9 @@ def test_a_store_outage_loses_nothing_and_broker_restarts_bring_no_doubles(tmp_p
             with servers.mosquitto(tmp_path / "b", port), agent(port) as sender:
                 async with ingesting(port, store, tmp_path) as ingest:
                     store.away = True
-                    await asyncio.to_thread(sender.send, "data", *[data(seq) for seq in range(1, 501)])
+                    await asyncio.to_thread(
+                        sender.send, "data", *[data(seq) for seq in range(1, 501)]
+                    )
                     await until(lambda: store.writes > 2, what="retries")
                     assert ingest.lag() > 0
                     assert ingest.problem
@@ -294,8 +333,12 @@ def test_a_stream_or_an_agent_that_no_topic_can_name_ends_nothing(tmp_path: Path
         ):
             async with ingesting(server.port, store, tmp_path) as ingest:
                 a.state(agent="+", streams=[])
-                await asyncio.to_thread(a.send, "data", data(1, stream="#/0/1"), data(2, stream="a\u3000/0/1"))
-                await until(lambda: ingest.counters.stored == 2)  # a space beyond ASCII is not printable: refused
+                await asyncio.to_thread(
+                    a.send, "data", data(1, stream="#/0/1"), data(2, stream="a\u3000/0/1")
+                )
+                await until(
+                    lambda: ingest.counters.stored == 2
+                )  # a space beyond ASCII is not printable: refused
                 await asyncio.to_thread(a.send, "data", data(3))
                 await until(lambda: a.marked() == [[3, 3]], what=f"{a.marks[-1:]}")
                 assert ingest.counters.malformed == 1
@@ -311,14 +354,50 @@ def test_health_birth_and_gaps_are_stored(tmp_path: Path) -> None:
                     tags = {"speed": {"type": "float", "unit": "rpm"}}
                     birth = {"v": 1, "device": "m1", "agent": "ipc-01", "t": T0, "tags": tags}
                     sender.send("birth", orjson.dumps(birth), retain=True)
-                    row = {"v": 1, "device": "m1", "stream": "ipc-01/0/9f3c", "seq": 1, "t": T0 + 1, "period_s": 5.0,
-                           "scheduled_s": 5.0, "covered_s": 4.0, "due": 5, "done": 4, "good": 8, "bad": 2, "values": 8,
-                           "latency_ms": None, "latency_max_ms": 3.5, "overruns": 0, "state": "online", "reason": "",
-                           "last_good_t": T0, "transition": {"from": "starting", "to": "online", "reason": "",
-                                                             "zh": "设备正常", "en": "fine"}}  # fmt: skip
-                    gap = {"v": 1, "device": "ipc-01", "stream": "ipc-01/0/9f3c", "seq": 2, "t": T0 + 2,
-                           "gap": {"stream": "ipc-01/0/9f3c", "from_seq": 3, "to_seq": 9, "from_t": T0, "to_t": T0 + 1,
-                                   "values": 70, "acknowledged": 0}}  # fmt: skip
+                    row = {
+                        "v": 1,
+                        "device": "m1",
+                        "stream": "ipc-01/0/9f3c",
+                        "seq": 1,
+                        "t": T0 + 1,
+                        "period_s": 5.0,
+                        "scheduled_s": 5.0,
+                        "covered_s": 4.0,
+                        "due": 5,
+                        "done": 4,
+                        "good": 8,
+                        "bad": 2,
+                        "values": 8,
+                        "latency_ms": None,
+                        "latency_max_ms": 3.5,
+                        "overruns": 0,
+                        "state": "online",
+                        "reason": "",
+                        "last_good_t": T0,
+                        "transition": {
+                            "from": "starting",
+                            "to": "online",
+                            "reason": "",
+                            "zh": "设备正常",
+                            "en": "fine",
+                        },
+                    }
+                    gap = {
+                        "v": 1,
+                        "device": "ipc-01",
+                        "stream": "ipc-01/0/9f3c",
+                        "seq": 2,
+                        "t": T0 + 2,
+                        "gap": {
+                            "stream": "ipc-01/0/9f3c",
+                            "from_seq": 3,
+                            "to_seq": 9,
+                            "from_t": T0,
+                            "to_t": T0 + 1,
+                            "values": 70,
+                            "acknowledged": 0,
+                        },
+                    }
                     sender.send("health", orjson.dumps(row))
                     topic = TOPICS.device("area", "_agent", "ipc-01") + "/health"
                     sender._client.publish(topic, orjson.dumps(gap), 1).wait_for_publish(10)
@@ -326,7 +405,12 @@ def test_health_birth_and_gaps_are_stored(tmp_path: Path) -> None:
             assert store.catalogue.series[0].meta == '{"type":"float","unit":"rpm"}'
             assert orjson.loads(store.catalogue.devices["m1"])["agent"] == "ipc-01"
             facts = store.live_facts(0, 2 * T0)["m1"]
-            assert (facts.first_ns, facts.last_good_ns, facts.covered_s, facts.good) == (T0 + 1, T0, 4.0, 8)
+            assert (facts.first_ns, facts.last_good_ns, facts.covered_s, facts.good) == (
+                T0 + 1,
+                T0,
+                4.0,
+                8,
+            )
             assert store.gaps(0, 2 * T0)[0]["values"] == 70
             assert store.transitions(0, 2 * T0)[0]["zh"] == "设备正常"
 
@@ -334,7 +418,8 @@ def test_health_birth_and_gaps_are_stored(tmp_path: Path) -> None:
 
 
 def test_what_the_store_has_not_committed_is_not_acknowledged(tmp_path: Path) -> None:
-    """The service ends while the store is away: the broker still has everything, and gives it to the next service."""
+    """The service ends while the store is away: the broker still has everything, and gives it to
+    the next service."""
 
     async def main() -> None:
         with (

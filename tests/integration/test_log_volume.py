@@ -25,7 +25,10 @@ def test_serve_whose_broker_hangs_up_writes_one_line(tmp_path: Path) -> None:
     """It tries again all the time, and at its end says how often."""
     with socket.create_server(("127.0.0.1", 0)) as broker, (tmp_path / "log").open("w+") as log:
         broker.settimeout(60)
-        head = f"agent: {{id: ipc-01, site: s}}\nmqtt: {{url: 'mqtt://127.0.0.1:{broker.getsockname()[1]}'}}\n"
+        head = (
+            f"agent: {{id: ipc-01, site: s}}\nmqtt: {{url: "
+            f"'mqtt://127.0.0.1:{broker.getsockname()[1]}'}}\n"
+        )
         path = write(tmp_path, "devices: []\nstore: {path: s.duckdb, quarantine: q}\n", head=head)
         service = subprocess.Popen([sys.executable, "-m", "edge_agent", "serve", path], stderr=log)
         try:
@@ -69,6 +72,9 @@ def test_a_server_that_refuses_50_of_150_items_is_one_line(written: io.StringIO)
     report(table, {}, refused)
     report(table, refused, refused)
     (line,) = written.getvalue().splitlines()
-    assert "opcua-tags-refused device=cnc status=BadNodeIdUnknown count=50 tags=t0(ns=2;i=0),t3(" in line
+    assert (
+        "opcua-tags-refused device=cnc status=BadNodeIdUnknown count=50 tags=t0(ns=2;i=0),t3("
+        in line
+    )
     report(table, refused, {})
     assert "opcua-tags-found device=cnc count=50" in written.getvalue().splitlines()[1]

@@ -1,4 +1,5 @@
-"""Over the wire with a sound device: pipelining, pauses, holes, time stamps, many tables and devices."""
+"""Over the wire with a sound device: pipelining, pauses, holes, time stamps, many tables and
+devices."""
 
 from __future__ import annotations
 
@@ -9,7 +10,17 @@ import pytest
 from edge_agent.model import status_name
 from edge_agent.sdk import Clock, DeviceError, Pollable
 from tests.support.aio import run
-from tests.support.modbus_wire import CLIENTS, Device, connection, make_plan, make_table, mbap, sound, speak, tcp_device
+from tests.support.modbus_wire import (
+    CLIENTS,
+    Device,
+    connection,
+    make_plan,
+    make_table,
+    mbap,
+    sound,
+    speak,
+    tcp_device,
+)
 
 
 @pytest.fixture(autouse=True, params=CLIENTS)
@@ -84,7 +95,8 @@ def test_without_pipeline_one_request_is_under_way_at_a_time(options):
 
 
 def test_a_pause_may_be_longer_than_the_time_out():
-    """The device is asked nothing in a pause, so it cannot be late; and nothing overlaps, whatever the pipeline."""
+    """The device is asked nothing in a pause, so it cannot be late; and nothing overlaps, whatever
+    the pipeline."""
 
     async def main():
         async with tcp_device(sound(device())) as url:
@@ -120,7 +132,9 @@ def test_a_hole_over_the_wire_is_found_once():
         shown = Device({n: n for n in range(100)})
         shown.holes = {40, 41}
         async with tcp_device(sound(shown)) as url:
-            plan = make_plan(url, {f"r{n}": {"address": f"holding/{n}"} for n in range(100)}, pipeline=4)
+            plan = make_plan(
+                url, {f"r{n}": {"address": f"holding/{n}"} for n in range(100)}, pipeline=4
+            )
             conn = connection(plan)
             await conn.open()
             requests = []
@@ -148,8 +162,13 @@ def test_two_tables_of_two_devices_on_one_connection():
 
     async def main():
         async with tcp_device(by_unit) as url:
-            plans = [make_plan(url, {"a": {"address": "holding/0"}}, f"u{unit}", unit=unit) for unit in (1, 2)]
-            slow = [make_table({"b": {"address": "holding/1"}}, f"u{unit}", 60.0) for unit in (1, 2)]
+            plans = [
+                make_plan(url, {"a": {"address": "holding/0"}}, f"u{unit}", unit=unit)
+                for unit in (1, 2)
+            ]
+            slow = [
+                make_table({"b": {"address": "holding/1"}}, f"u{unit}", 60.0) for unit in (1, 2)
+            ]
             conn = connection(*plans)
             await conn.open()
             tables = [plans[0].tables[0], slow[1], plans[1].tables[0], slow[0]]
@@ -167,7 +186,10 @@ def test_reading_before_open_and_after_close_is_refused():
             for _ in range(2):
                 with pytest.raises(DeviceError) as caught:
                     await conn.read(plan.tables[0])
-                assert (status_name(caught.value.status), caught.value.lost) == ("BadNotConnected", True)
+                assert (status_name(caught.value.status), caught.value.lost) == (
+                    "BadNotConnected",
+                    True,
+                )
                 await conn.open()
                 await conn.close()
                 await conn.close()

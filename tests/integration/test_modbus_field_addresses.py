@@ -1,4 +1,5 @@
-"""Holes, wrong addresses and short answers of Modbus devices as users reported them, each as a small server in bytes.
+"""Holes, wrong addresses and short answers of Modbus devices as users reported them, each as a
+small server in bytes.
 
 A test is named after its case.
 """
@@ -12,11 +13,22 @@ import pytest
 
 from connectors.modbus import reader
 from tests.support.aio import run, until
-from tests.support.modbus_field import Polled, asked, listening, logged, plan, poll, question, same, tcp
+from tests.support.modbus_field import (
+    Polled,
+    asked,
+    listening,
+    logged,
+    plan,
+    poll,
+    question,
+    same,
+    tcp,
+)
 from tests.support.modbus_wire import CLIENTS, speak
 
-#: Seconds. A machine that is busy for longer makes a request fail that is answered at once. Silence has to be waited
-#: for often, a hang-up but once: while nothing was ever heard, the other framing is tried.
+#: Seconds. A machine that is busy for longer makes a request fail that is answered at once. Silence
+#: has to be waited for often, a hang-up but once: while nothing was ever heard, the other framing
+#: is tried.
 TIMEOUT = {"silent": 0.15, "hangs-up": 0.5}
 
 
@@ -62,7 +74,9 @@ def test_f05_a_hole_of_the_map_is_learned(how, tags, caplog):
             requests = made.connection.requests
             async with made.running():
                 await made.until_turns(made.turns() + 4)
-            assert made.connection.requests - requests <= 2 * 6, "two requests a poll, no more attempts"
+            assert made.connection.requests - requests <= 2 * 6, (
+                "two requests a poll, no more attempts"
+            )
         (line,) = logged(caplog.records, "modbus-hole")
         assert "max_gap: 0" in line
 
@@ -92,12 +106,16 @@ def test_f07_one_wrong_address_costs_the_others_nothing(how, right, wrong, caplo
     async def main():
         async with listening(serve) as url:
             made = await poll(14, plan(url, right, wrong, timeout=TIMEOUT[how]))
-            good = [batch.table.names.index(right) not in batch.status for batch in made.batches["d"]]
+            good = [
+                batch.table.names.index(right) not in batch.status for batch in made.batches["d"]
+            ]
             assert all(good[6:])
             assert not made.good(wrong)
             assert made.states["d"][-1] == "degraded BadConfigurationError"
         (line,) = logged(caplog.records, "modbus-costly")
-        assert "or is silent when it is asked for this address" in line, "why it is asked seldom, not the last failure"
+        assert "or is silent when it is asked for this address" in line, (
+            "why it is asked seldom, not the last failure"
+        )
 
     run(main())
 
@@ -167,7 +185,8 @@ def test_f37_noise_in_place_of_a_frame():
 
 
 class Meter:
-    """A device that gives at most so many registers in one request, and says so in one way or another."""
+    """A device that gives at most so many registers in one request, and says so in one way or
+    another."""
 
     def __init__(self, most: int, how: str) -> None:
         self.registers: dict[int, int] = {}
@@ -183,7 +202,9 @@ class Meter:
             if count > self.most and self.how == "refuses":
                 writer.write(tcp(tid, unit, bytes([function | 0x80, 3])))
                 continue
-            numbers = [self.registers.get(a, 0) for a in range(address, address + min(count, self.most))]
+            numbers = [
+                self.registers.get(a, 0) for a in range(address, address + min(count, self.most))
+            ]
             data = struct.pack(f">{len(numbers)}H", *numbers)
             writer.write(tcp(tid, unit, bytes([function, len(data)]) + data))
 
@@ -194,12 +215,20 @@ class Meter:
 
 @pytest.mark.parametrize(
     ("how", "word_order"),
-    [("refuses", "big"), ("gives-fewer", "little-swapped"), ("configured", "big"), ("configured", "little-swapped")],
+    [
+        ("refuses", "big"),
+        ("gives-fewer", "little-swapped"),
+        ("configured", "big"),
+        ("configured", "little-swapped"),
+    ],
 )
 def test_a_device_that_gives_fewer_registers_than_a_type_needs(how, word_order, caplog):
     meter = Meter(1, "refuses" if how == "configured" else how)
     flip = -1 if word_order == "little-swapped" else 1
-    for address, data in ((4, struct.pack(">f", 12.5)), (8, struct.pack(">Q", 0x0001_0002_0003_0004))):
+    for address, data in (
+        (4, struct.pack(">f", 12.5)),
+        (8, struct.pack(">Q", 0x0001_0002_0003_0004)),
+    ):
         words = [data[n : n + 2] for n in range(0, len(data), 2)]
         meter.hold(address, b"".join(words[::flip]))
     meter.hold(20, b"\0\x2a")
@@ -233,7 +262,11 @@ def test_a_number_that_changes_while_its_parts_are_read_is_never_wrong():
             _, address, _ = asked(pdu)
             now = next(counter)
             truth.append(now)
-            writer.write(tcp(tid, unit, bytes([3, 2]) + struct.pack(">I", now)[2 * address : 2 * address + 2]))
+            writer.write(
+                tcp(
+                    tid, unit, bytes([3, 2]) + struct.pack(">I", now)[2 * address : 2 * address + 2]
+                )
+            )
 
     async def main():
         async with listening(serve) as url:

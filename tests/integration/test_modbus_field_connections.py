@@ -1,4 +1,5 @@
-"""How the Modbus devices of other products' users connect, close and keep silent, each as a small server in bytes.
+"""How the Modbus devices of other products' users connect, close and keep silent, each as a small
+server in bytes.
 
 A test is named after its case. Times are short multiples of the period.
 """
@@ -12,7 +13,18 @@ import time
 import pytest
 
 from tests.support.aio import run, until
-from tests.support.modbus_field import EVERY, Polled, listening, logged, plan, poll, question, rtu, same, tcp
+from tests.support.modbus_field import (
+    EVERY,
+    Polled,
+    listening,
+    logged,
+    plan,
+    poll,
+    question,
+    rtu,
+    same,
+    tcp,
+)
 from tests.support.modbus_wire import CLIENTS, speak
 
 
@@ -46,7 +58,8 @@ def test_f03_the_device_closes_an_idle_connection_sooner_than_the_period(tags, c
 
 
 def test_f03_the_close_and_the_next_request_cross_on_the_wire():
-    """The connection goes at the very moment of the poll, each time: the poll is asked once more, at once."""
+    """The connection goes at the very moment of the poll, each time: the poll is asked once more,
+    at once."""
 
     async def serve(reader, writer):
         tid, unit, pdu = await question(reader)
@@ -63,7 +76,9 @@ def test_f03_the_close_and_the_next_request_cross_on_the_wire():
 
 
 @pytest.mark.parametrize("way", ["auto", "per_request"])
-@pytest.mark.parametrize("tags", [["holding/7"], ["holding/7", "holding/900", "holding/4000", "coil/3"]])
+@pytest.mark.parametrize(
+    "tags", [["holding/7"], ["holding/7", "holding/900", "holding/4000", "coil/3"]]
+)
 def test_s1_the_gateway_closes_after_each_complete_answer(way, tags, caplog):
     opened = []
 
@@ -79,7 +94,8 @@ def test_s1_the_gateway_closes_after_each_complete_answer(way, tags, caplog):
             assert made.states["d"] == ["online"]
             health = made.devices["d"].health
             assert health.totals["covered"] > 8 * EVERY
-            # No connection is wasted: one for each request, and those it took to recognise the way of the peer.
+            # No connection is wasted: one for each request, and those it took to recognise the way
+            # of the peer.
             assert len(opened) <= len(tags) * (len(made.batches["d"]) + 1) + 2
         assert len(logged(caplog.records, "modbus-connection")) == (way == "auto")
         assert not logged(caplog.records, "connection-lost")
@@ -94,7 +110,9 @@ def test_s1_several_units_behind_a_gateway_that_closes():
 
     async def main():
         async with listening(serve) as url:
-            plans = [plan(url, "holding/7", "coil/1", device=f"u{unit}", unit=unit) for unit in (1, 2, 3)]
+            plans = [
+                plan(url, "holding/7", "coil/1", device=f"u{unit}", unit=unit) for unit in (1, 2, 3)
+            ]
             made = await poll(10, *plans)
             for unit in ("u1", "u2", "u3"):
                 assert made.states[unit] == ["online"]
@@ -137,7 +155,9 @@ def test_a_peer_that_always_hangs_up_is_offline_and_asked_with_pauses():
     run(main())
 
 
-@pytest.mark.parametrize(("scheme", "tags"), [("tcp", ["holding/7", "holding/12"]), ("rtu-tcp", ["holding/7"])])
+@pytest.mark.parametrize(
+    ("scheme", "tags"), [("tcp", ["holding/7", "holding/12"]), ("rtu-tcp", ["holding/7"])]
+)
 def test_f17_the_device_ignores_what_comes_soon_after_connecting(scheme, tags, caplog):
     async def serve(reader, writer):
         deaf_until = time.monotonic() + 0.2

@@ -1,4 +1,5 @@
-"""Frames that users of other products met on their Modbus lines: twice, foreign, late, in pieces, amid noise.
+"""Frames that users of other products met on their Modbus lines: twice, foreign, late, in pieces,
+amid noise.
 
 A test is named after its case; each device is a small server in bytes.
 """
@@ -10,7 +11,17 @@ import asyncio
 import pytest
 
 from tests.support.aio import run, until
-from tests.support.modbus_field import Polled, listening, logged, plan, poll, question, rtu, same, tcp
+from tests.support.modbus_field import (
+    Polled,
+    listening,
+    logged,
+    plan,
+    poll,
+    question,
+    rtu,
+    same,
+    tcp,
+)
 from tests.support.modbus_wire import CLIENTS, speak
 
 
@@ -63,7 +74,9 @@ def test_a_frame_that_stops_midway_is_told_as_such_in_both_languages(pieces):
         while True:
             tid, unit, pdu = await question(reader)
             frame = tcp(tid, unit, same(pdu))
-            writer.write(frame if len(opened) > 2 else frame[:pieces])  # the poll is asked once more
+            writer.write(
+                frame if len(opened) > 2 else frame[:pieces]
+            )  # the poll is asked once more
 
     async def main():
         async with listening(serve) as url:
@@ -91,7 +104,9 @@ def test_f28_another_unit_answers(answers_as, caplog):
         async with listening(serve) as url:
             refused = await poll(3, plan(url, "holding/7", unit=5))
             assert not refused.good("holding/7")
-            assert all(f"accept_unit: {answers_as}" in text for text in refused.devices["d"].health.detail)
+            assert all(
+                f"accept_unit: {answers_as}" in text for text in refused.devices["d"].health.detail
+            )
             for accepted in (answers_as, [9, answers_as]):
                 made = await poll(5, plan(url, "holding/7", "coil/3", unit=5, accept_unit=accepted))
                 assert made.good("holding/7") == [7] * len(made.batches["d"])
@@ -103,7 +118,8 @@ def test_f28_another_unit_answers(answers_as, caplog):
 
 
 async def raw_rtu(reader, writer, turn):
-    """A gateway that passes RTU frames through; `turn(request, answer)` gives the pieces to send."""
+    """A gateway that passes RTU frames through; `turn(request, answer)` gives the pieces to
+    send."""
     while True:
         buffer = await reader.read(8)
         if not buffer:
@@ -164,19 +180,26 @@ def test_f29_a_peer_that_never_answers_is_not_asked_in_the_other_framing_all_the
     run(main())
 
 
-# --- RTU: echo, noise and other masters (more of them in tests/unit/test_modbus_frame.py) ------------------------
+# --- RTU: echo, noise and other masters (more of them in tests/unit/test_modbus_frame.py) ---------
 
 OTHERS = {
     "f12-echo": lambda request, answer: [request, answer],
     "f12-echo-in-one-piece": lambda request, answer: [request + answer],
-    "f12-echo-in-pieces": lambda request, answer: [request[:3], request[3:] + answer[:2], answer[2:]],
+    "f12-echo-in-pieces": lambda request, answer: [
+        request[:3],
+        request[3:] + answer[:2],
+        answer[2:],
+    ],
     "f13-zeros-around": lambda request, answer: [b"\0" + answer + b"\0"],
     "f13-zeros-apart": lambda request, answer: [b"\0", answer, b"\0"],
     "f13-noise-before": lambda request, answer: [b"\xff\xa5\x01\x03", answer],
     "f13-echo-and-noise": lambda request, answer: [b"\0" + request + b"\xff", answer + b"\xff"],
     "another-master-asks-the-same-unit": lambda request, answer: [
-        rtu(1, bytes.fromhex("0300640001")), rtu(1, bytes.fromhex("0302DEAD")), answer],
-}  # fmt: skip
+        rtu(1, bytes.fromhex("0300640001")),
+        rtu(1, bytes.fromhex("0302DEAD")),
+        answer,
+    ],
+}
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -218,7 +241,8 @@ def test_rtu_an_answer_that_came_before_the_request_is_not_its_answer():
 
 
 def test_rtu_a_late_answer_is_never_taken_for_the_next_one():
-    """A gateway with a queue: answers come 2.5 time-outs late, each of the same size. Never one as another's."""
+    """A gateway with a queue: answers come 2.5 time-outs late, each of the same size. Never one as
+    another's."""
     queue = []
 
     async def serve(reader, writer):
@@ -242,7 +266,9 @@ def test_rtu_a_late_answer_is_never_taken_for_the_next_one():
 
 def test_rtu_a_malformed_answer_costs_its_own_request():
     async def serve(reader, writer):
-        await raw_rtu(reader, writer, lambda q, answer: [rtu(q[0], b"\1\1\x5a") if q[1] == 1 else answer])
+        await raw_rtu(
+            reader, writer, lambda q, answer: [rtu(q[0], b"\1\1\x5a") if q[1] == 1 else answer]
+        )
 
     async def main():
         async with listening(serve, "rtu-tcp") as url:

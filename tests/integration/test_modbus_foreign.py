@@ -1,4 +1,5 @@
-"""Over TCP against servers that others wrote: pyModbusTCP with mbpoll as a witness, and libmodbus."""
+"""Over TCP against servers that others wrote: pyModbusTCP with mbpoll as a witness, and
+libmodbus."""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ import pytest
 
 from edge_agent.model import status_name
 from tests.support.aio import run
-from tests.support.modbus_foreign import HOLDING, LIBMODBUS_TAGS, LIBMODBUS_VALUES, read_once, running
+from tests.support.modbus_foreign import (
+    HOLDING,
+    LIBMODBUS_TAGS,
+    LIBMODBUS_VALUES,
+    read_once,
+    running,
+)
 from tests.support.modbus_wire import (
     CLIENTS,
     Device,
@@ -41,10 +48,29 @@ def pymodbustcp():
 def mbpoll(port: int, *arguments: str) -> list[str]:
     """The values mbpoll prints, `[address]: value` a line."""
     done = subprocess.run(
-        [tool("mbpoll"), "-m", "tcp", "-p", str(port), "-a", "1", "-0", "-1", *arguments, "127.0.0.1"],
-        capture_output=True, text=True, check=True, timeout=20,
-    )  # fmt: skip
-    return [line.split(":")[1].split("(")[0].strip() for line in done.stdout.splitlines() if line.startswith("[")]
+        [
+            tool("mbpoll"),
+            "-m",
+            "tcp",
+            "-p",
+            str(port),
+            "-a",
+            "1",
+            "-0",
+            "-1",
+            *arguments,
+            "127.0.0.1",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    return [
+        line.split(":")[1].split("(")[0].strip()
+        for line in done.stdout.splitlines()
+        if line.startswith("[")
+    ]
 
 
 def test_the_same_values_as_mbpoll(pymodbustcp, client):
@@ -56,11 +82,18 @@ def test_the_same_values_as_mbpoll(pymodbustcp, client):
     floats = [1.5, -2.25, 1e6, 3.1415927]
     for n, value in enumerate(floats):
         words = encode(value, "float32", "CDAB")
-        bank.set_holding_registers(300 + 2 * n, [int.from_bytes(words[:2], "big"), int.from_bytes(words[2:], "big")])
+        bank.set_holding_registers(
+            300 + 2 * n, [int.from_bytes(words[:2], "big"), int.from_bytes(words[2:], "big")]
+        )
     tags = {
         "u": {"address": "holding/100", "count": 50},
         "i": {"address": "holding/100", "type": "int32", "word_order": "cdab", "count": 10},
-        "f": {"address": "holding/300", "type": "float32", "word_order": "little-swapped", "count": 4},
+        "f": {
+            "address": "holding/300",
+            "type": "float32",
+            "word_order": "little-swapped",
+            "count": 4,
+        },
         "in": {"address": "30001", "count": 20},
         "co": {"address": "coil/3", "count": 20},
         "di": {"address": "discrete/9", "count": 20},
@@ -81,9 +114,18 @@ def test_the_same_values_as_mbpoll(pymodbustcp, client):
 def test_every_type_in_every_order_over_the_wire(pymodbustcp, order):
     port, bank = pymodbustcp
     values = {
-        "int16": -2, "uint16": 65534, "int32": -100_000, "uint32": 4_000_000_000, "int64": -(2**50), "uint64": 2**63,
-        "float32": 0.15625, "float64": -1.1e-300, "bcd16": 1234, "bcd32": 87654321, "string": "主轴A",
-    }  # fmt: skip
+        "int16": -2,
+        "uint16": 65534,
+        "int32": -100_000,
+        "uint32": 4_000_000_000,
+        "int64": -(2**50),
+        "uint64": 2**63,
+        "float32": 0.15625,
+        "float64": -1.1e-300,
+        "bcd16": 1234,
+        "bcd32": 87654321,
+        "string": "主轴A",
+    }
     device, tags, address = Device(), {}, 0
     for type_, value in values.items():
         more = {"length": 8, "encoding": "gbk"} if type_ == "string" else {}
@@ -100,7 +142,9 @@ def test_one_thousand_floats_pipelined(pymodbustcp, client):
     port, bank = pymodbustcp
     values = [n / 4 for n in range(1000)]
     data = b"".join(encode(v, "float32") for v in values)
-    bank.set_holding_registers(0, [int.from_bytes(data[n : n + 2], "big") for n in range(0, len(data), 2)])
+    bank.set_holding_registers(
+        0, [int.from_bytes(data[n : n + 2], "big") for n in range(0, len(data), 2)]
+    )
     tags = {f"f{n}": {"address": f"holding/{2 * n}", "type": "float32"} for n in range(1000)}
 
     async def main():
@@ -140,7 +184,9 @@ def test_what_libmodbus_does_not_have_is_found_by_bisection(libmodbus_server, tm
             for _ in range(3):
                 batch = await conn.read(plan.tables[0])
                 assert batch.values == [*HOLDING[190:], *[None] * 10]
-                assert {status_name(code) for code in batch.status.values()} == {"BadConfigurationError"}
+                assert {status_name(code) for code in batch.status.values()} == {
+                    "BadConfigurationError"
+                }
             before = conn.requests
             await conn.read(plan.tables[0])
             assert conn.requests - before == 1

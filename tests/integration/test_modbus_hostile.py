@@ -1,4 +1,5 @@
-"""Devices that answer wrongly, late, in pieces or not at all: never a wrong value as good, and sound again after."""
+"""Devices that answer wrongly, late, in pieces or not at all: never a wrong value as good, and
+sound again after."""
 
 from __future__ import annotations
 
@@ -28,8 +29,14 @@ from tests.support.modbus_wire import (
 @pytest.fixture(autouse=True, params=CLIENTS)
 def client(request, monkeypatch, caplog):
     yield speak(request.param, monkeypatch)
-    noise = [record for record in caplog.get_records("call") if record.name.startswith(("pymodbus", "asyncio"))]
-    assert not noise, "what a device does wrong is an error of ours, and nobody else's line in the log"
+    noise = [
+        record
+        for record in caplog.get_records("call")
+        if record.name.startswith(("pymodbus", "asyncio"))
+    ]
+    assert not noise, (
+        "what a device does wrong is an error of ours, and nobody else's line in the log"
+    )
 
 
 TAGS = {f"r{n}": {"address": f"holding/{n}"} for n in range(4)}
@@ -37,7 +44,8 @@ TRUTH = [0x1110, 0x2221, 0x3332, 0x4443]
 LIE = bytes.fromhex("DEAD" * 4)
 GOOD = bytes([3, 8]) + b"".join(v.to_bytes(2, "big") for v in TRUTH)
 
-#: What comes for the request (transaction id, unit): every register in these answers is wrong or belongs elsewhere.
+#: What comes for the request (transaction id, unit): every register in these answers is wrong or
+#: belongs elsewhere.
 WRONG: dict[str, Callable[[int, int], bytes]] = {
     "transaction-id-0": lambda t, u: mbap(0, u, bytes([3, 8]) + LIE),
     "foreign-transaction-id": lambda t, u: mbap(t + 1, u, bytes([3, 8]) + LIE),
@@ -62,9 +70,13 @@ WRONG: dict[str, Callable[[int, int], bytes]] = {
     "huge-length": lambda t, u: mbap(t, u, bytes([3, 8]) + LIE, length=0xFFFF),
     "protocol-id-1": lambda t, u: mbap(t, u, bytes([3, 8]) + LIE, protocol=1),
     "protocol-id-0xffff": lambda t, u: mbap(t, u, bytes([3, 8]) + LIE, protocol=0xFFFF),
-    "answered-twice-with-two-values": lambda t, u: mbap(t, u, GOOD) + mbap(t, u, bytes([3, 8]) + LIE),
+    "answered-twice-with-two-values": lambda t, u: (
+        mbap(t, u, GOOD) + mbap(t, u, bytes([3, 8]) + LIE)
+    ),
     "answer-and-a-stranger": lambda t, u: mbap(t, u, GOOD) + mbap(t + 7, u, bytes([3, 8]) + LIE),
-    "a-stranger-and-the-answer": lambda t, u: mbap(t + 7, u, bytes([3, 8]) + LIE) + mbap(t, u, GOOD),
+    "a-stranger-and-the-answer": lambda t, u: (
+        mbap(t + 7, u, bytes([3, 8]) + LIE) + mbap(t, u, GOOD)
+    ),
     "the-next-transaction-id-first": lambda t, u: mbap(t + 1, u, bytes([3, 8]) + LIE) * 3,
     "noise-in-a-frame": lambda t, u: mbap(t, 0xC0, b"\x60\x60\x00"),
     "garbage": lambda t, u: b"\xff" * 64,
@@ -82,25 +94,45 @@ def device() -> Device:
 
 #: Where a whole frame came: it costs its own request at most, and the connection stays.
 KEPT = {
-    "transaction-id-0": "BadTimeout", "foreign-transaction-id": "BadTimeout",
+    "transaction-id-0": "BadTimeout",
+    "foreign-transaction-id": "BadTimeout",
     "transaction-id-byte-swapped": "BadTimeout",
-    "another-unit": "BadCommunicationError", "unit-0": "BadCommunicationError",
-    "another-function": "BadCommunicationError", "function-of-a-write": "BadCommunicationError",
-    "exception-of-another-function": "BadCommunicationError", "three-registers-for-four": "BadDecodingError",
-    "seven-registers-for-four": "BadDecodingError", "odd-byte-count": "BadDecodingError",
-    "byte-count-too-small": "BadDecodingError", "byte-count-too-large": "BadDecodingError",
-    "byte-count-0": "BadDecodingError", "the-request-echoed": "BadDecodingError", "nothing": "BadTimeout",
-    "noise-in-a-frame": "BadCommunicationError", "the-next-transaction-id-first": "BadTimeout",
-}  # fmt: skip
+    "another-unit": "BadCommunicationError",
+    "unit-0": "BadCommunicationError",
+    "another-function": "BadCommunicationError",
+    "function-of-a-write": "BadCommunicationError",
+    "exception-of-another-function": "BadCommunicationError",
+    "three-registers-for-four": "BadDecodingError",
+    "seven-registers-for-four": "BadDecodingError",
+    "odd-byte-count": "BadDecodingError",
+    "byte-count-too-small": "BadDecodingError",
+    "byte-count-too-large": "BadDecodingError",
+    "byte-count-0": "BadDecodingError",
+    "the-request-echoed": "BadDecodingError",
+    "nothing": "BadTimeout",
+    "noise-in-a-frame": "BadCommunicationError",
+    "the-next-transaction-id-first": "BadTimeout",
+}
 
 #: The right answer is there, with something beside it.
 RIGHT = {"answered-twice-with-two-values", "answer-and-a-stranger", "a-stranger-and-the-answer"}
 
-#: What is no frame, or only a part of one, ends the connection, and the poll is asked once more at once.
+#: What is no frame, or only a part of one, ends the connection, and the poll is asked once more at
+#: once.
 ASKED_AGAIN = {
-    "length-0", "length-1", "huge-length", "protocol-id-1", "protocol-id-0xffff", "garbage", "text", "an-rtu-frame",
-    "garbage-before-the-answer", "truncated", "header-only", "length-one-long",
-}  # fmt: skip
+    "length-0",
+    "length-1",
+    "huge-length",
+    "protocol-id-1",
+    "protocol-id-0xffff",
+    "garbage",
+    "text",
+    "an-rtu-frame",
+    "garbage-before-the-answer",
+    "truncated",
+    "header-only",
+    "length-one-long",
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -128,7 +160,10 @@ def test_a_wrong_answer_is_no_value_and_what_follows_is_sound(kind):
                 with pytest.raises(DeviceError) as caught:
                     await conn.read(plan.tables[0])
                 if kind in KEPT:
-                    assert (status_name(caught.value.status), caught.value.lost) == (KEPT[kind], False)
+                    assert (status_name(caught.value.status), caught.value.lost) == (
+                        KEPT[kind],
+                        False,
+                    )
                 assert is_bad(caught.value.status)
             for _ in range(3):
                 batch = await conn.read(plan.tables[0])
@@ -149,7 +184,9 @@ def test_an_exception_makes_its_tags_bad_and_keeps_the_connection(code):
 
     async def main():
         async with tcp_device(refuse) as url:
-            plan = make_plan(url, {"a": {"address": "holding/0"}, "b": {"address": "input/1"}}, timeout=5)
+            plan = make_plan(
+                url, {"a": {"address": "holding/0"}, "b": {"address": "input/1"}}, timeout=5
+            )
             conn = connection(plan)
             await conn.open()
             for _ in range(3):
@@ -181,7 +218,8 @@ def test_an_answer_in_pieces_is_one_answer():
 
 
 def test_a_late_answer_is_never_taken_for_the_next_one():
-    """The device keeps the first answer back and sends it when it is asked again, before the right one."""
+    """The device keeps the first answer back and sends it when it is asked again, before the right
+    one."""
     late: list[bytes] = []
 
     async def script(writer, tid, unit, pdu):
@@ -245,7 +283,9 @@ def test_frames_that_come_unasked_are_nobodys_and_the_connection_stays():
             await conn.open()
             for _ in range(4):
                 assert (await conn.read(plan.tables[0])).values == TRUTH
-                await asyncio.sleep(0.01)  # lets the unasked bytes arrive: the poll interval of this loop
+                await asyncio.sleep(
+                    0.01
+                )  # lets the unasked bytes arrive: the poll interval of this loop
             assert len(opened) == 1
             await conn.close()
 
@@ -265,7 +305,9 @@ def test_bytes_that_come_unasked_and_are_no_frame_cost_the_connection_and_no_pol
             await conn.open()
             for _ in range(3):
                 assert (await conn.read(plan.tables[0])).values == TRUTH
-                await asyncio.sleep(0.01)  # lets the unasked bytes arrive: the poll interval of this loop
+                await asyncio.sleep(
+                    0.01
+                )  # lets the unasked bytes arrive: the poll interval of this loop
             await conn.close()
 
     run(main())
@@ -288,7 +330,10 @@ def test_a_peer_that_closes_is_noticed_and_asked_once_more():
             await conn.open()
             with pytest.raises(DeviceError) as caught:
                 await conn.read(plan.tables[0])
-            assert (status_name(caught.value.status), caught.value.lost) == ("BadNoCommunication", True)
+            assert (status_name(caught.value.status), caught.value.lost) == (
+                "BadNoCommunication",
+                True,
+            )
             await conn.close()
 
     run(main())
@@ -344,7 +389,7 @@ def test_a_cancelled_read_leaves_nothing_to_be_mistaken():
     run(main())
 
 
-# --- several units on one connection -----------------------------------------------------------------------------
+# --- several units on one connection --------------------------------------------------------------
 
 
 def test_a_silent_unit_behind_a_gateway_costs_one_timeout_and_the_others_stay_good():
@@ -392,7 +437,10 @@ def test_a_gateway_that_reports_a_silent_unit_keeps_the_connection(code):
             await conn.open()
             with pytest.raises(DeviceError) as caught:
                 await conn.read(many)
-            assert (status_name(caught.value.status), caught.value.lost) == ("BadNoCommunication", False)
+            assert (status_name(caught.value.status), caught.value.lost) == (
+                "BadNoCommunication",
+                False,
+            )
             assert asked == [2]
             assert (await conn.read(plans[0].tables[0])).values == TRUTH
             await conn.close()
@@ -400,7 +448,7 @@ def test_a_gateway_that_reports_a_silent_unit_keeps_the_connection(code):
     run(main())
 
 
-# --- RTU over TCP ------------------------------------------------------------------------------------------------
+# --- RTU over TCP ---------------------------------------------------------------------------------
 
 
 def rtu_frame(body: bytes) -> bytes:

@@ -40,7 +40,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return unstable_names(tmp_path, monkeypatch)
 
 
-# --- two adapters change places ---------------------------------------------------------------------------------------
+# --- two adapters change places -------------------------------------------------------------------
 
 
 def test_two_buses_exchanged_while_the_agent_runs_are_bad_with_a_reason(names):
@@ -188,7 +188,7 @@ def test_names_that_stay_the_same_are_not_asked_for_an_identification(names, tmp
     run(main())
 
 
-# --- the file ---------------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
 def test_a_damaged_file_is_begun_anew_with_a_line_in_the_log(names, caplog):
@@ -229,7 +229,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(names, cap
     run(main())
 
 
-# --- the whole agent --------------------------------------------------------------------------------------------------
+# --- the whole agent ------------------------------------------------------------------------------
 
 
 def test_the_agent_says_what_it_expected_and_reload_confirms(names, tmp_path):
@@ -238,7 +238,9 @@ def test_the_agent_says_what_it_expected_and_reload_confirms(names, tmp_path):
         path = configuration(
             tmp_path,
             free_port(),  # no broker: what is read waits in the outbox
-            {"meter": f"url: 'rtu://{names[0]}', every: 100ms, tags: {{h: {{address: holding/5}}}}"},
+            {
+                "meter": f"url: 'rtu://{names[0]}', every: 100ms, tags: {{h: {{address: holding/5}}}}"
+            },
         )
         with plugged((left, names[0])):
             async with running(path) as agent:
@@ -255,13 +257,17 @@ def test_the_agent_says_what_it_expected_and_reload_confirms(names, tmp_path):
                 outcome = await asyncio.to_thread(ask, agent_socket(agent.site), "reload")
                 assert outcome["confirmed"] == ["meter"]
                 await until(online(agent, "meter"))
-        documents = [json.loads(line) for line in export(tmp_path / "data" / "outbox", everything=True)]
+        documents = [
+            json.loads(line) for line in export(tmp_path / "data" / "outbox", everything=True)
+        ]
         documents = [document for document in documents if document["topic"].endswith("/data")]
         values = [document["payload"].get("values", {}).get("h") for document in documents]
         first = values.index(200)
         assert 100 in values[:first]
         assert 100 not in values[first:]
-        assert {"h": "BadConfigurationError"} in [document["payload"].get("quality") for document in documents[:first]]
+        assert {"h": "BadConfigurationError"} in [
+            document["payload"].get("quality") for document in documents[:first]
+        ]
         (file,) = (tmp_path / "data" / "outbox" / "devices" / "modbus").iterdir()
         assert "X200" in file.read_text()
 

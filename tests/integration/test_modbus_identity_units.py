@@ -1,4 +1,5 @@
-"""Which units answer on a bus, and constants that are written down: devices that are not the configured ones."""
+"""Which units answer on a bus, and constants that are written down: devices that are not the
+configured ones."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return unstable_names(tmp_path, monkeypatch)
 
 
-# --- which units answer -----------------------------------------------------------------------------------------------
+# --- which units answer ---------------------------------------------------------------------------
 
 
 def bus(*units: int) -> SerialBus:
@@ -44,7 +45,10 @@ def bus(*units: int) -> SerialBus:
 
 
 def uncertain(result: Batch | DeviceError) -> bool:
-    return isinstance(result, Batch) and status_name(result.status.get(0, 0)) == "UncertainConfigurationError"
+    return (
+        isinstance(result, Batch)
+        and status_name(result.status.get(0, 0)) == "UncertainConfigurationError"
+    )
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -150,7 +154,7 @@ def test_a_device_with_constants_stays_good_on_a_bus_with_other_units(names):
     run(main())
 
 
-# --- constants that are written down ----------------------------------------------------------------------------------
+# --- constants that are written down --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,9 @@ def test_a_wrong_device_is_looked_at_again_more_and_more_seldom(names, monkeypat
                 results = await turns(a, wrong, other)
                 assert all(map(another, results[::2]))
                 assert all(map(good, results[1::2])), "the others on the bus are not disturbed"
-                assert station.asked == [(3, 0, 1)], "asked once until the pause is over, and never for its values"
+                assert station.asked == [(3, 0, 1)], (
+                    "asked once until the pause is over, and never for its values"
+                )
 
     run(main())
 

@@ -1,4 +1,5 @@
-"""A serial line: libmodbus at its other end, pymodbus for ASCII, and devices silent, late, noisy or unplugged."""
+"""A serial line: libmodbus at its other end, pymodbus for ASCII, and devices silent, late, noisy or
+unplugged."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def test_libmodbus_on_a_serial_line(libmodbus_server, tmp_path):
 
 @contextlib.asynccontextmanager
 async def serial_device(answer):
-    """A device on a pty; `answer(unit, pdu)` gives the bytes to send. Yields the path of our end."""
+    """A device on a pty; `answer(unit, pdu)` gives the bytes to send. Yields the path of our
+    end."""
     master, slave = os.openpty()
     tty.setraw(slave)
     loop = asyncio.get_running_loop()
@@ -86,7 +88,9 @@ def test_a_silent_unit_on_a_serial_bus_does_not_cost_the_port():
     device = Device({0: 42})
 
     async def main():
-        async with serial_device(lambda unit, pdu: rtu(unit, device.answer(pdu)) if unit == 1 else b"") as path:
+        async with serial_device(
+            lambda unit, pdu: rtu(unit, device.answer(pdu)) if unit == 1 else b""
+        ) as path:
             tags = {"h": {"address": "holding/0"}}
             one = make_plan(f"rtu://{path}", tags, "one", unit=1)
             two = make_plan(f"rtu://{path}", tags, "two", unit=2, timeout=0.1)
@@ -95,7 +99,10 @@ def test_a_silent_unit_on_a_serial_bus_does_not_cost_the_port():
             for _ in range(3):
                 with pytest.raises(DeviceError) as caught:
                     await conn.read(two.tables[0])
-                assert (status_name(caught.value.status), caught.value.lost) == ("BadTimeout", False)
+                assert (status_name(caught.value.status), caught.value.lost) == (
+                    "BadTimeout",
+                    False,
+                )
                 assert (await conn.read(one.tables[0])).values == [42]
             with pytest.raises(DeviceError):
                 await conn.read(two.tables[0])
@@ -147,8 +154,13 @@ ECHO = rtu(1, bytes([3, 0, 0, 0, 1]))
     [
         pytest.param(ECHO + ANSWER, id="f12-echo"),
         pytest.param(b"\0" + ANSWER + b"\0", id="f13-stray-zeros"),
-        pytest.param(rtu(1, bytes([3, 0, 9, 0, 1])) + rtu(1, bytes([3, 2, 0xDE, 0xAD])) + ANSWER, id="another-master"),
-        pytest.param(rtu(9, bytes([3, 2, 0xDE, 0xAD])) + b"\xff" + ANSWER, id="another-unit-and-noise"),
+        pytest.param(
+            rtu(1, bytes([3, 0, 9, 0, 1])) + rtu(1, bytes([3, 2, 0xDE, 0xAD])) + ANSWER,
+            id="another-master",
+        ),
+        pytest.param(
+            rtu(9, bytes([3, 2, 0xDE, 0xAD])) + b"\xff" + ANSWER, id="another-unit-and-noise"
+        ),
         pytest.param(ANSWER[:3] + ANSWER, id="a-beginning-twice"),
     ],
 )
@@ -234,7 +246,9 @@ def test_what_was_answered_before_a_bus_failed_stays_good():
     async def main():
         async with serial_device(answer) as path:
             plan = make_plan(
-                f"rtu://{path}", {"a": {"address": "holding/0"}, "b": {"address": "holding/900"}}, timeout=0.1
+                f"rtu://{path}",
+                {"a": {"address": "holding/0"}, "b": {"address": "holding/900"}},
+                timeout=0.1,
             )
             conn = connection(plan)
             await conn.open()
@@ -264,7 +278,11 @@ def test_noise_on_a_serial_line(libmodbus_server, tmp_path):
                             await conn.close()
                             await conn.open()
                         continue
-                    assert all(v == t for v, t in zip(batch.values, LIBMODBUS_VALUES, strict=True) if v is not None)
+                    assert all(
+                        v == t
+                        for v, t in zip(batch.values, LIBMODBUS_VALUES, strict=True)
+                        if v is not None
+                    )
                     good += not batch.status
             assert good >= 4
             await conn.close()
@@ -279,13 +297,17 @@ def test_a_serial_line_unplugged_and_plugged_in_again(libmodbus_server, tmp_path
         assert caught.value.lost
 
     async def main():
-        plan = make_plan(f"rtu://{tmp_path}/ours", {"h": {"address": "holding/3"}}, unit=7, timeout=1)
+        plan = make_plan(
+            f"rtu://{tmp_path}/ours", {"h": {"address": "holding/3"}}, unit=7, timeout=1
+        )
         conn = connection(plan)
         for _ in range(2):
             async with contextlib.AsyncExitStack() as stack:
                 # Started apart, for the waiters in these helpers run loops of their own.
                 entered = await asyncio.to_thread(stack.enter_context, serial_pair(tmp_path))
-                await asyncio.to_thread(stack.enter_context, rtu_server(libmodbus_server, entered[1], 7))
+                await asyncio.to_thread(
+                    stack.enter_context, rtu_server(libmodbus_server, entered[1], 7)
+                )
                 await conn.open()
                 assert (await conn.read(plan.tables[0])).values == [HOLDING[3]]
                 entered[2].kill()
@@ -305,7 +327,9 @@ def test_pymodbus_ascii_on_a_serial_line(tmp_path):
     with serial_pair(tmp_path) as (ours, theirs, _):
 
         async def main():
-            async with pymodbus_server("Serial", framer=FramerType.ASCII, port=str(theirs), baudrate=19200):
+            async with pymodbus_server(
+                "Serial", framer=FramerType.ASCII, port=str(theirs), baudrate=19200
+            ):
                 url = f"ascii://{ours}?baudrate=19200&bytesize=8&parity=N"
                 batch = await read_once(make_plan(url, PYMODBUS_TAGS, timeout=5))
                 assert (batch.values, batch.status) == (PYMODBUS_VALUES, {})

@@ -40,14 +40,21 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     cert_file, key_file = folder / "cert.pem", folder / "key.pem"
     cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
     return cert_file, key_file
 
@@ -64,7 +71,8 @@ def test_pymodbus_over_udp():
 
 
 def test_a_lost_datagram_does_not_cost_the_association():
-    """A UDP device that drops one request and answers the next ones, the dropped one late and in between."""
+    """A UDP device that drops one request and answers the next ones, the dropped one late and in
+    between."""
 
     class Lossy(asyncio.DatagramProtocol):
         dropped: bytes = b""
@@ -80,7 +88,9 @@ def test_a_lost_datagram_does_not_cost_the_association():
                 self.transport.sendto(request[:4] + b"\0\5" + request[6:8] + b"\2" + value, addr)
 
     async def main():
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Lossy, ("127.0.0.1", 0))
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            Lossy, ("127.0.0.1", 0)
+        )
         port = transport.get_extra_info("sockname")[1]
         plan = make_plan(f"udp://127.0.0.1:{port}", {"h": {"address": "holding/0"}}, timeout=0.1)
         conn = connection(plan)
@@ -178,7 +188,9 @@ def test_a_tls_answer_in_pieces_is_one_answer(tmp_path):
         for piece in (answer[:9], answer[9:100], answer[100:]):
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0.005)  # lets each piece arrive alone: the poll interval of a slow gateway
+            await asyncio.sleep(
+                0.005
+            )  # lets each piece arrive alone: the poll interval of a slow gateway
 
     async def main():
         async with tcp_device(pieces, context) as url:

@@ -24,14 +24,57 @@ Broker = Callable[[Path], AbstractContextManager[servers.Server]]
 SECOND = 1_000_000_000
 T0 = (int(time.time()) - 3600) * SECOND
 DEVICES = [
-    "vmc-01", "a=b", "a,b", "=", ",", "'", '"', "it's", 'a"b', "a.b", "a.", "a*b", "a>", "a:b", "%23", "{x}", "-",
-    "~", "null", "设备一号", "é", "e\u0301", "😀", "!", "@", "&", "(x)", "[y]", "设" * 85, "x" * 256,
-]  # fmt: skip
+    "vmc-01",
+    "a=b",
+    "a,b",
+    "=",
+    ",",
+    "'",
+    '"',
+    "it's",
+    'a"b',
+    "a.b",
+    "a.",
+    "a*b",
+    "a>",
+    "a:b",
+    "%23",
+    "{x}",
+    "-",
+    "~",
+    "null",
+    "设备一号",
+    "é",
+    "e\u0301",
+    "😀",
+    "!",
+    "@",
+    "&",
+    "(x)",
+    "[y]",
+    "设" * 85,
+    "x" * 256,
+]
 TAGS = [
-    *DEVICES, "a b",
-    "spindle speed (rpm)", "a/b", "+", "#", "$a", ".a", "a = b", "a, b", "*", ">", "time", "tag", "device",
-    "num", "ends=", "ends,",
-]  # fmt: skip
+    *DEVICES,
+    "a b",
+    "spindle speed (rpm)",
+    "a/b",
+    "+",
+    "#",
+    "$a",
+    ".a",
+    "a = b",
+    "a, b",
+    "*",
+    ">",
+    "time",
+    "tag",
+    "device",
+    "num",
+    "ends=",
+    "ends,",
+]
 
 
 def test_the_samples_are_names() -> None:
@@ -46,7 +89,9 @@ def store_of(kind: str, folder: Path) -> Iterator[StoreConfig]:
         if kind != "duckdb":
             start = servers.influxdb1 if kind == "influxdb1" else servers.victoria_metrics
             url = f"http://127.0.0.1:{stack.enter_context(start(folder / kind)).port}"
-        yield StoreConfig.model_validate({"kind": kind, "url": url, "path": folder / "s", "bucket": "edge"})
+        yield StoreConfig.model_validate(
+            {"kind": kind, "url": url, "path": folder / "s", "bucket": "edge"}
+        )
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "influxdb1", "line"])
@@ -57,25 +102,48 @@ def test_every_name_reads_back_from_the_store(kind: str, tmp_path: Path) -> None
         for place, device in enumerate(DEVICES):
             values = {tag: place * 1000.0 + at for at, tag in enumerate(TAGS)}
             expected |= {(device, tag): value for tag, value in values.items()}
-            found = {"v": 1, "device": device, "stream": "a/0/1", "seq": place + 1, "t": T0, "values": values}
-            message = messages.read(f"edge/e/s/a/l/{device}/data", orjson.dumps(found), store.catalogue)
+            found = {
+                "v": 1,
+                "device": device,
+                "stream": "a/0/1",
+                "seq": place + 1,
+                "t": T0,
+                "values": values,
+            }
+            message = messages.read(
+                f"edge/e/s/a/l/{device}/data", orjson.dumps(found), store.catalogue
+            )
             assert not message.refused, message.refused
             chunks.append(message.chunk)
         health = [
-            {"device": key("a", device), "t": T0, "state": "online", "scheduled_s": 1, "covered_s": 1}
+            {
+                "device": key("a", device),
+                "t": T0,
+                "state": "online",
+                "scheduled_s": 1,
+                "covered_s": 1,
+            }
             for device in DEVICES
         ]
-        batch = WriteBatch(Rows.of([chunk for chunk in chunks if chunk is not None]), T0 + SECOND, health=health)
+        batch = WriteBatch(
+            Rows.of([chunk for chunk in chunks if chunk is not None]), T0 + SECOND, health=health
+        )
         assert store.check(batch) == []
         store.write(batch)
         if config.url and kind == "line":
             urllib.request.urlopen(f"{config.url}/internal/force_flush").read()
-        # Each tag with one device, and each device with one tag: all pairs would be a thousand questions.
-        pairs = [*((DEVICES[at % len(DEVICES)], tag) for at, tag in enumerate(TAGS)), *((d, TAGS[0]) for d in DEVICES)]
+        # Each tag with one device, and each device with one tag: all pairs would be a thousand
+        # questions.
+        pairs = [
+            *((DEVICES[at % len(DEVICES)], tag) for at, tag in enumerate(TAGS)),
+            *((d, TAGS[0]) for d in DEVICES),
+        ]
         for device, tag in pairs:
             got = store.samples(key("a", device), tag, T0 - SECOND, T0 + SECOND).values()
             assert got == [expected[device, tag]], (device, tag)
-        assert set(store.health(T0 - SECOND, T0 + SECOND)) == {key("a", device) for device in DEVICES}
+        assert set(store.health(T0 - SECOND, T0 + SECOND)) == {
+            key("a", device) for device in DEVICES
+        }
 
 
 @pytest.mark.parametrize("broker", [servers.mosquitto, servers.nats], ids=["mosquitto", "nats"])

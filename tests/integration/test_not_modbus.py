@@ -1,5 +1,5 @@
-"""`scan` and `probe` at a port that is open and no Modbus: one plain sentence says what was seen. And at a server of
-another implementation, modbus-serial of npm."""
+"""`scan` and `probe` at a port that is open and no Modbus: one plain sentence says what was seen.
+And at a server of another implementation, modbus-serial of npm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 
 @contextlib.asynccontextmanager
 async def service(greeting: bytes, answer: bytes, ending: bool) -> AsyncIterator[int]:
-    """A TCP service: what it says at once, what it says to the first bytes that come, and whether it hangs up then."""
+    """A TCP service: what it says at once, what it says to the first bytes that come, and whether
+    it hangs up then."""
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,7 +64,13 @@ STRANGERS = {
     "http that stays": (b"", WEB, False, "HTTP/1.1 400 Bad Request", "HTTP 服务"),
     "ssh": (b"SSH-2.0-OpenSSH_9.6\r\n", b"", False, "SSH-2.0-OpenSSH_9.6", "an SSH server"),
     "tls": (b"", b"\x15\x03\x03\x00\x02\x02\x46", True, "15 03 03", "tls://"),
-    "opc ua": (b"", b"ERRF\x10\x00\x00\x00\x00\x00\x7e\x80\x00\x00\x00\x00", True, "45 52 52 46", "opc.tcp://"),
+    "opc ua": (
+        b"",
+        b"ERRF\x10\x00\x00\x00\x00\x00\x7e\x80\x00\x00\x00\x00",
+        True,
+        "45 52 52 46",
+        "opc.tcp://",
+    ),
     "a short word": (b"", b"no\r\n", True, "“no”", "another service"),
     "a prompt": (b"login: ", b"", False, "“login:”", "另一种服务"),
     "telnet": (b"\xff\xfd\x18\xff\xfd\x20", b"", False, "ff fd 18", "a Telnet server"),
@@ -88,10 +95,13 @@ def test_another_service_is_said_to_be_one(name: str, command: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize(
-    ("ending", "says"), [(False, "accepts the connection and says nothing"), (True, "closes it without an answer")]
+    ("ending", "says"),
+    [(False, "accepts the connection and says nothing"), (True, "closes it without an answer")],
 )
 @pytest.mark.parametrize("command", [SCAN, PROBE], ids=["scan", "probe"])
-def test_who_says_nothing_is_said_to_say_nothing(ending: bool, says: str, command: tuple[str, ...]) -> None:
+def test_who_says_nothing_is_said_to_say_nothing(
+    ending: bool, says: str, command: tuple[str, ...]
+) -> None:
     async def scenario() -> tuple[int, str]:
         async with service(b"", b"", ending) as port:
             return await asyncio.to_thread(asked, port, *command)
@@ -147,9 +157,22 @@ def test_a_server_of_another_implementation_is_scanned_and_probed(tmp_path: Path
         status, out = asked(server.port, *SCAN, "--no-profiles")
         assert status == 0
         assert f"tcp://127.0.0.1:{server.port} unit 1" in out
-        status, out = asked(server.port, "probe", "URL", "--area", "input", "--from", "0", "--count", "2", "--expect",
-                            "1001")  # fmt: skip
+        status, out = asked(
+            server.port,
+            "probe",
+            "URL",
+            "--area",
+            "input",
+            "--from",
+            "0",
+            "--count",
+            "2",
+            "--expect",
+            "1001",
+        )
         assert status == 0
         assert "input/1" in out
-        status, out = asked(server.port, "probe", "URL", "--unit", "7", "--from", "0", "--count", "2")
+        status, out = asked(
+            server.port, "probe", "URL", "--unit", "7", "--from", "0", "--count", "2"
+        )
         assert status == 1

@@ -1,6 +1,8 @@
-"""One cause is one sentence: in the log, in `status`, in the health that the store keeps, in what the service says.
+"""One cause is one sentence: in the log, in `status`, in the health that the store keeps, in what
+the service says.
 
-Real failures of real peers, all devices of one agent, and every place compared word for word in both languages.
+Real failures of real peers, all devices of one agent, and every place compared word for word in
+both languages.
 """
 
 from __future__ import annotations
@@ -30,12 +32,25 @@ from tests.support.opcua_server import URI, endpoint, serving
 from tests.support.servers import free_port, mosquitto
 
 PASSWORD = "geheim 密码"
-#: Device -> the name of its cause, and words that its sentences must have in Chinese and in English.
+#: Device -> the name of its cause, and words that its sentences must have in Chinese and in
+#: English.
 EXPECTED = {
     "refused": ("connection_refused", "没有程序在监听", "nothing listens on that port"),
-    "black-hole": ("modbus_silent", "站号 1 在 0.5 秒内没有应答", "Unit 1 did not answer within 0.5 s"),
-    "wrong-unit": ("modbus_wrong_unit", "问的是站号 1，应答的却是站号 2", "Unit 1 was asked and unit 2 answered"),
-    "exception-2": ("modbus_exception_2", "没有这个地址（异常 2，unit 1 holding/9", "exception 2, unit 1 holding/9"),
+    "black-hole": (
+        "modbus_silent",
+        "站号 1 在 0.5 秒内没有应答",
+        "Unit 1 did not answer within 0.5 s",
+    ),
+    "wrong-unit": (
+        "modbus_wrong_unit",
+        "问的是站号 1，应答的却是站号 2",
+        "Unit 1 was asked and unit 2 answered",
+    ),
+    "exception-2": (
+        "modbus_exception_2",
+        "没有这个地址（异常 2，unit 1 holding/9",
+        "exception 2, unit 1 holding/9",
+    ),
     "untrusted": ("certificate_unknown", "还不在信任列表中", "It is not trusted yet"),
     "wrong-policy": (
         "opcua_policy_not_offered",
@@ -46,7 +61,8 @@ EXPECTED = {
     "wrong-path": (
         "opcua_path_ends",
         "path 走到 Objects 为止，下一段 Servr 不存在；那里有：Server",
-        "The path leads as far as Objects; the next segment, Servr, is not there. What stands there: Server",
+        "The path leads as far as Objects; the next segment, Servr, is not there. What stands "
+        "there: Server",
     ),
     "unknown-node": ("BadNodeIdUnknown", "没有这个变量", "does not have this tag"),
 }
@@ -62,7 +78,10 @@ async def nothing(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes)
 
 def modbus(name: str, url: str, *addresses: int) -> str:
     tags = ", ".join(f"t{address}: {{address: holding/{address}}}" for address in addresses)
-    return f"  - {{id: {name}, connector: modbus, timeout: 500ms, every: 500ms, url: '{url}', tags: {{{tags}}}}}\n"
+    return (
+        f"  - {{id: {name}, connector: modbus, timeout: 500ms, every: 500ms, url: '{url}', tags: "
+        f"{{{tags}}}}}\n"
+    )
 
 
 def opcua(name: str, where: str, more: str, asked: str = f"node: 'nsu={URI};s=Double'") -> str:
@@ -73,14 +92,20 @@ def opcua(name: str, where: str, more: str, asked: str = f"node: 'nsu={URI};s=Do
 
 def write_site(folder: Path, port: int, devices: list[str]) -> Path:
     path = folder / "site.yaml"
-    head = f"agent: {{id: ipc-01, site: test, health: 200ms}}\nmqtt: {{url: 'mqtt://127.0.0.1:{port}'}}\ndevices:\n"
+    head = (
+        f"agent: {{id: ipc-01, site: test, health: 200ms}}\nmqtt: {{url: "
+        f"'mqtt://127.0.0.1:{port}'}}\ndevices:\n"
+    )
     path.write_text(head + "".join(devices), encoding="utf-8")
     return path
 
 
 async def asked(site: Any) -> dict[str, Any]:
     """Every place that tells of a device, asked at once."""
-    agent, service = await asyncio.to_thread(ask_agent, site), await asyncio.to_thread(ask_serve, site)
+    agent, service = (
+        await asyncio.to_thread(ask_agent, site),
+        await asyncio.to_thread(ask_serve, site),
+    )
     missing = await asyncio.to_thread(ask_missing, site, 3600.0)
     moves = await asyncio.to_thread(ask, serve_socket(site), "transitions", from_ns=0, to_ns=2**62)
     assert agent is not None
@@ -88,8 +113,11 @@ async def asked(site: Any) -> dict[str, Any]:
     return {"agent": agent, "serve": service, "missing": missing, "moves": moves}
 
 
-async def everything(folder: Path, secured: Secured, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
-    """All devices fail as they should, and every place has heard of it; the documents, and what `status` prints."""
+async def everything(
+    folder: Path, secured: Secured, capsys: pytest.CaptureFixture[str]
+) -> tuple[dict[str, Any], str]:
+    """All devices fail as they should, and every place has heard of it; the documents, and what
+    `status` prints."""
     port = free_port()
     plain = endpoint(port)
     with mosquitto(folder) as broker:
@@ -98,7 +126,9 @@ async def everything(folder: Path, secured: Secured, capsys: pytest.CaptureFixtu
             holes.holes = {9}
             async with tcp_device(sound(holes)) as partial:
                 user = "user: {name: operator, password: %s}, allow_insecure: true"
-                trust = "security: {policy: Basic256Sha256, mode: Sign, pki: '%s'}" % (folder / "pki")
+                trust = "security: {policy: Basic256Sha256, mode: Sign, pki: '%s'}" % (
+                    folder / "pki"
+                )
                 devices = [
                     modbus("refused", f"tcp://127.0.0.1:{free_port()}", 0),
                     modbus("black-hole", hole, 0),
@@ -107,8 +137,18 @@ async def everything(folder: Path, secured: Secured, capsys: pytest.CaptureFixtu
                     opcua("untrusted", secured.endpoint, trust),
                     opcua("wrong-policy", plain, trust),
                     opcua("wrong-password", secured.endpoint, user % "falsch"),
-                    opcua("unknown-node", plain, "security: {policy: None}", f"node: 'nsu={URI};s=Nowhere'"),
-                    opcua("wrong-path", plain, "security: {policy: None}", "path: Objects/Servr/ServerStatus"),
+                    opcua(
+                        "unknown-node",
+                        plain,
+                        "security: {policy: None}",
+                        f"node: 'nsu={URI};s=Nowhere'",
+                    ),
+                    opcua(
+                        "wrong-path",
+                        plain,
+                        "security: {policy: None}",
+                        "path: Objects/Servr/ServerStatus",
+                    ),
                 ]
                 path = write_site(folder, broker.port, devices)
                 site, stop = load(path), asyncio.Event()
@@ -136,7 +176,9 @@ async def told(site: Any) -> bool:
         found = await asked(site)
     except (ConnectionError, AssertionError):
         return False
-    known = {row["id"] for row in found["agent"]["devices"] if row["cause"] == EXPECTED[row["id"]][0]}
+    known = {
+        row["id"] for row in found["agent"]["devices"] if row["cause"] == EXPECTED[row["id"]][0]
+    }
     stored = {row["id"] for row in found["serve"]["devices"] if row["reason"]}
     return known == stored == set(EXPECTED)
 
@@ -159,7 +201,11 @@ def test_one_cause_is_one_sentence_everywhere(
         assert en in sentences[1], device
         notice = row["ne107"]["notices"][0]
         assert (notice["zh"], notice["en"]) == sentences, device
-        moves = [m for m in documents["moves"] if m["device"] == device and not m.get("tag") and m["reason"]]
+        moves = [
+            m
+            for m in documents["moves"]
+            if m["device"] == device and not m.get("tag") and m["reason"]
+        ]
         assert (moves[-1]["zh"], moves[-1]["en"]) == sentences, f"{device}: health row"
         assert tuple(service[device]["why"]) == sentences, f"{device}: the service's status"
         outages = [one for one in documents["missing"]["outages"] if one["device"] == device]

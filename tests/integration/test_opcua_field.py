@@ -1,4 +1,5 @@
-"""What servers in the field do, as their users report it: forgotten sessions, program downloads, few subscriptions.
+"""What servers in the field do, as their users report it: forgotten sessions, program downloads,
+few subscriptions.
 
 Each test is named after what happens; docs/guarantees.md says who reported it.
 """
@@ -83,7 +84,7 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return made
 
 
-# --- sessions ---------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------
 
 
 def test_opcua_a_session_is_kept_within_the_life_that_the_server_granted(
@@ -173,7 +174,9 @@ def test_opcua_a_subscription_taken_away_with_a_good_code_is_bad_and_made_anew(
     monkeypatch.setattr(OpcuaSession, "_keep_alive", idle)
 
     async def case() -> None:
-        slow = plan(endpoint(node_opcua.port), table([node("Float")]), publishing_ms=10_000, timeout=8)
+        slow = plan(
+            endpoint(node_opcua.port), table([node("Float")]), publishing_ms=10_000, timeout=8
+        )
         async with streaming(slow) as stream:
             failure = await stream.error()
             assert failure.lost
@@ -183,7 +186,7 @@ def test_opcua_a_subscription_taken_away_with_a_good_code_is_bad_and_made_anew(
     run(case())
 
 
-# --- nodes that go and come -------------------------------------------------------------------------------------------
+# --- nodes that go and come -----------------------------------------------------------------------
 
 
 class Watched:
@@ -231,9 +234,17 @@ def test_opcua_nodes_that_a_program_download_removes_are_good_again_without_a_re
             await until(lambda: watched.are(lambda value, code: code == 0, "Loaded", "Moved"))
             before = (await watched.look())["Loaded"][0]
             node_opcua.process.send_signal(signal.SIGUSR2)
-            await until(lambda: watched.are(lambda value, code: code & 0xFFFF0000 in UNKNOWN, "Loaded", "Moved"))
+            await until(
+                lambda: watched.are(
+                    lambda value, code: code & 0xFFFF0000 in UNKNOWN, "Loaded", "Moved"
+                )
+            )
             node_opcua.process.send_signal(signal.SIGUSR2)
-            await until(lambda: watched.are(lambda value, code: value == before + 1 and code == 0, "Loaded", "Moved"))
+            await until(
+                lambda: watched.are(
+                    lambda value, code: value == before + 1 and code == 0, "Loaded", "Moved"
+                )
+            )
             assert (await watched.look())["steady"] == (-(2**31), 0)
             if watched.task is not None:
                 watched.task.cancel()
@@ -250,12 +261,16 @@ def test_opcua_an_item_that_the_server_lost_cannot_keep_its_last_value_good(
 
     async def case() -> None:
         machine.write("Written", 1.0)
-        async with streaming(plan(machine.endpoint, table([node("Written"), node("Double")]))) as stream:
+        async with streaming(
+            plan(machine.endpoint, table([node("Written"), node("Double")]))
+        ) as stream:
             await stream.has("Written", "Double")
             for subscription in machine.server.iserver.subscription_service.subscriptions.values():
                 service = subscription.monitored_item_srv
                 for item in list(service._monitored_items.values()):
-                    service.delete_monitored_items([item.monitored_item_id])  # the server forgets them
+                    service.delete_monitored_items(
+                        [item.monitored_item_id]
+                    )  # the server forgets them
             machine.write("Written", 2.0)
             await until(lambda: stream.last["Written"] == 2.0)
             machine.write("Written", 3.0)
@@ -282,7 +297,9 @@ def test_opcua_a_value_that_changes_while_it_is_read_is_no_lost_item(
     monkeypatch.setattr("connectors.opcua.audit._SLACK_S", 0.3)
 
     async def case() -> None:
-        device = plan(endpoint(node_opcua.port), table([node("Counter"), node("Bad"), node("Uncertain")]))
+        device = plan(
+            endpoint(node_opcua.port), table([node("Counter"), node("Bad"), node("Uncertain")])
+        )
         async with streaming(device) as stream:
             await stream.has("Counter", "Bad", "Uncertain")
             await until(lambda: len(looks) >= 3)
@@ -291,7 +308,7 @@ def test_opcua_a_value_that_changes_while_it_is_read_is_no_lost_item(
     run(case())
 
 
-# --- few subscriptions ------------------------------------------------------------------------------------------------
+# --- few subscriptions ----------------------------------------------------------------------------
 
 
 def test_opcua_a_server_that_grants_one_subscription_gets_all_items_into_it(
@@ -304,18 +321,27 @@ def test_opcua_a_server_that_grants_one_subscription_gets_all_items_into_it(
         for _ in range(2):  # a new session is not logged again
             async with streaming(plan(endpoint(port), slow, middle, fast)) as stream:
                 await stream.has("Float", "String", "Int32", "Counter", "Double")
-                expected = {"Float": 1.5, "String": "主轴 spindle", "Int32": -(2**31), "Double": 0.1}
+                expected = {
+                    "Float": 1.5,
+                    "String": "主轴 spindle",
+                    "Int32": -(2**31),
+                    "Double": 0.1,
+                }
                 assert expected.items() <= stream.last.items()
                 await until(lambda: len(stream.of("Counter")) > 5)
                 await until(lambda: stream.alive)
 
     run(case(small.port))
-    shared = [record.getMessage() for record in caplog.records if "subscriptions-shared" in record.getMessage()]
+    shared = [
+        record.getMessage()
+        for record in caplog.records
+        if "subscriptions-shared" in record.getMessage()
+    ]
     assert len(shared) == 2, "once for each connection object"
     assert "granted=1 wanted=3" in shared[0]
 
 
-# --- paths ------------------------------------------------------------------------------------------------------------
+# --- paths ----------------------------------------------------------------------------------------
 
 
 def test_opcua_a_server_without_translation_of_paths_is_browsed(small: Server) -> None:
@@ -344,8 +370,14 @@ def test_opcua_a_path_that_ends_names_the_segment_and_what_stands_there(
     }
     assert ":Countr, is not there. What stands there: " in said["near"]
     assert said["near"].split("stands there: ")[1].split(", ")[0].endswith(":Counter")
-    assert "as far as Objects; the next segment, Servr, is not there. What stands there: Server" in said["far"]
-    assert "no namespace http://test.example/machin; it has: http://test.example/machine" in said["uri"]
+    assert (
+        "as far as Objects; the next segment, Servr, is not there. What stands there: Server"
+        in said["far"]
+    )
+    assert (
+        "no namespace http://test.example/machin; it has: http://test.example/machine"
+        in said["uri"]
+    )
     # The same is what people are shown for each tag: no log is needed for it.
     assert batch.causes is not None
     assert {at: why.name for at, why in batch.causes.items()} == {
@@ -370,11 +402,13 @@ def test_opcua_a_subscribed_path_that_ends_has_its_cause_in_the_batch(node_opcua
     run(case())
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["subscribe", "read"])
-def test_opcua_structures_that_describe_values_are_text_or_one_field(node_opcua: Server, mode: str) -> None:
+def test_opcua_structures_that_describe_values_are_text_or_one_field(
+    node_opcua: Server, mode: str
+) -> None:
     def own(name: str, prop: str, **more: Any) -> Any:
         return tag(name, path=f"{{{URI}}}Machine/{{{URI}}}Temperature/{prop}", **more)
 
@@ -386,7 +420,12 @@ def test_opcua_structures_that_describe_values_are_text_or_one_field(node_opcua:
         own("name", "EngineeringUnits", field="display_name"),
         own("number", "EngineeringUnits", field="unitId"),
         tag("arguments", path="Objects/Server/GetMonitoredItems/InputArguments"),
-        tag("names", path="Objects/Server/GetMonitoredItems/InputArguments", field="name", type="array"),
+        tag(
+            "names",
+            path="Objects/Server/GetMonitoredItems/InputArguments",
+            field="name",
+            type="array",
+        ),
         tag("build", path="Objects/Server/ServerStatus/BuildInfo", type="text"),
     ]
 
@@ -410,7 +449,9 @@ def test_opcua_structures_that_describe_values_are_text_or_one_field(node_opcua:
     run(case())
 
 
-def test_opcua_a_structure_that_is_not_read_is_named(machine: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_opcua_a_structure_that_is_not_read_is_named(
+    machine: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     tags = [tag("build", path="Objects/Server/ServerStatus/BuildInfo", type="text")]
     (batch,) = run(read(plan(machine.endpoint, table(tags), mode="read")))
     assert batch.status == {0: STATUS["BadDecodingError"]}
@@ -421,7 +462,9 @@ def test_opcua_a_structure_that_is_not_read_is_named(machine: Running, caplog: p
     assert batch.causes[0].en in line
 
 
-def test_opcua_a_field_that_a_structure_does_not_have_is_told_with_those_it_has(node_opcua: Server) -> None:
+def test_opcua_a_field_that_a_structure_does_not_have_is_told_with_those_it_has(
+    node_opcua: Server,
+) -> None:
     tags = [tag("low", path=f"{{{URI}}}Machine/{{{URI}}}Temperature/EURange", field="lowest")]
     (batch,) = run(read(plan(endpoint(node_opcua.port), table(tags), mode="read")))
     assert batch.causes is not None
@@ -460,7 +503,9 @@ def test_opcua_a_tag_without_type_has_the_servers(machine: Running, mode: str) -
     run(case())
 
 
-def test_opcua_a_change_of_type_is_logged_and_not_hidden(machine: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_opcua_a_change_of_type_is_logged_and_not_hidden(
+    machine: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     values = [ua.Variant(7, ua.VariantType.Int32), ua.Variant("seven"), ua.Variant(7.0)]
     shown = iter(values)
     space = machine.server.iserver.aspace
@@ -472,11 +517,16 @@ def test_opcua_a_change_of_type_is_logged_and_not_hidden(machine: Running, caplo
         device = plan(machine.endpoint, table([node("Timed")]), mode="read")
         async with opened(device) as connection:
             assert isinstance(connection, PolledConnection)
-            space.set_attribute_value_callback(machine.nodes["Timed"].nodeid, ua.AttributeIds.Value, show)
+            space.set_attribute_value_callback(
+                machine.nodes["Timed"].nodeid, ua.AttributeIds.Value, show
+            )
             found = [(await connection.read(device.tables[0])).values[0] for _ in values]
         assert [(type(value), value) for value in found] == [(int, 7), (str, "seven"), (float, 7.0)]
         lines = [r.getMessage() for r in caplog.records if "opcua-type-changed" in r.getMessage()]
-        assert [line.split("hint=")[1] for line in lines] == ["'was int, is text'", "'was text, is float'"]
+        assert [line.split("hint=")[1] for line in lines] == [
+            "'was int, is text'",
+            "'was text, is float'",
+        ]
 
     run(case())
 

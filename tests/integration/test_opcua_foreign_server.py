@@ -1,4 +1,5 @@
-"""Servers of other implementations of the protocol than the client's: python `opcua` 0.98, and node-opcua."""
+"""Servers of other implementations of the protocol than the client's: python `opcua` 0.98, and
+node-opcua."""
 
 from __future__ import annotations
 
@@ -17,11 +18,27 @@ from tests.support.opcua_server import KINDS, URI, endpoint
 from tests.support.servers import Server
 
 NAMES = [
-    "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String",
-    "ByteString", "LocalizedText", "Double[]",
-]  # fmt: skip
+    "Boolean",
+    "SByte",
+    "Byte",
+    "Int16",
+    "UInt16",
+    "Int32",
+    "UInt32",
+    "Int64",
+    "UInt64",
+    "Float",
+    "Double",
+    "String",
+    "ByteString",
+    "LocalizedText",
+    "Double[]",
+]
 TAGS = [
-    *(tag(n, node=f"nsu={URI};s={n}", type=KINDS[n][1] + ("[]" if "[]" in n else "")) for n in NAMES),
+    *(
+        tag(n, node=f"nsu={URI};s={n}", type=KINDS[n][1] + ("[]" if "[]" in n else ""))
+        for n in NAMES
+    ),
     tag("path", path=f"{{{URI}}}Machine/{{{URI}}}Float"),
     tag("Bad", node=f"nsu={URI};s=Bad"),
     tag("nowhere", node=f"nsu={URI};s=nowhere"),
@@ -31,7 +48,9 @@ BAD = {"Bad": STATUS["BadSensorFailure"], "nowhere": STATUS["BadNodeIdUnknown"]}
 
 
 @pytest.fixture(scope="module", params=["python-opcua", "node-opcua"])
-def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def foreign(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as server:
         yield server
 
@@ -46,7 +65,9 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     own = request.param == "own codec"
     monkeypatch.setenv(STOCK_ONLY, "" if own else "1")
     others = (
-        [(stock, "columns"), (stock, "published")] if own else [(asker, "read_response"), (stream, "publish_response")]
+        [(stock, "columns"), (stock, "published")]
+        if own
+        else [(asker, "read_response"), (stream, "publish_response")]
     )
     for module, name in others:
         monkeypatch.setattr(module, name, out_of_order)

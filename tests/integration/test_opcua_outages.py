@@ -42,7 +42,9 @@ def program(folder: Path, port: int, uris: str = URI) -> Iterator[Server]:
     """The server as a process of its own, so that it can be killed and frozen."""
     script = Path(opcua_server.__file__)
     argv = [sys.executable, "-m", f"tests.support.{script.stem}", str(port), "--uris", uris]
-    with serving(argv, port, folder / "server.log", {"PYTHONPATH": str(script.parents[2])}) as server:
+    with serving(
+        argv, port, folder / "server.log", {"PYTHONPATH": str(script.parents[2])}
+    ) as server:
         yield server
 
 
@@ -62,7 +64,9 @@ async def reopened(device: Any) -> Any:
     return await until(attempt, 40)
 
 
-def test_opcua_a_killed_server_is_noticed_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opcua_a_killed_server_is_noticed_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By both codecs, of one server."""
     port = free_port()
     device = plan(endpoint(port), counter(), timeout=2)
@@ -81,7 +85,10 @@ def test_opcua_a_killed_server_is_noticed_and_found_again(tmp_path: Path, monkey
                     assert (error.lost, error.status) == (True, STATUS["BadNoCommunication"])
             with pytest.raises(DeviceError) as refused:
                 await read(plan(endpoint(port), counter(), mode="read"))
-            assert (refused.value.lost, refused.value.status) == (True, STATUS["BadNoCommunication"])
+            assert (refused.value.lost, refused.value.status) == (
+                True,
+                STATUS["BadNoCommunication"],
+            )
         with program(tmp_path, port):
             for codec in CODECS.values():
                 monkeypatch.setenv(STOCK_ONLY, codec)
@@ -104,7 +111,10 @@ def test_opcua_a_frozen_server_is_noticed(freezable: tuple[Server, int]) -> None
     polled = plan(endpoint(port), counter(), timeout=0.5, mode="read")
 
     async def case() -> None:
-        async with streaming(plan(endpoint(port), counter(), timeout=0.5)) as stream, opened(polled) as connection:
+        async with (
+            streaming(plan(endpoint(port), counter(), timeout=0.5)) as stream,
+            opened(polled) as connection,
+        ):
             await stream.has("Counter")
             server.pause()
             error = await stream.error()
@@ -121,7 +131,9 @@ def test_opcua_a_frozen_server_is_noticed(freezable: tuple[Server, int]) -> None
     run(case())
 
 
-def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(freezable: tuple[Server, int]) -> None:
+def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(
+    freezable: tuple[Server, int],
+) -> None:
     server, port = freezable
     hourly = plan(endpoint(port), counter(), timeout=0.5, publishing_ms=3_600_000)
 
@@ -139,8 +151,8 @@ def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(freezable: t
 
 
 def test_opcua_namespaces_in_another_order_after_a_restart() -> None:
-    """By URI every tag is found. An index stays with the namespace that it had when the connection object first saw it:
-    both namespaces have a variable of that name."""
+    """By URI every tag is found. An index stays with the namespace that it had when the connection
+    object first saw it: both namespaces have a variable of that name."""
     port = free_port()
     tags = [
         tag("ours", node=f"nsu={URI};s=Double"),
@@ -148,12 +160,18 @@ def test_opcua_namespaces_in_another_order_after_a_restart() -> None:
         tag("path", path=f"{{{URI}}}Machine/{{{URI}}}Double"),
     ]
     indexed = plan(
-        endpoint(port), table([tag("first", node="ns=2;s=Double"), tag("later", node="ns=3;s=Double")]), mode="read"
+        endpoint(port),
+        table([tag("first", node="ns=2;s=Double"), tag("later", node="ns=3;s=Double")]),
+        mode="read",
     )
     connection = PLUGIN.connect([indexed], Clock())
 
     async def by_uri() -> None:
-        assert (await read(plan(endpoint(port), table(tags), mode="read")))[0].values == [0.1, -1.0, 0.1]
+        assert (await read(plan(endpoint(port), table(tags), mode="read")))[0].values == [
+            0.1,
+            -1.0,
+            0.1,
+        ]
         async with streaming(plan(endpoint(port), table(tags))) as stream:
             await stream.has("ours", "other", "path")
             assert stream.last == {"ours": 0.1, "other": -1.0, "path": 0.1}
@@ -175,7 +193,10 @@ def test_opcua_namespaces_in_another_order_after_a_restart() -> None:
 @pytest.mark.usefixtures("codec")
 def test_opcua_a_reset_connection_is_noticed_at_once(machine: Running) -> None:
     async def case() -> None:
-        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=30)) as stream:
+        async with (
+            proxy(machine.port) as between,
+            streaming(plan(between.endpoint, counter(), timeout=30)) as stream,
+        ):
             await stream.has("Counter")
             between.cut()
             assert (await stream.error()).lost
@@ -222,7 +243,9 @@ HOSTILE: dict[str, Alter] = {
 
 @pytest.mark.usefixtures("codec")
 @pytest.mark.parametrize("what", HOSTILE)
-def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Running, what: str) -> None:
+def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(
+    machine: Running, what: str
+) -> None:
     async def case() -> None:
         async with proxy(machine.port) as between:
             device = plan(between.endpoint, counter(), timeout=0.5, mode="read")
@@ -240,11 +263,15 @@ def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Run
 
 @pytest.mark.usefixtures("codec")
 @pytest.mark.parametrize(
-    "what", ["a chunk cut short", "noise in the place of a body", "nothing", "another service's answer"]
+    "what",
+    ["a chunk cut short", "noise in the place of a body", "nothing", "another service's answer"],
 )
 def test_opcua_hostile_publish_responses_end_the_stream(machine: Running, what: str) -> None:
     async def case() -> None:
-        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=0.5)) as stream:
+        async with (
+            proxy(machine.port) as between,
+            streaming(plan(between.endpoint, counter(), timeout=0.5)) as stream,
+        ):
             await stream.has("Counter")
             before = len(stream.batches)
             between.alter = HOSTILE[what]

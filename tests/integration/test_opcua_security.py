@@ -20,12 +20,21 @@ from connectors.opcua.raw_transport import STOCK_ONLY
 from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag
-from tests.support.opcua_secured import POLICIES, SERVER_URI, MakeCertificate, Secured, secured_server
+from tests.support.opcua_secured import (
+    POLICIES,
+    SERVER_URI,
+    MakeCertificate,
+    Secured,
+    secured_server,
+)
 from tests.support.opcua_server import URI, endpoint, new_server, serving
 from tests.support.servers import free_port
 
 UNTRUSTED, DENIED = 0x801A0000, (0x801F0000, 0x80210000)
-TAGS = [tag("Double", node=f"nsu={URI};s=Double"), tag("String", node=f"nsu={URI};s=String", type="text")]
+TAGS = [
+    tag("Double", node=f"nsu={URI};s=Double"),
+    tag("String", node=f"nsu={URI};s=String", type="text"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +44,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 def device(secured: Secured, folder: Path, policy: str = "Basic256Sha256", **more: Any) -> Any:
-    options: dict[str, Any] = {"mode": "read", "user": {"name": "operator", "password": "geheim 密码"}, **more}
-    security = {"policy": policy, "pki": folder, "trust": secured.folder, **options.pop("security", {})}
+    options: dict[str, Any] = {
+        "mode": "read",
+        "user": {"name": "operator", "password": "geheim 密码"},
+        **more,
+    }
+    security = {
+        "policy": policy,
+        "pki": folder,
+        "trust": secured.folder,
+        **options.pop("security", {}),
+    }
     return plan(secured.endpoint, table(TAGS), security=security, **options)
 
 
@@ -49,9 +67,17 @@ def refused(secured: Secured, folder: Path, **more: Any) -> DeviceError:
 
 @pytest.mark.parametrize("mode", ["Sign", "SignAndEncrypt"])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_opcua_every_policy_and_mode(secured: Secured, tmp_path: Path, policy: str, mode: str) -> None:
+def test_opcua_every_policy_and_mode(
+    secured: Secured, tmp_path: Path, policy: str, mode: str
+) -> None:
     insecure = {"allow_insecure": True} if mode == "Sign" else {}
-    (batch,) = run(read(device(secured, tmp_path, policy, security={"mode": mode, "check_host": True}, **insecure)))
+    (batch,) = run(
+        read(
+            device(
+                secured, tmp_path, policy, security={"mode": mode, "check_host": True}, **insecure
+            )
+        )
+    )
     assert batch.values == [0.1, "主轴 spindle"]
 
 
@@ -69,7 +95,9 @@ def test_opcua_subscription_over_an_encrypted_channel(
     run(case())
 
 
-def test_opcua_our_certificate_is_made_once_and_its_key_is_private(secured: Secured, tmp_path: Path) -> None:
+def test_opcua_our_certificate_is_made_once_and_its_key_is_private(
+    secured: Secured, tmp_path: Path
+) -> None:
     folder = tmp_path / "pki"
     run(read(device(secured, folder)))
     own = (folder / "own.der").read_bytes()
@@ -78,7 +106,9 @@ def test_opcua_our_certificate_is_made_once_and_its_key_is_private(secured: Secu
     assert (folder / "own.der").read_bytes() == own
 
 
-def test_opcua_an_unknown_server_is_refused_until_its_certificate_is_trusted(secured: Secured, tmp_path: Path) -> None:
+def test_opcua_an_unknown_server_is_refused_until_its_certificate_is_trusted(
+    secured: Secured, tmp_path: Path
+) -> None:
     trust = tmp_path / "trusted"
     trust.mkdir()
     error = refused(secured, tmp_path, security={"trust": trust})
@@ -96,7 +126,11 @@ def test_opcua_a_certificate_for_another_host_is_refused(secured: Secured, tmp_p
     base = device(secured, tmp_path)
     away = secured.endpoint.replace("127.0.0.1", "localhost")
     with pytest.raises(DeviceError, match="does not name the host localhost") as failed:
-        run(read(type(base)(base.id, base.options.model_copy(update={"endpoint": away}), base.tables)))
+        run(
+            read(
+                type(base)(base.id, base.options.model_copy(update={"endpoint": away}), base.tables)
+            )
+        )
     assert failed.value.status == UNTRUSTED
 
 
@@ -113,7 +147,9 @@ def test_opcua_a_wrong_user_is_refused_with_a_plain_sentence(
     assert "falsch" not in str(error)
 
 
-def test_opcua_a_password_without_channel_security_must_be_agreed_to(secured: Secured, tmp_path: Path) -> None:
+def test_opcua_a_password_without_channel_security_must_be_agreed_to(
+    secured: Secured, tmp_path: Path
+) -> None:
     (batch,) = run(read(device(secured, tmp_path, policy="None", allow_insecure=True)))
     assert batch.values[0] == 0.1
 
@@ -140,15 +176,29 @@ def test_opcua_a_policy_the_server_lacks() -> None:
         port = free_port()
         async with serving(port):
             with pytest.raises(DeviceError) as failed:
-                await read(plan(endpoint(port), table(TAGS), mode="read", security={"policy": "Basic256Sha256"}))
-            assert "does not offer Basic256Sha256/SignAndEncrypt; it offers: None/None" in failed.value.detail
-            assert "不提供 Basic256Sha256/SignAndEncrypt，它提供：None/None" in failed.value.cause.zh
+                await read(
+                    plan(
+                        endpoint(port),
+                        table(TAGS),
+                        mode="read",
+                        security={"policy": "Basic256Sha256"},
+                    )
+                )
+            assert (
+                "does not offer Basic256Sha256/SignAndEncrypt; it offers: None/None"
+                in failed.value.detail
+            )
+            assert (
+                "不提供 Basic256Sha256/SignAndEncrypt，它提供：None/None" in failed.value.cause.zh
+            )
             assert failed.value.status == STATUS["BadSecurityPolicyRejected"]
 
     run(case())
 
 
-def test_opcua_a_server_without_an_open_endpoint_says_what_it_offers(secured: Secured, tmp_path: Path) -> None:
+def test_opcua_a_server_without_an_open_endpoint_says_what_it_offers(
+    secured: Secured, tmp_path: Path
+) -> None:
     certificate = secured.identity(tmp_path / "server.der", SERVER_URI, ["127.0.0.1"])
 
     async def case() -> None:
@@ -160,7 +210,10 @@ def test_opcua_a_server_without_an_open_endpoint_says_what_it_offers(secured: Se
         async with serving(port, server=server):
             with pytest.raises(DeviceError) as failed:
                 await read(plan(endpoint(port), table(TAGS), mode="read"))
-        assert "does not offer None/None; it offers: Basic256Sha256/SignAndEncrypt" in failed.value.detail
+        assert (
+            "does not offer None/None; it offers: Basic256Sha256/SignAndEncrypt"
+            in failed.value.detail
+        )
 
     run(case())
 
@@ -173,7 +226,9 @@ PINNED = {
 
 
 @pytest.mark.parametrize("kind", PINNED)
-def test_opcua_a_pinned_certificate_is_waived_what_is_named_and_no_more(tmp_path: Path, kind: str) -> None:
+def test_opcua_a_pinned_certificate_is_waived_what_is_named_and_no_more(
+    tmp_path: Path, kind: str
+) -> None:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     uri, needed = PINNED[kind]
     if uri.startswith("urn"):
@@ -183,7 +238,9 @@ def test_opcua_a_pinned_certificate_is_waived_what_is_named_and_no_more(tmp_path
     trust = tmp_path / "plc.der"
     trust.write_bytes(certificate.public_bytes(serialization.Encoding.DER))
 
-    def check(waived: list[str], trusted: Path = trust, offered: x509.Certificate = certificate) -> None:
+    def check(
+        waived: list[str], trusted: Path = trust, offered: x509.Certificate = certificate
+    ) -> None:
         checks = {name: name not in waived for name in ("check_host", "check_uri", "check_time")}
         der = offered.public_bytes(serialization.Encoding.DER)
         pki.check_server(der, "10.0.0.7", SERVER_URI, trusted, tmp_path / "rejected", **checks)
@@ -203,12 +260,17 @@ LIVE: dict[str, tuple[MakeCertificate, list[str]]] = {
         lambda private: pki.self_signed(private, "urn:test.example:another", ["127.0.0.1"]),
         ["check_uri"],
     ),
-    "expired and without a name of its own": (lambda private: _expired(private), ["check_uri", "check_time"]),
+    "expired and without a name of its own": (
+        lambda private: _expired(private),
+        ["check_uri", "check_time"],
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", LIVE)
-def test_opcua_a_session_with_a_pinned_certificate_waives_what_is_named_and_no_more(tmp_path: Path, kind: str) -> None:
+def test_opcua_a_session_with_a_pinned_certificate_waives_what_is_named_and_no_more(
+    tmp_path: Path, kind: str
+) -> None:
     """The same over the wire: a session with a server that has such a certificate."""
     make, needed = LIVE[kind]
     (tmp_path / "server").mkdir()
@@ -235,16 +297,29 @@ def test_opcua_a_waiver_needs_the_very_certificate_and_not_its_issuer(tmp_path: 
     authority = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     issuer = _expired(authority, days=-9, ca=True)
     issued = _expired(
-        rsa.generate_private_key(public_exponent=65537, key_size=2048), days=1, signer=(issuer, authority)
+        rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        days=1,
+        signer=(issuer, authority),
     )
     trust = tmp_path / "trusted"
     trust.mkdir()
     (trust / "ca.der").write_bytes(issuer.public_bytes(serialization.Encoding.DER))
     der = issued.public_bytes(serialization.Encoding.DER)
     with pytest.raises(pki.NotTrustedError, match="put this very certificate into"):
-        pki.check_server(der, "h", SERVER_URI, trust, tmp_path / "rejected", False, check_uri=False, check_time=False)
+        pki.check_server(
+            der,
+            "h",
+            SERVER_URI,
+            trust,
+            tmp_path / "rejected",
+            False,
+            check_uri=False,
+            check_time=False,
+        )
     (trust / "plc.der").write_bytes(der)
-    pki.check_server(der, "h", SERVER_URI, trust, tmp_path / "rejected", False, check_uri=False, check_time=False)
+    pki.check_server(
+        der, "h", SERVER_URI, trust, tmp_path / "rejected", False, check_uri=False, check_time=False
+    )
 
 
 def test_opcua_expired_and_misnamed_certificates_are_refused(tmp_path: Path) -> None:
@@ -281,7 +356,8 @@ def _expired(
     ca: bool = False,
     signer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
 ) -> x509.Certificate:
-    """A certificate without alternative names that is over since `days` (negative: it has so many left)."""
+    """A certificate without alternative names that is over since `days` (negative: it has so many
+    left)."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
     issuer, key = (name, private) if signer is None else (signer[0].subject, signer[1])
     now = datetime.datetime.now(datetime.UTC)

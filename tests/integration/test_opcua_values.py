@@ -36,7 +36,10 @@ def node(name: str, **more: Any) -> Any:
 
 
 def every_kind() -> list[Any]:
-    return [node(name, type=kind if "[]" not in name else f"{kind}[]") for name, (_, kind, _) in KINDS.items()]
+    return [
+        node(name, type=kind if "[]" not in name else f"{kind}[]")
+        for name, (_, kind, _) in KINDS.items()
+    ]
 
 
 EXPECTED = {name: expected for name, (_, _, expected) in KINDS.items()}
@@ -77,7 +80,10 @@ def test_opcua_status_and_source_time_are_kept(machine: Running) -> None:
         tags = [node("Bad"), node("Uncertain"), node("Timed")]
         (batch,) = await read(plan(machine.endpoint, table(tags), mode="read"))
         assert by_name(batch) == {"Bad": None, "Uncertain": 3.0, "Timed": 5.5}
-        assert batch.status == {0: STATUS["BadSensorFailure"], 1: STATUS["UncertainSensorNotAccurate"]}
+        assert batch.status == {
+            0: STATUS["BadSensorFailure"],
+            1: STATUS["UncertainSensorNotAccurate"],
+        }
         assert batch.source is not None
         assert batch.source[2] == moment
         async with streaming(plan(machine.endpoint, table(tags))) as stream:
@@ -92,13 +98,23 @@ def test_opcua_status_and_source_time_are_kept(machine: Running) -> None:
 def test_opcua_one_bad_node_leaves_the_others_alone(machine: Running, mode: str) -> None:
     async def case() -> None:
         tags = [
-            tag("nowhere", node="ns=2;s=nowhere"), node("Double"), tag("no_uri", node="nsu=http://no.where/;s=Double"),
-            tag("no_path", path="2:Machine/2:Nothing"), node("Float"), node("String", type="float"),
+            tag("nowhere", node="ns=2;s=nowhere"),
+            node("Double"),
+            tag("no_uri", node="nsu=http://no.where/;s=Double"),
+            tag("no_path", path="2:Machine/2:Nothing"),
+            node("Float"),
+            node("String", type="float"),
             tag("again", node=f"nsu={URI};s=Double"),
-        ]  # fmt: skip
+        ]
         expected = {
-            "nowhere": None, "Double": 0.1, "no_uri": None, "no_path": None, "Float": 1.5, "String": None, "again": 0.1,
-        }  # fmt: skip
+            "nowhere": None,
+            "Double": 0.1,
+            "no_uri": None,
+            "no_path": None,
+            "Float": 1.5,
+            "String": None,
+            "again": 0.1,
+        }
         unknown, mismatch = STATUS["BadNodeIdUnknown"], STATUS["BadTypeMismatch"]
         status = dict.fromkeys(("nowhere", "no_uri", "no_path"), unknown) | {"String": mismatch}
         await _expect(plan(machine.endpoint, table(tags), mode=mode), expected, status)
@@ -138,7 +154,8 @@ LIMITS = ("MaxNodesPerRead", "MaxMonitoredItemsPerCall", "MaxNodesPerTranslateBr
 
 @contextlib.contextmanager
 def strict(machine: Running, limit: int, stated: int) -> Iterator[dict[str, int]]:
-    """The server refuses calls of more than `limit` nodes and announces `stated`; counts its calls."""
+    """The server refuses calls of more than `limit` nodes and announces `stated`; counts its
+    calls."""
     calls: dict[str, int] = {}
 
     def limited(name: str, size: Any) -> Any:
@@ -171,9 +188,14 @@ def strict(machine: Running, limit: int, stated: int) -> Iterator[dict[str, int]
     state(10_000)
 
 
-@pytest.mark.parametrize(("stated", "most"), [(7, 7 + 4), (0, 20)], ids=["limit stated", "limit concealed"])
+@pytest.mark.parametrize(
+    ("stated", "most"), [(7, 7 + 4), (0, 20)], ids=["limit stated", "limit concealed"]
+)
 def test_opcua_server_limits_are_respected(machine: Running, stated: int, most: int) -> None:
-    tags = [tag(f"n{i}", path=f"2:Machine/2:Folder0/2:n{i}") if i % 2 and stated else node(f"n{i}") for i in range(40)]
+    tags = [
+        tag(f"n{i}", path=f"2:Machine/2:Folder0/2:n{i}") if i % 2 and stated else node(f"n{i}")
+        for i in range(40)
+    ]
     expected = {f"n{i}": float(i) for i in range(40)}
 
     async def case() -> None:
@@ -195,9 +217,13 @@ def test_opcua_three_thousand_values_lie_under_their_own_tags(machine: Running) 
 
     async def case() -> None:
         with strict(machine, 500, 500):
-            (batch,) = await read(plan(machine.endpoint, table([node(name) for name in order]), mode="read"))
+            (batch,) = await read(
+                plan(machine.endpoint, table([node(name) for name in order]), mode="read")
+            )
             assert by_name(batch) == expected
-            async with streaming(plan(machine.endpoint, table([node(name) for name in order], every=0.2))) as stream:
+            async with streaming(
+                plan(machine.endpoint, table([node(name) for name in order], every=0.2))
+            ) as stream:
                 await stream.has(*expected)
                 assert stream.last == expected
 
@@ -206,7 +232,12 @@ def test_opcua_three_thousand_values_lie_under_their_own_tags(machine: Running) 
 
 def test_opcua_queued_values_become_successive_batches(machine: Running) -> None:
     async def case() -> None:
-        device = plan(machine.endpoint, table([node("Counter"), node("Double")]), publishing_ms=300, sampling_ms=0)
+        device = plan(
+            machine.endpoint,
+            table([node("Counter"), node("Double")]),
+            publishing_ms=300,
+            sampling_ms=0,
+        )
         machine.write("Counter", 1.0)
         async with streaming(device) as stream:
             await stream.has("Counter", "Double")
@@ -220,9 +251,13 @@ def test_opcua_queued_values_become_successive_batches(machine: Running) -> None
     run(case())
 
 
-def test_opcua_devices_of_one_endpoint_share_a_session_and_keep_their_values(machine: Running) -> None:
+def test_opcua_devices_of_one_endpoint_share_a_session_and_keep_their_values(
+    machine: Running,
+) -> None:
     async def case() -> None:
-        one = plan(machine.endpoint, table([node("Float")], "one"), table([node("Counter")], "one", 0.1))
+        one = plan(
+            machine.endpoint, table([node("Float")], "one"), table([node("Counter")], "one", 0.1)
+        )
         two = plan(machine.endpoint, table([node("Written")], "two"))
         async with streaming(one, two) as stream:
             await stream.has("Float", "Counter", "Written")
@@ -237,7 +272,9 @@ def test_opcua_devices_of_one_endpoint_share_a_session_and_keep_their_values(mac
 def test_opcua_a_quiet_subscription_says_that_it_is_alive(machine: Running) -> None:
     async def case() -> None:
         async with streaming(plan(machine.endpoint, table([node("Double")]))) as stream:
-            await until(lambda: len(stream.alive) > 2, what="keep-alives of a subscription without changes")
+            await until(
+                lambda: len(stream.alive) > 2, what="keep-alives of a subscription without changes"
+            )
             assert len(stream.batches) == 1
 
     run(case())
@@ -271,11 +308,19 @@ def test_opcua_an_error_of_the_sink_is_not_taken_for_one_of_the_server(machine: 
 
 @pytest.mark.parametrize("mode", ["read", "subscribe"])
 def test_opcua_tags_that_appear_later_are_found(
-    machine: Running, mode: str, monkeypatch: pytest.MonkeyPatch, codec: None, request: pytest.FixtureRequest
+    machine: Running,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+    codec: None,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setattr(OpcuaSession, "seek_s", 0.05)
     name = f"late-{abs(hash(request.node.name))}"
-    tags = [node("Double"), tag("by_node", node=f"nsu={URI};s={name}"), tag("by_path", path=f"2:Machine/2:{name}")]
+    tags = [
+        node("Double"),
+        tag("by_node", node=f"nsu={URI};s={name}"),
+        tag("by_path", path=f"2:Machine/2:{name}"),
+    ]
 
     async def add() -> None:
         index = await machine.server.get_namespace_index(URI)

@@ -27,7 +27,8 @@ def run(argv: Sequence[str | Path]) -> int:
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "site.yaml"
     path.write_text(
-        f"agent: {{id: a}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\noutbox: {{path: {tmp_path / 'box'}}}\ndevices: []\n"
+        f"agent: {{id: a}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\noutbox: {{path: "
+        f"{tmp_path / 'box'}}}\ndevices: []\n"
     )
     return path
 
@@ -56,7 +57,9 @@ def test_status_beside_a_running_agent_and_after_it(
         assert "broker 3" in text
 
 
-def test_verify_tells_sound_from_damaged(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_tells_sound_from_damaged(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     filled(tmp_path / "box").close_now()
     assert run(["verify", config]) == 0
     segment = next((tmp_path / "box").glob("*.seg"))
@@ -66,7 +69,9 @@ def test_verify_tells_sound_from_damaged(config: Path, tmp_path: Path, capsys: p
     before = sorted((p.name, p.stat().st_size) for p in (tmp_path / "box").iterdir())
     assert run(["verify", config]) == 1
     assert segment.name in capsys.readouterr().out
-    assert sorted((p.name, p.stat().st_size) for p in (tmp_path / "box").iterdir()) == before, "it only looks"
+    assert sorted((p.name, p.stat().st_size) for p in (tmp_path / "box").iterdir()) == before, (
+        "it only looks"
+    )
 
 
 def test_the_outboxes_of_workers_present_and_former_count_too(
@@ -87,7 +92,9 @@ def test_the_outboxes_of_workers_present_and_former_count_too(
     assert str(segment) in capfdbinary.readouterr().out.decode()
 
 
-def test_export_gives_what_is_pending(config: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_export_gives_what_is_pending(
+    config: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     outbox = filled(tmp_path / "box")
     try:
         assert run(["export", config]) == 0

@@ -1,4 +1,5 @@
-"""What worker processes of a former version have left is delivered by the agent, beside its own. Real programs."""
+"""What worker processes of a former version have left is delivered by the agent, beside its own.
+Real programs."""
 
 from __future__ import annotations
 
@@ -25,14 +26,23 @@ _DATA = "edge/enterprise/site/area/L1/old/data"
 
 
 def leave(path: Path, worker: int, first: int) -> str:
-    """An outbox as worker `worker` left it: numbered readings of a device from `first` on. Its stream."""
+    """An outbox as worker `worker` left it: numbered readings of a device from `first` on. Its
+    stream."""
 
     async def fill() -> str:
-        box = Outbox(folder_of(path, worker), agent="ipc-01", worker=worker, max_bytes=1_000_000, fsync_ms=10)
+        box = Outbox(
+            folder_of(path, worker), agent="ipc-01", worker=worker, max_bytes=1_000_000, fsync_ms=10
+        )
         head, start = payload.head("old", box.stream), time.time_ns()
         for number in range(first, first + READINGS):
             t = start + number * 1_000_000
-            box.append(_DATA, head, payload.document_tail(t, {"values": {"n": number}, "quality": {}}), t, 1)
+            box.append(
+                _DATA,
+                head,
+                payload.document_tail(t, {"values": {"n": number}, "quality": {}}),
+                t,
+                1,
+            )
         await box.close(5)
         return box.stream
 
@@ -45,13 +55,17 @@ def agent_of(site: RigSite, **environment: str) -> RigProcess:
 
 def numbers(site: RigSite) -> list[int]:
     with duckdb.connect(str(site.database), read_only=True) as connection:
-        rows = connection.execute("select num from samples join series using (sid) where tag = 'n'").fetchall()
+        rows = connection.execute(
+            "select num from samples join series using (sid) where tag = 'n'"
+        ).fetchall()
     return sorted(int(number) for (number,) in rows)
 
 
 def test_all_of_it_arrives_once_also_when_the_agent_is_killed_meanwhile(tmp_path: Path) -> None:
     with plant(tmp_path, devices=1) as (site, _):
-        streams = {leave(site.outbox, worker, READINGS * place) for place, worker in enumerate((1, 3))}
+        streams = {
+            leave(site.outbox, worker, READINGS * place) for place, worker in enumerate((1, 3))
+        }
         assert {stream.split("/")[1] for stream in streams} == {"1", "3"}
         agent = agent_of(site)  # without a service nothing may be freed: confirm is store
         wait_for(lambda: agent.said().count("leftover-open") == 2, 60, "both outboxes to be opened")

@@ -1,4 +1,5 @@
-"""`edge-agent probe`: registers in every type and order; what a person expects decides, and nothing is written."""
+"""`edge-agent probe`: registers in every type and order; what a person expects decides, and nothing
+is written."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ def words(*values: tuple[Any, str, str]) -> list[int]:
 
 
 async def command(*arguments: object) -> tuple[int, str, str]:
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         status = await asyncio.to_thread(main, ["probe", *map(str, arguments)])
     return status, out.getvalue(), err.getvalue()
 
@@ -57,7 +61,7 @@ async def unit_at(unit: Unit) -> Any:
         yield url
 
 
-# --- which reading makes sense ---------------------------------------------------------------------------------------
+# --- which reading makes sense --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -74,7 +78,8 @@ def test_what_is_expected_decides_type_order_and_place(type_: str, order: str) -
 
 
 @pytest.mark.parametrize(
-    ("word", "expect", "scale"), [(2304, 230.4, 0.1), (4998, 49.98, 0.01), (65036, -5.0, 0.01), (15267, 1526.7, 0.1)]
+    ("word", "expect", "scale"),
+    [(2304, 230.4, 0.1), (4998, 49.98, 0.01), (65036, -5.0, 0.01), (15267, 1526.7, 0.1)],
 )
 def test_a_scaled_integer_is_found_with_its_scale(word: int, expect: float, scale: float) -> None:
     best = plausible("input", 0, [17, word, 17], expect)[0]
@@ -89,7 +94,12 @@ def test_of_two_floats_one_register_apart_the_nearer_is_first() -> None:
 
 def test_a_text_with_one_character_in_each_register_is_found() -> None:
     (found, *_) = plausible("holding", 28, [7, 0, *map(ord, "AB-7"), 0], "AB-7")
-    assert found.keys == {"address": "holding/30", "type": "string", "length": 8, "encoding": "utf-16-be"}
+    assert found.keys == {
+        "address": "holding/30",
+        "type": "string",
+        "length": 8,
+        "encoding": "utf-16-be",
+    }
 
 
 def test_large_numbers_are_written_out_in_the_reason() -> None:
@@ -108,8 +118,13 @@ def test_few_registers_are_said_to_be_few(pairs: int, unsure: bool) -> None:
 
 
 def test_a_gap_is_one_row_and_the_registers_stay_readable_beside_wide_numbers() -> None:
-    block: list[int | None] = [None] * 10 + list(words((-4.290008e8, "float32", "CDAB"), (1480.5, "float32", "BADC")))
-    places = [ProbedPlace(f"holding/{at}", word, "", decodings(block, at)) for at, word in enumerate(block)]
+    block: list[int | None] = [None] * 10 + list(
+        words((-4.290008e8, "float32", "CDAB"), (1480.5, "float32", "BADC"))
+    )
+    places = [
+        ProbedPlace(f"holding/{at}", word, "", decodings(block, at))
+        for at, word in enumerate(block)
+    ]
     screen = Console(width=80, file=io.StringIO(), force_terminal=False)
     screen.print(view(ProbeLook(places, []), ChangedRegisters(), 80))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -158,11 +173,16 @@ def test_everything_that_can_begin_at_a_register_is_there() -> None:
     found = {(one.type, one.order): one.value for one in decodings(block, 0)}
     assert found["float64", "CDAB"] == -1.5
     assert {order for type_, order in found if type_ == "float32"} == set(ORDERS)
-    assert {"uint16", "int16", "bcd16", "text", "int32", "uint32", "bcd32", "int64", "uint64"} <= {t for t, _ in found}
-    assert not any(type_ in ("float64", "int32") for type_, _ in {(o.type, o.order) for o in decodings(block, 3)})
+    assert {"uint16", "int16", "bcd16", "text", "int32", "uint32", "bcd32", "int64", "uint64"} <= {
+        t for t, _ in found
+    }
+    assert not any(
+        type_ in ("float64", "int32")
+        for type_, _ in {(o.type, o.order) for o in decodings(block, 3)}
+    )
 
 
-# --- over the wire ---------------------------------------------------------------------------------------------------
+# --- over the wire --------------------------------------------------------------------------------
 
 
 def test_a_foreign_server_is_read_and_what_is_expected_becomes_a_tag(tmp_path: Path) -> None:
@@ -193,7 +213,8 @@ def test_a_foreign_server_is_read_and_what_is_expected_becomes_a_tag(tmp_path: P
 
 
 def test_what_the_numbers_do_not_decide_stays_out_of_the_file(tmp_path: Path) -> None:
-    """Floats beside small numbers: one reading that is expected becomes a tag by its name, and nothing else."""
+    """Floats beside small numbers: one reading that is expected becomes a tag by its name, and
+    nothing else."""
     file, port, bank = tmp_path / "plant.yaml", free_port(), DataBank()
     server = ModbusServer("127.0.0.1", port, no_block=True, data_bank=bank)
     floats = [(1526.7, "float32", "CDAB"), (87.35, "float32", "CDAB"), (23.1, "float32", "CDAB")]
@@ -215,7 +236,9 @@ def test_what_the_numbers_do_not_decide_stays_out_of_the_file(tmp_path: Path) ->
     finally:
         server.stop()
     (device,) = yaml.safe_load(file.read_text())["devices"]
-    assert device["tags"] == {"pressure": {"address": "holding/102", "type": "float32", "word_order": "CDAB"}}
+    assert device["tags"] == {
+        "pressure": {"address": "holding/102", "type": "float32", "word_order": "CDAB"}
+    }
     assert "timeout" not in device
 
 
@@ -228,8 +251,18 @@ def test_registers_that_are_refused_are_shown_as_such_and_only_reads_are_sent() 
         async with unit_at(unit) as url:
             status, out, _ = await command(url, "--from", 0, "--count", 7, "--json")
             assert status == 0
-            assert [place["raw"] for place in json.loads(out)["places"]] == [0, 1, 2, None, None, 5, None]
-            status, out, _ = await command(url, "--area", "coil", "--from", 0, "--count", 3, "--json")
+            assert [place["raw"] for place in json.loads(out)["places"]] == [
+                0,
+                1,
+                2,
+                None,
+                None,
+                5,
+                None,
+            ]
+            status, out, _ = await command(
+                url, "--area", "coil", "--from", 0, "--count", 3, "--json"
+            )
             assert [place["raw"] for place in json.loads(out)["places"]] == [1, 0, 1]
             assert (await command(url, "--from", 100, "--count", 2))[0] == 1
             assert (await command(url, "--from", "0x0", "--count", 1))[0] == 0
@@ -297,7 +330,10 @@ def test_wrong_use_is_a_sentence(arguments: list[str], says: str) -> None:
 
 
 def look_at(values: list[int]) -> ProbeLook:
-    places = [ProbedPlace(f"holding/{at}", word, "", decodings(values, at)) for at, word in enumerate(values)]
+    places = [
+        ProbedPlace(f"holding/{at}", word, "", decodings(values, at))
+        for at, word in enumerate(values)
+    ]
     return ProbeLook(places, plausible("holding", 0, values))
 
 
@@ -307,7 +343,9 @@ def test_it_fits_a_terminal(width: int) -> None:
     look = look_at(words(*((value, "float32", "CDAB") for value in values)))
     changes = ChangedRegisters()
     changes.note(look)
-    screen = Console(width=width, height=24, file=io.StringIO(), highlight=False, markup=False, emoji=False)
+    screen = Console(
+        width=width, height=24, file=io.StringIO(), highlight=False, markup=False, emoji=False
+    )
     screen.print(view(look, changes, width, 24))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     lines = text.splitlines()

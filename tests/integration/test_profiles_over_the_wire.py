@@ -1,7 +1,9 @@
-"""Every profile, read through the wire from its own simulator, each value checked by a foreign client.
+"""Every profile, read through the wire from its own simulator, each value checked by a foreign
+client.
 
-One rehearsal stands in for all devices, their values frozen; the agent's connector reads them all, and then
-pymodbus (for Modbus) and asyncua's client (for OPC UA) read the same places and decode them by the profile file.
+One rehearsal stands in for all devices, their values frozen; the agent's connector reads them all,
+and then pymodbus (for Modbus) and asyncua's client (for OPC UA) read the same places and decode
+them by the profile file.
 """
 
 from __future__ import annotations
@@ -29,7 +31,16 @@ from edge_agent.config.compile import plans
 from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.config.profiles import available
 from edge_agent.normalise import Normaliser
-from edge_agent.sdk import Batch, Clock, DevicePlan, Pollable, Streaming, TagTable, Value, status_name
+from edge_agent.sdk import (
+    Batch,
+    Clock,
+    DevicePlan,
+    Pollable,
+    Streaming,
+    TagTable,
+    Value,
+    status_name,
+)
 from tests.support.aio import run, until
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -44,7 +55,8 @@ FORMATS = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "float32": 
 
 @dataclass
 class Reading:
-    """What the agent and the witness saw of one device, by tag; `raw` before, `values` after normalisation."""
+    """What the agent and the witness saw of one device, by tag; `raw` before, `values` after
+    normalisation."""
 
     raw: dict[str, Value]
     values: dict[str, Value]
@@ -142,7 +154,10 @@ def modbus_client(url: str) -> ModbusBaseClient:
         return AsyncModbusTcpClient(str(parts.hostname), port=parts.port or 502)
     settings = {key: value[0] for key, value in parse_qs(parts.query).items()}
     return AsyncModbusSerialClient(
-        parts.path, framer=FramerType.RTU, baudrate=int(settings.get("baudrate", 115200)), parity="N"
+        parts.path,
+        framer=FramerType.RTU,
+        baudrate=int(settings.get("baudrate", 115200)),
+        parity="N",
     )
 
 
@@ -151,12 +166,17 @@ async def modbus_witness(name: str, url: str) -> dict[str, object]:
     assert await client.connect()
     unit = UNITS.get(name, READABLE.index(name) + 1)
     try:
-        return {tag: await modbus_value(client, unit, keys, name) for tag, keys in PROFILES[name]["tags"].items()}
+        return {
+            tag: await modbus_value(client, unit, keys, name)
+            for tag, keys in PROFILES[name]["tags"].items()
+        }
     finally:
         client.close()
 
 
-async def modbus_value(client: ModbusBaseClient, unit: int, keys: dict[str, Any], name: str) -> object:
+async def modbus_value(
+    client: ModbusBaseClient, unit: int, keys: dict[str, Any], name: str
+) -> object:
     match = re.fullmatch(r"(holding|input|discrete)/(\d+)(?:\.(\d+))?", keys["address"])
     assert match is not None
     table, address, bit = match.groups()
@@ -210,7 +230,9 @@ def test_every_tag_of_a_profile_is_good(name: str, readings: dict[str, Reading])
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_every_value_is_what_a_foreign_client_reads(name: str, readings: dict[str, Reading]) -> None:
+def test_every_value_is_what_a_foreign_client_reads(
+    name: str, readings: dict[str, Reading]
+) -> None:
     reading = readings[name]
     assert reading.raw == reading.witness
 

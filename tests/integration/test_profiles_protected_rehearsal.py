@@ -1,4 +1,5 @@
-"""A site that protects its channels is rehearsed with them protected: the simulators' certificates are trusted."""
+"""A site that protects its channels is rehearsed with them protected: the simulators' certificates
+are trusted."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ async def good_devices(folder: Path) -> dict[str, bool]:
         assert set(simulation.certificates) == {"anonymous", "by-name", "meter"}
         redirected = folder / "plant.simulated.yaml"
         redirected.write_text(
-            rehearse.redirect(original, endpoints, certificates=simulation.certificates), encoding="utf-8"
+            rehearse.redirect(original, endpoints, certificates=simulation.certificates),
+            encoding="utf-8",
         )
         site = load(redirected)
         good = {}

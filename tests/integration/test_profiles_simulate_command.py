@@ -1,4 +1,5 @@
-"""`edge-agent simulate CONFIG` as an integrator runs it: announces, serves, writes the file, ends on Ctrl-C."""
+"""`edge-agent simulate CONFIG` as an integrator runs it: announces, serves, writes the file, ends
+on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ def test_a_fault_on_the_command_line_is_felt_through_the_wire(config: Path) -> N
         (("--out", "nowhere/at/all.yaml"), "--out"),
     ],
 )
-def test_wrong_words_end_with_status_2_and_a_sentence(config: Path, words: tuple[str, str], expected: str) -> None:
+def test_wrong_words_end_with_status_2_and_a_sentence(
+    config: Path, words: tuple[str, str], expected: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edge_agent", "simulate", str(config), *words],
         capture_output=True, text=True, encoding="utf-8", timeout=60, cwd=config.parent,
@@ -141,7 +144,9 @@ def test_the_simulators_end_when_the_command_is_killed(config: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_simulators_start_is_an_orderly_end(config: Path, number: signal.Signals) -> None:
+def test_a_signal_while_the_simulators_start_is_an_orderly_end(
+    config: Path, number: signal.Signals
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "edge_agent", "simulate", str(config)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
@@ -162,14 +167,30 @@ def test_a_standard_node_is_the_one_that_every_server_has(tmp_path: Path) -> Non
     """`i=2258`, the server's time: many a tag list has it, to see that the server lives."""
     file = tmp_path / "plant.yaml"
     tags = "{now: {node: 'i=2258'}, speed: {node: 'nsu=urn:machine;s=Speed'}}"
-    device = f"{{id: cnc-1, connector: opcua, endpoint: 'opc.tcp://10.0.0.1:4840', mode: read, tags: {tags}}}"
+    device = (
+        f"{{id: cnc-1, connector: opcua, endpoint: 'opc.tcp://10.0.0.1:4840', mode: read, tags: "
+        f"{tags}}}"
+    )
     file.write_text(
-        f"agent: {{id: a}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {device}\n", encoding="utf-8"
+        f"agent: {{id: a}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {device}\n",
+        encoding="utf-8",
     )
     with simulating(file) as (_, said):
         assert "cnc-1" in said
         done = subprocess.run(
-            [sys.executable, "-m", "edge_agent", "read", str(file.with_name("plant.simulated.yaml")), "--json"],
-            capture_output=True, text=True, encoding="utf-8", timeout=120,
-        )  # fmt: skip
-    assert [row["quality"] for row in json.loads(done.stdout)["values"]] == ["Good", "Good"], done.stderr
+            [
+                sys.executable,
+                "-m",
+                "edge_agent",
+                "read",
+                str(file.with_name("plant.simulated.yaml")),
+                "--json",
+            ],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+    assert [row["quality"] for row in json.loads(done.stdout)["values"]] == ["Good", "Good"], (
+        done.stderr
+    )

@@ -28,13 +28,16 @@ DATA = TOPICS.device("area", "line", "vmc-01") + "/data"
 
 
 class Witness:
-    """Another MQTT client that writes down everything it sees, in order; its session survives broker restarts."""
+    """Another MQTT client that writes down everything it sees, in order; its session survives
+    broker restarts."""
 
     def __init__(self, port: int, **options: Any) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "witness", clean_session=False)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_message = lambda client, _, m: self.messages.append((m.topic, m.payload, m.retain))
+        self.client.on_message = lambda client, _, m: self.messages.append(
+            (m.topic, m.payload, m.retain)
+        )
         self.client.on_connect = lambda client, *_: client.subscribe("edge/#", 1)
         self.subscribed = False
         self.client.on_subscribe = lambda *_: setattr(self, "subscribed", True)
@@ -108,7 +111,9 @@ def test_everything_arrives_once_and_in_order(broker: Server, tmp_path: Path) ->
                 put(box, 200)
                 await until(lambda: len(seen.entries()) >= 500)
                 assert seen.entries() == sequence(box, 1, 500)
-                await until(lambda: publisher.confirmed == 2500)  # a witness may hear of it before we do
+                await until(
+                    lambda: publisher.confirmed == 2500
+                )  # a witness may hear of it before we do
                 assert (publisher.published, publisher.acknowledged) == (2500, 2500)
                 assert publisher.connected
                 assert publisher.ack_age() is not None
@@ -116,7 +121,9 @@ def test_everything_arrives_once_and_in_order(broker: Server, tmp_path: Path) ->
     run(scenario())
 
 
-def test_state_is_online_then_offline_and_documents_are_retained(broker: Server, tmp_path: Path) -> None:
+def test_state_is_online_then_offline_and_documents_are_retained(
+    broker: Server, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         state, birth = TOPICS.agent("ipc-01"), TOPICS.device("area", "line", "vmc-01") + "/birth"
         with witness(broker.port) as seen, outbox(tmp_path / "box") as box:
@@ -128,7 +135,11 @@ def test_state_is_online_then_offline_and_documents_are_retained(broker: Server,
                 publisher.retain(birth, b'{"n":2}')
                 await until(lambda: seen.last(birth) == {"n": 2})
             offline = await until(lambda: (d := seen.last(state))["state"] == "offline" and d)
-        assert (online["state"], online["agent"], online["streams"]) == ("online", "ipc-01", [box.stream])
+        assert (online["state"], online["agent"], online["streams"]) == (
+            "online",
+            "ipc-01",
+            [box.stream],
+        )
         assert offline.keys() == online.keys() >= {"v", "t", "version"}
         with retained(broker.port) as late:
             await until(lambda: late.last(birth) == {"n": 2} and late.last(state))
@@ -142,7 +153,9 @@ def retained(port: int) -> Iterator[Witness]:
     seen = Witness.__new__(Witness)
     seen.messages = []
     seen.client = mqtt.Client(CallbackAPIVersion.VERSION2, "late", clean_session=True)
-    seen.client.on_message = lambda client, _, m: seen.messages.append((m.topic, m.payload, m.retain))
+    seen.client.on_message = lambda client, _, m: seen.messages.append(
+        (m.topic, m.payload, m.retain)
+    )
     seen.client.on_connect = lambda client, *_: client.subscribe("edge/#", 1)
     seen.client.connect("127.0.0.1", port, 60)
     seen.client.loop_start()
@@ -166,7 +179,10 @@ def test_a_restarted_broker_loses_nothing(tmp_path: Path, sig: signal.Signals) -
                     put(box, 100)
                     await until(lambda: len(seen.entries()) >= 100)
                     db = tmp_path / "broker" / "mosquitto.db"
-                    await until(db.exists, what="the broker has saved its subscriber, which a kill would take else")
+                    await until(
+                        db.exists,
+                        what="the broker has saved its subscriber, which a kill would take else",
+                    )
                     first.stop(sig)
                     await until(lambda: not publisher.connected)
                     put(box, 100)
@@ -182,7 +198,11 @@ def test_a_restarted_broker_loses_nothing(tmp_path: Path, sig: signal.Signals) -
 
 def test_a_frozen_broker_is_noticed_and_nothing_is_lost_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box, witness(server.port) as seen:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            outbox(tmp_path / "box") as box,
+            witness(server.port) as seen,
+        ):
             await until(lambda: seen.subscribed)
             async with publishing(box, server.port, keepalive=1) as publisher:
                 await until(lambda: publisher.connected)
@@ -190,7 +210,9 @@ def test_a_frozen_broker_is_noticed_and_nothing_is_lost_when_it_goes_on(tmp_path
                 await until(lambda: box.pending == 0)
                 server.pause()
                 put(box, 120)
-                await until(lambda: not publisher.connected, what="a broker that does not answer is dropped")
+                await until(
+                    lambda: not publisher.connected, what="a broker that does not answer is dropped"
+                )
                 await until(lambda: publisher.problem is not None)
                 server.resume()
                 await until(lambda: box.pending == 0 and len(set(seen.entries())) == 140)
@@ -218,7 +240,11 @@ def test_no_more_than_the_window_is_ever_under_way(tmp_path: Path) -> None:
 
 def test_live_data_does_not_wait_behind_the_backlog(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box, witness(server.port) as seen:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            outbox(tmp_path / "box") as box,
+            witness(server.port) as seen,
+        ):
             await until(lambda: seen.subscribed)
             put(box, 5000, size=200)
             async with publishing(box, server.port) as publisher:
@@ -239,7 +265,8 @@ def test_live_data_does_not_wait_behind_the_backlog(tmp_path: Path) -> None:
 
 
 def test_a_part_of_the_window_is_kept_for_live_data(tmp_path: Path) -> None:
-    """Else a live value would wait until the broker has answered for something of the backlog, as slow as it is."""
+    """Else a live value would wait until the broker has answered for something of the backlog, as
+    slow as it is."""
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box:
@@ -250,7 +277,9 @@ def test_a_part_of_the_window_is_kept_for_live_data(tmp_path: Path) -> None:
                 assert session is not None
                 server.pause()
                 await until(lambda: stopped(server))
-                for _ in range(10):  # turns of the loop, in which it reads what the broker said before
+                for _ in range(
+                    10
+                ):  # turns of the loop, in which it reads what the broker said before
                     await asyncio.sleep(0)
                 assert session._backlog_under_way == session.in_flight > 0
                 assert box.pending > 1000, "the backlog was through before the test began"
@@ -269,7 +298,11 @@ def stopped(server: Server) -> bool:
 
 def test_the_drain_limit_is_kept_while_live_data_passes(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box, witness(server.port) as seen:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            outbox(tmp_path / "box") as box,
+            witness(server.port) as seen,
+        ):
             await until(lambda: seen.subscribed)
             put(box, 400)
             async with publishing(box, server.port, drain=50) as publisher:
@@ -277,7 +310,9 @@ def test_the_drain_limit_is_kept_while_live_data_passes(tmp_path: Path) -> None:
                 put(box, 200)
                 await until(lambda: {n for _, n in seen.entries()} >= set(range(401, 601)))
                 assert len(seen.entries()) < 600, "the backlog was not held back"
-                await until(lambda: len(seen.entries()) > 220, what="the backlog drains slowly, but it does")
+                await until(
+                    lambda: len(seen.entries()) > 220, what="the backlog drains slowly, but it does"
+                )
 
     run(scenario())
 
@@ -320,7 +355,11 @@ def test_drain_waits_for_live_entries_only(tmp_path: Path) -> None:
 
 def test_a_killed_connection_publishes_the_last_will(tmp_path: Path) -> None:
     async def scenario() -> None:
-        with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box, witness(server.port) as seen:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            outbox(tmp_path / "box") as box,
+            witness(server.port) as seen,
+        ):
             state = TOPICS.agent("ipc-01")
             async with publishing(box, server.port) as publisher:
                 await until(lambda: (seen.last(state) or {}).get("state") == "online")

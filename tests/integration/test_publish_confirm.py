@@ -1,4 +1,5 @@
-"""`confirm: store` over the wire: a small ingest of the test's own says what is stored, or does not."""
+"""`confirm: store` over the wire: a small ingest of the test's own says what is stored, or does
+not."""
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ def ingesting(port: int) -> Iterator[FakeIngest]:
 
 
 @asynccontextmanager
-async def publishing(path: Path, port: int, max_bytes: int = 20_000_000) -> AsyncIterator[tuple[Outbox, Publisher]]:
+async def publishing(
+    path: Path, port: int, max_bytes: int = 20_000_000
+) -> AsyncIterator[tuple[Outbox, Publisher]]:
     box = Outbox(path, agent="ipc-01", max_bytes=max_bytes, fsync_ms=20)
     config = Mqtt(url=f"mqtt://127.0.0.1:{port}", confirm="store")
     publisher = Publisher(config, box, TOPICS, "ipc-01", Clock())
@@ -94,7 +97,9 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_an_entry_leaves_when_the_store_has_it_and_not_before(broker: Server, tmp_path: Path) -> None:
+def test_an_entry_leaves_when_the_store_has_it_and_not_before(
+    broker: Server, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         with ingesting(broker.port) as ingest:
             await until(lambda: ingest.subscribed)
@@ -111,7 +116,9 @@ def test_an_entry_leaves_when_the_store_has_it_and_not_before(broker: Server, tm
     run(scenario())
 
 
-def test_the_retained_watermark_frees_but_is_no_sign_of_life(broker: Server, tmp_path: Path) -> None:
+def test_the_retained_watermark_frees_but_is_no_sign_of_life(
+    broker: Server, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         with ingesting(broker.port) as ingest:
             await until(lambda: ingest.subscribed)
@@ -214,7 +221,9 @@ def share(box: Outbox) -> float:
     return box.stats.bytes / box.limit
 
 
-def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tmp_path: Path) -> None:
+def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(
+    tmp_path: Path,
+) -> None:
     """Nothing is dropped, each value that went is counted, and the agent's health says why."""
 
     async def scenario() -> None:
@@ -223,7 +232,9 @@ def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tm
             async with publishing(tmp_path / "box", server.port, SMALL) as (box, publisher):
                 put(box, 100, filling=5000)
                 await until(lambda: box.unconfirmed == 100)
-                assert (box.pending, publisher.freed_before_store) == (100, 0), "half full: nothing goes"
+                assert (box.pending, publisher.freed_before_store) == (100, 0), (
+                    "half full: nothing goes"
+                )
                 for first in range(100, 400, 10):
                     put(box, 10, filling=5000)
                     await until(lambda count=first + 10: len(ingest.arrived) == count)  # type: ignore[misc]
@@ -231,7 +242,12 @@ def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tm
                 stats = box.stats
                 assert 0.7 < share(box) <= 0.85
                 assert (stats.dropped, box.gaps()) == (0, [])
-                assert publisher.freed_before_store == stats.unseen == stats.confirmed == (400 - box.pending) * 5
+                assert (
+                    publisher.freed_before_store
+                    == stats.unseen
+                    == stats.confirmed
+                    == (400 - box.pending) * 5
+                )
                 assert box.awaiting()[box.stream][-1] == (401 - box.pending, 400), "the newest stay"
                 facts = SelfHealth(box, publisher, Clock()).facts([], [])
                 assert "ingest_never_seen" in [notice.reason for notice in own.notices(facts)]
@@ -278,7 +294,9 @@ def test_a_backlog_longer_than_the_outbox_share_goes_on_without_an_ingest(tmp_pa
     run(scenario())
 
 
-def test_a_store_that_was_put_back_to_an_older_copy_gets_again_what_is_still_here(tmp_path: Path) -> None:
+def test_a_store_that_was_put_back_to_an_older_copy_gets_again_what_is_still_here(
+    tmp_path: Path,
+) -> None:
     async def scenario() -> None:
         with (
             mosquitto(tmp_path / "broker") as server,

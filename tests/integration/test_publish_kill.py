@@ -1,4 +1,5 @@
-"""kill -9 of an agent at random moments: what its outbox accepted reaches the broker (F2, a few rounds)."""
+"""kill -9 of an agent at random moments: what its outbox accepted reaches the broker (F2, a few
+rounds)."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def start(path: Path, port: int, appends: int) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("server", [mosquitto, nats], ids=["mosquitto", "nats"])
-def test_what_was_appended_is_delivered_whenever_the_agent_is_killed(tmp_path: Path, server: object) -> None:
+def test_what_was_appended_is_delivered_whenever_the_agent_is_killed(
+    tmp_path: Path, server: object
+) -> None:
     rng = random.Random(20)
     accepted: set[tuple[str, int]] = set()
     seen: list[tuple[str, int]] = []
@@ -74,7 +77,10 @@ def test_what_was_appended_is_delivered_whenever_the_agent_is_killed(tmp_path: P
             lines = [first, *process.stdout.read().splitlines(keepends=True)]
             process.stdout.close()
             process.wait()
-            accepted |= {(s.decode(), int(n)) for s, n in (line.split() for line in lines if line.endswith(b"\n"))}
+            accepted |= {
+                (s.decode(), int(n))
+                for s, n in (line.split() for line in lines if line.endswith(b"\n"))
+            }
         last = start(tmp_path / "box", broker.port, 5)
         last.communicate(timeout=60)
         assert last.returncode == 0

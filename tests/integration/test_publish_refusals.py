@@ -1,4 +1,5 @@
-"""A broker that does not take some messages, or some clients: the others' data passes, and it is said."""
+"""A broker that does not take some messages, or some clients: the others' data passes, and it is
+said."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def seen(port: int) -> Iterator[list[tuple[str, int]]]:
 
 
 def publisher(box: Outbox, port: int, **keys: Any) -> Publisher:
-    return Publisher(Mqtt(**{"url": f"mqtt://127.0.0.1:{port}", **keys}), box, TOPICS, "ipc-01", Clock())
+    return Publisher(
+        Mqtt(**{"url": f"mqtt://127.0.0.1:{port}", **keys}), box, TOPICS, "ipc-01", Clock()
+    )
 
 
 async def stopped(task: asyncio.Task[None]) -> None:
@@ -69,11 +72,17 @@ def box(tmp_path: Path) -> Iterator[Outbox]:
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_a_message_too_large_for_the_broker_does_not_stop_the_others(tmp_path: Path, box: Outbox, version: str) -> None:
-    """MQTT 5 brokers say their limit; others hang up, and the message is found by sending one at a time."""
+def test_a_message_too_large_for_the_broker_does_not_stop_the_others(
+    tmp_path: Path, box: Outbox, version: str
+) -> None:
+    """MQTT 5 brokers say their limit; others hang up, and the message is found by sending one at a
+    time."""
 
     async def scenario() -> None:
-        with mosquitto(tmp_path / "m", extra="max_packet_size 2000") as broker, seen(broker.port) as found:
+        with (
+            mosquitto(tmp_path / "m", extra="max_packet_size 2000") as broker,
+            seen(broker.port) as found,
+        ):
             for number in range(20):
                 put(box, BIG if number % 4 == 0 else SMALL, 3000 if number % 4 == 0 else 10)
             running = publisher(box, broker.port, version=version)
@@ -93,12 +102,19 @@ def test_a_message_too_large_for_the_broker_does_not_stop_the_others(tmp_path: P
     run(scenario())
 
 
-def test_a_topic_that_is_not_allowed_is_a_finding_and_arrives_when_it_is(tmp_path: Path, box: Outbox) -> None:
+def test_a_topic_that_is_not_allowed_is_a_finding_and_arrives_when_it_is(
+    tmp_path: Path, box: Outbox
+) -> None:
     rules = tmp_path / "acl"
-    rules.write_text("topic read #\ntopic write edge/+/+/agents/#\ntopic write edge/+/+/+/+/small/#\n")
+    rules.write_text(
+        "topic read #\ntopic write edge/+/+/agents/#\ntopic write edge/+/+/+/+/small/#\n"
+    )
 
     async def scenario() -> None:
-        with mosquitto(tmp_path / "m", extra=f"acl_file {rules}") as broker, seen(broker.port) as found:
+        with (
+            mosquitto(tmp_path / "m", extra=f"acl_file {rules}") as broker,
+            seen(broker.port) as found,
+        ):
             for _ in range(300):
                 put(box, BIG)
                 put(box, SMALL)
@@ -117,7 +133,9 @@ def test_a_topic_that_is_not_allowed_is_a_finding_and_arrives_when_it_is(tmp_pat
     run(scenario())
 
 
-def test_two_agents_of_one_name_are_told_so_and_do_not_fight_all_the_time(tmp_path: Path, box: Outbox) -> None:
+def test_two_agents_of_one_name_are_told_so_and_do_not_fight_all_the_time(
+    tmp_path: Path, box: Outbox
+) -> None:
     other = Outbox(tmp_path / "other", agent="ipc-01", max_bytes=50_000_000, fsync_ms=20)
 
     async def scenario() -> None:
@@ -125,8 +143,12 @@ def test_two_agents_of_one_name_are_told_so_and_do_not_fight_all_the_time(tmp_pa
             both = [publisher(one, broker.port) for one in (box, other)]
             tasks = [asyncio.create_task(one.run()) for one in both]
             await until(lambda: all(one.problem is not None for one in both), 60)
-            await until(lambda: any(one.problem and one.problem.code == "mqtt-restless" for one in both), 60)
-            (problem, *_) = [one.problem for one in both if one.problem and one.problem.code == "mqtt-restless"]
+            await until(
+                lambda: any(one.problem and one.problem.code == "mqtt-restless" for one in both), 60
+            )
+            (problem, *_) = [
+                one.problem for one in both if one.problem and one.problem.code == "mqtt-restless"
+            ]
             assert "'ipc-01'" in problem.en
             for task in tasks:
                 await stopped(task)
@@ -174,7 +196,9 @@ def test_two_store_services_of_one_name_are_told_so(tmp_path: Path) -> None:
     def service(name: str, port: int) -> tuple[Ingest, DuckDbStore]:
         store = DuckDbStore(tmp_path / f"{name}.duckdb")
         config = Mqtt(url=f"mqtt://127.0.0.1:{port}")
-        return Ingest(config, store, TOPICS, MessageQuarantine(tmp_path / name), client_id="i", clock=Clock()), store
+        return Ingest(
+            config, store, TOPICS, MessageQuarantine(tmp_path / name), client_id="i", clock=Clock()
+        ), store
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "m") as broker:

@@ -1,4 +1,5 @@
-"""TLS and login over the wire: what is right connects, what is wrong says why in one sentence and keeps trying."""
+"""TLS and login over the wire: what is right connects, what is wrong says why in one sentence and
+keeps trying."""
 
 from __future__ import annotations
 
@@ -45,9 +46,13 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
         builder = self._builder(self.subject, self.key.public_key(), NOW - DAY, NOW + DAY)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
         usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-        self.certificate = builder.add_extension(usage, critical=True).sign(self.key, hashes.SHA256())
+        self.certificate = builder.add_extension(usage, critical=True).sign(
+            self.key, hashes.SHA256()
+        )
         self.path = self.folder / f"{self.name}.pem"
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -63,7 +68,9 @@ class Authority:
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
             key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
             )
         )
         return paths
@@ -71,8 +78,17 @@ class Authority:
     def _builder(
         self, subject: x509.Name, key: Any, start: datetime.datetime, end: datetime.datetime
     ) -> x509.CertificateBuilder:
-        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.subject).public_key(key)
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.subject)
+            .public_key(key)
+        )
+        builder = (
+            builder.serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+        )
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return builder.add_extension(issuer, critical=False).add_extension(
             x509.SubjectKeyIdentifier.from_public_key(key), critical=False
@@ -105,8 +121,13 @@ def test_mutual_tls(tmp_path: Path, version: str) -> None:
     async def scenario() -> None:
         extra = tls_listener(ours, ours.issue("server"), "require_certificate true")
         with mosquitto(tmp_path / "broker", extra=extra) as server:
-            url, keys = f"mqtts://127.0.0.1:{server.port}", {"ca": ours.path, "cert": cert, "key": key}
-            async with publishing(tmp_path / "box", url, version=version, confirm="store", **keys) as (box, publisher):
+            url, keys = (
+                f"mqtts://127.0.0.1:{server.port}",
+                {"ca": ours.path, "cert": cert, "key": key},
+            )
+            async with publishing(
+                tmp_path / "box", url, version=version, confirm="store", **keys
+            ) as (box, publisher):
                 for _ in range(200):
                     box.append("edge/x/data", b"", b"x" * 30_000, 1, 1)
                 await until(lambda: publisher.acknowledged == 200)
@@ -114,7 +135,9 @@ def test_mutual_tls(tmp_path: Path, version: str) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("wrong", ["authority", "host", "expired", "plain-port", "no-client-certificate"])
+@pytest.mark.parametrize(
+    "wrong", ["authority", "host", "expired", "plain-port", "no-client-certificate"]
+)
 def test_a_bad_certificate_is_refused_with_one_sentence(
     tmp_path: Path, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,7 +151,10 @@ def test_a_bad_certificate_is_refused_with_one_sentence(
         extra += "\nrequire_certificate true"
 
     async def scenario() -> None:
-        with mosquitto(tmp_path / "broker", extra=extra) as server, patch.object(backoff, "LONGEST_S", 0.05):
+        with (
+            mosquitto(tmp_path / "broker", extra=extra) as server,
+            patch.object(backoff, "LONGEST_S", 0.05),
+        ):
             url = f"mqtts://127.0.0.1:{server.port}"
             async with publishing(tmp_path / "box", url, ca=ours.path) as (box, publisher):
                 box.append("edge/x/data", b"", b"x", 1, 1)
@@ -151,10 +177,15 @@ def test_a_wrong_password_is_one_sentence_and_mending_it_needs_no_restart(
     async def scenario() -> None:
         port, passwords = free_port(), tmp_path / "passwords"
         passwords.write_text("ipc-01:right\n")
-        convert = await asyncio.create_subprocess_exec(tool("mosquitto_passwd"), "-U", str(passwords))
+        convert = await asyncio.create_subprocess_exec(
+            tool("mosquitto_passwd"), "-U", str(passwords)
+        )
         await convert.wait()
         conf = tmp_path / "broker.conf"
-        conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n")
+        conf.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser "
+            "root\n"
+        )
         argv = [tool("mosquitto"), "-c", conf]
         with patch.object(backoff, "LONGEST_S", 0.05):
             url = f"mqtt://127.0.0.1:{port}"
@@ -162,10 +193,14 @@ def test_a_wrong_password_is_one_sentence_and_mending_it_needs_no_restart(
             async with publishing(tmp_path / "box", url, **keys) as (box, publisher):
                 box.append("edge/x/data", b"", b"x", 1, 1)
                 with serving(argv, port, tmp_path / "broker.log"):
-                    await until(lambda: publisher.problem and publisher.problem.code == "mqtt-login")
+                    await until(
+                        lambda: publisher.problem and publisher.problem.code == "mqtt-login"
+                    )
                     await until(lambda: publisher.failed_attempts >= 3)
                 passwords.write_text("ipc-01:wrong-secret\n")
-                convert = await asyncio.create_subprocess_exec(tool("mosquitto_passwd"), "-U", str(passwords))
+                convert = await asyncio.create_subprocess_exec(
+                    tool("mosquitto_passwd"), "-U", str(passwords)
+                )
                 await convert.wait()
                 with serving(argv, port, tmp_path / "broker.log"):
                     await until(lambda: box.pending == 0 and publisher.problem is None)
@@ -191,7 +226,9 @@ def test_a_name_that_does_not_exist_and_a_closed_port(tmp_path: Path) -> None:
 def test_a_port_that_accepts_and_never_answers(tmp_path: Path) -> None:
     async def scenario() -> None:
         writers: list[asyncio.StreamWriter] = []
-        server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+        server = await asyncio.start_server(
+            lambda _, writer: writers.append(writer), "127.0.0.1", 0
+        )
         port = server.sockets[0].getsockname()[1]
         with patch("edge_agent.mqtt.connection.CONNECT_LIMIT_S", 0.3):
             async with publishing(tmp_path / "box", f"mqtt://127.0.0.1:{port}") as (_, publisher):

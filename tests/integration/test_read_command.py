@@ -1,4 +1,5 @@
-"""`edge-agent read` over the wire: with an agent and without one, against devices that count who connects."""
+"""`edge-agent read` over the wire: with an agent and without one, against devices that count who
+connects."""
 
 from __future__ import annotations
 
@@ -40,18 +41,29 @@ ESTABLISHED = 1
 REGISTERS = {0: 0x0400, 1: 0x45FA, 2: 3, 3: 611, 4: 0b100}
 TAGS = (
     "tags: {speed: {address: holding/0, type: float32, word_order: CDAB, unit: rpm},"
-    " mode: {address: '40003', map: {3: Processing}}, load: {address: holding/3, scale: 0.1, unit: '%'},"
+    " mode: {address: '40003', map: {3: Processing}}, load: {address: holding/3, scale: 0.1, "
+    "unit: '%'},"
     " ready: {address: holding/4.2}}"
 )
 SPEED = {
-    "agent": "ipc-01", "device": "plc-1", "tag": "speed", "value": 8000.5, "unit": "rpm", "quality": "Good",
-    "raw": "0x0400 0x45FA", "address": "holding/0",
-}  # fmt: skip
+    "agent": "ipc-01",
+    "device": "plc-1",
+    "tag": "speed",
+    "value": 8000.5,
+    "unit": "rpm",
+    "quality": "Good",
+    "raw": "0x0400 0x45FA",
+    "address": "holding/0",
+}
 
 
 async def command(*arguments: object) -> tuple[int, str, str]:
-    """Exit status, output and errors of `edge-agent ...`, beside the loop in which the devices of the test live."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    """Exit status, output and errors of `edge-agent ...`, beside the loop in which the devices of
+    the test live."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         status = await asyncio.to_thread(main, [str(argument) for argument in arguments])
     return status, out.getvalue(), err.getvalue()
 
@@ -65,7 +77,10 @@ def read_rows(document: str) -> dict[str, dict[str, Any]]:
 def still_open(writer: asyncio.StreamWriter) -> bool:
     """Whether the peer has not closed: the kernel's word, whatever the test's server made of it."""
     sock = writer.get_extra_info("socket")
-    return sock.fileno() >= 0 and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+    return (
+        sock.fileno() >= 0
+        and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+    )
 
 
 def is_speed(row: dict[str, Any]) -> bool:
@@ -79,15 +94,22 @@ def is_speed(row: dict[str, Any]) -> bool:
 def test_without_an_agent_a_device_is_read_once_and_left(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
-            path = configuration(tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"},
-                                 mqtt=", username: u, password: !env NO_SUCH_SECRET")  # fmt: skip
+            path = configuration(
+                tmp_path,
+                free_port(),
+                {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"},
+                mqtt=", username: u, password: !env NO_SUCH_SECRET",
+            )
             status, out, _ = await command("read", path, "--json", "--raw")
             assert status == 0
             rows = read_rows(out)
             assert list(rows) == ["plc-1/speed", "plc-1/mode", "plc-1/load", "plc-1/ready"]
             assert is_speed(rows["plc-1/speed"])
             assert (rows["plc-1/mode"]["value"], rows["plc-1/mode"]["address"]) == (3, "40003")
-            assert (rows["plc-1/load"]["value"], rows["plc-1/load"]["raw"]) == (pytest.approx(61.1), "0x0263")
+            assert (rows["plc-1/load"]["value"], rows["plc-1/load"]["raw"]) == (
+                pytest.approx(61.1),
+                "0x0263",
+            )
             assert (rows["plc-1/ready"]["value"], rows["plc-1/ready"]["raw"]) == (True, "0x0004")
             assert len(plc.connections) == 1
             assert plc.polls == 1, "one poll of the only group"
@@ -103,10 +125,16 @@ def test_without_an_agent_a_device_is_read_once_and_left(tmp_path: Path) -> None
 def test_a_device_is_read_without_the_secrets_of_another(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
-            other = "allow_insecure: true, user: {name: u, password: !env NO_SUCH_SECRET}, tags: {x: {node: i=2258}}"
+            other = (
+                "allow_insecure: true, user: {name: u, password: !env NO_SUCH_SECRET}, tags: {x: "
+                "{node: i=2258}}"
+            )
             path = configuration(tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', {TAGS}"})
             with path.open("a") as file:
-                file.write(f"  - {{id: plc-2, connector: opcua, endpoint: 'opc.tcp://127.0.0.1:1', {other}}}\n")
+                file.write(
+                    f"  - {{id: plc-2, connector: opcua, endpoint: 'opc.tcp://127.0.0.1:1', "
+                    f"{other}}}\n"
+                )
             assert (await command("read", path, "plc-1"))[0] == 0
             status, _, err = await command("read", path, "plc-2")
             assert status == 2
@@ -118,10 +146,14 @@ def test_a_device_is_read_without_the_secrets_of_another(tmp_path: Path) -> None
 def test_a_running_agent_is_asked_and_the_device_sees_no_second_connection(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
-            path = configuration(tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"})
+            path = configuration(
+                tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"}
+            )
             async with running(path) as agent:
                 await until(online(agent, "plc-1"))
-                status, out, _ = await command("read", path, "ipc-01:plc-1/speed", "--json", "--raw")
+                status, out, _ = await command(
+                    "read", path, "ipc-01:plc-1/speed", "--json", "--raw"
+                )
                 assert status == 0
                 assert is_speed(read_rows(out)["plc-1/speed"])
                 plc.device.registers[1] = 0
@@ -154,7 +186,9 @@ def _value(agent: Any, tag: str) -> Any:
     return list(device.current.of(table))[table.names.index(tag)].value
 
 
-def test_units_of_one_gateway_share_its_only_connection_and_a_dead_one_hides_no_other(tmp_path: Path) -> None:
+def test_units_of_one_gateway_share_its_only_connection_and_a_dead_one_hides_no_other(
+    tmp_path: Path,
+) -> None:
     """A gateway that takes one connection at a time; unit 2 never answers."""
 
     async def scenario() -> None:
@@ -203,8 +237,16 @@ def test_a_device_that_is_not_there_says_so_in_both_languages(
 
 
 def test_a_command_in_a_reason_is_not_broken_over_lines() -> None:
-    told = "run: install -D -m 644 " + "/var/lib/edge-agent/ml1/pki/rejected/" + "c" * 64 + ".der " * 2
-    state = {"id": "plc-1", "state": "offline", "reason": "BadCertificateUntrusted", "zh": "", "en": told}
+    told = (
+        "run: install -D -m 644 " + "/var/lib/edge-agent/ml1/pki/rejected/" + "c" * 64 + ".der " * 2
+    )
+    state = {
+        "id": "plc-1",
+        "state": "offline",
+        "reason": "BadCertificateUntrusted",
+        "zh": "",
+        "en": told,
+    }
     out = io.StringIO()
     terminal = Console(file=out, width=80, force_terminal=True)
     show(terminal, {"values": [], "devices": [state]}, raw=False)
@@ -230,16 +272,29 @@ def test_text_of_a_device_cannot_steer_the_terminal(tmp_path: Path) -> None:
 
 
 def test_watch_appends_a_line_a_second_and_ends_without_a_trace(tmp_path: Path) -> None:
-    """Without an agent, and through the one that is started meanwhile: then its own connection goes."""
+    """Without an agent, and through the one that is started meanwhile: then its own connection
+    goes."""
 
     async def scenario() -> None:
         async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
-            path = configuration(tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"})
+            path = configuration(
+                tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', every: 50ms, {TAGS}"}
+            )
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "edge_agent", "read", path, "--watch", "--json", stdout=subprocess.PIPE
+                sys.executable,
+                "-m",
+                "edge_agent",
+                "read",
+                path,
+                "--watch",
+                "--json",
+                stdout=subprocess.PIPE,
             )
             assert process.stdout is not None
-            while read_rows((await process.stdout.readline()).decode())["plc-1/speed"]["value"] != 8000.5:
+            while (
+                read_rows((await process.stdout.readline()).decode())["plc-1/speed"]["value"]
+                != 8000.5
+            ):
                 pass
             (first_connection,) = plc.connections
             plc.device.registers[2] = 4
@@ -249,7 +304,10 @@ def test_watch_appends_a_line_a_second_and_ends_without_a_trace(tmp_path: Path) 
             async with running(path) as agent:
                 await until(online(agent, "plc-1"))
                 plc.device.registers[2] = 5
-                while read_rows((await process.stdout.readline()).decode())["plc-1/mode"]["value"] != 5:
+                while (
+                    read_rows((await process.stdout.readline()).decode())["plc-1/mode"]["value"]
+                    != 5
+                ):
                     pass
                 await until(lambda: sum(map(still_open, plc.connections)) == 1)
                 agents_own = [writer for writer in plc.connections if still_open(writer)]
@@ -261,12 +319,15 @@ def test_watch_appends_a_line_a_second_and_ends_without_a_trace(tmp_path: Path) 
     run(scenario())
 
 
-def test_libmodbus_gives_the_registers_that_are_shown(libmodbus_server: Path, tmp_path: Path) -> None:
+def test_libmodbus_gives_the_registers_that_are_shown(
+    libmodbus_server: Path, tmp_path: Path
+) -> None:
     port = free_port()
     log = tmp_path / "log"
     log.touch()
     tags = (
-        "tags: {wide: {address: holding/10, type: uint32}, c: {address: coil/3}, i: {address: input/1},"
+        "tags: {wide: {address: holding/10, type: uint32}, c: {address: coil/3}, i: {address: "
+        "input/1},"
         " list: {address: '40001', count: 3}}"
     )
     path = configuration(tmp_path, free_port(), {"plc-1": f"url: 'tcp://127.0.0.1:{port}', {tags}"})
@@ -299,9 +360,11 @@ def opcua_site(folder: Path, url: str, mode: str, port: int) -> Path:
     path = folder / "site.yaml"
     path.write_text(
         f"agent: {{id: ipc-01, site: test}}\nmqtt: {{url: 'mqtt://127.0.0.1:{port}'}}\n"
-        f"devices:\n  - {{id: cnc, connector: opcua, endpoint: '{url}', mode: {mode}, every: 200ms, tags: {{"
+        f"devices:\n  - {{id: cnc, connector: opcua, endpoint: '{url}', mode: {mode}, every: "
+        f"200ms, tags: {{"
         f"f: {{node: 'nsu={URI};s=Float'}}, n: {{node: 'nsu={URI};s=Int16', type: int}},"
-        f" s: {{path: '{{{URI}}}Machine/{{{URI}}}Float'}}, bad: {{node: 'nsu={URI};s=nowhere'}}}}}}\n",
+        f" s: {{path: '{{{URI}}}Machine/{{{URI}}}Float'}}, bad: {{node: "
+        f"'nsu={URI};s=nowhere'}}}}}}\n",
         encoding="utf-8",
     )
     return path
@@ -321,19 +384,33 @@ def test_what_a_device_may_do_without_is_absent_and_a_wrong_path_says_where_it_e
         encoding="utf-8",
     )
     ends = tmp_path / "ends.yaml"
-    ends.write_text(text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", "far: {path: Objects/Servr}"), "utf-8")
+    ends.write_text(
+        text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", "far: {path: Objects/Servr}"), "utf-8"
+    )
 
     async def scenario() -> None:
         status, out, err = await command("read", path, "--json")
         row = read_rows(out)["cnc/extra"]
-        assert (status, err, row["absent"], row["value"], row["quality"]) == (0, "", True, None, "BadNodeIdUnknown")
+        assert (status, err, row["absent"], row["value"], row["quality"]) == (
+            0,
+            "",
+            True,
+            None,
+            "BadNodeIdUnknown",
+        )
         state = read_rows(out)["cnc/machine_state"]
-        assert (state["value"], state["quality"]) == (3, "Good"), "a rule that asks of an absent tag does not fit"
-        assert all("absent" not in other for name, other in read_rows(out).items() if name != "cnc/extra")
+        assert (state["value"], state["quality"]) == (3, "Good"), (
+            "a rule that asks of an absent tag does not fit"
+        )
+        assert all(
+            "absent" not in other for name, other in read_rows(out).items() if name != "cnc/extra"
+        )
         status, out, _ = await command("read", path)
         assert (status, "无 absent" in out, "BadNodeIdUnknown" in out) == (0, True, False)
         async with running(path) as agent:
-            await until(lambda: agent.devices[0].health.tags.absent == 1 and _value(agent, "f") is not None)
+            await until(
+                lambda: agent.devices[0].health.tags.absent == 1 and _value(agent, "f") is not None
+            )
             assert agent.devices[0].health.state == "online"
             assert _value(agent, "machine_state") == 3
             status, out, _ = await command("read", path)
@@ -342,18 +419,29 @@ def test_what_a_device_may_do_without_is_absent_and_a_wrong_path_says_where_it_e
             assert "设备没有的可选变量 1 个 / 1 optional tag absent" in out
             assert "optional tags absent: 1: cnc 1 (extra)" in out
         async with running(ends) as agent:
-            await until(lambda: agent.devices[0].health.state == "degraded" and _value(agent, "f") is not None)
+            await until(
+                lambda: (
+                    agent.devices[0].health.state == "degraded" and _value(agent, "f") is not None
+                )
+            )
             status, out, _ = await command("read", ends)
             assert status == 1
-            assert "cnc/far [BadNodeIdUnknown] path 走到 Objects 为止，下一段 Servr 不存在；那里有：Server" in out
+            assert (
+                "cnc/far [BadNodeIdUnknown] path 走到 Objects 为止，下一段 Servr 不存在；那里有："
+                "Server" in out
+            )
             _, out, _ = await command("status", ends)
             assert "The path leads as far as Objects; the next segment, Servr, is not there." in out
 
     run(scenario())
 
 
-@pytest.mark.parametrize(("mode", "by"), [("read", "itself"), ("subscribe", "itself"), ("subscribe", "the agent")])
-def test_node_opcua_gives_values_with_their_types(node_opcua: str, tmp_path: Path, mode: str, by: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "by"), [("read", "itself"), ("subscribe", "itself"), ("subscribe", "the agent")]
+)
+def test_node_opcua_gives_values_with_their_types(
+    node_opcua: str, tmp_path: Path, mode: str, by: str
+) -> None:
     path = opcua_site(tmp_path, node_opcua, mode, free_port())
 
     async def ask() -> tuple[int, dict[str, dict[str, Any]], str]:
@@ -364,13 +452,20 @@ def test_node_opcua_gives_values_with_their_types(node_opcua: str, tmp_path: Pat
         if by == "itself":
             return await ask()
         async with running(path) as agent:
-            await until(lambda: agent.devices[0].health.state == "degraded" and _value(agent, "f") is not None)
+            await until(
+                lambda: (
+                    agent.devices[0].health.state == "degraded" and _value(agent, "f") is not None
+                )
+            )
             return await ask()
 
     status, rows, err = run(scenario())
     assert status == 1
     assert "BadNodeIdUnknown" in err
-    values = {name.partition("/")[2]: (row["value"], row["raw"], row["quality"]) for name, row in rows.items()}
+    values = {
+        name.partition("/")[2]: (row["value"], row["raw"], row["quality"])
+        for name, row in rows.items()
+    }
     assert values == {
         "f": (1.5, "Float 1.5", "Good"),
         "n": (-3000, "Int16 -3000", "Good"),
@@ -433,7 +528,9 @@ def test_a_device_with_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
             task = asyncio.create_task(service.run(stop))
             try:
                 await until(lambda: listening(serve_socket(site)))
-                status, out, _ = await command("read", path, "ipc-01:plc-1/speed", "plc-2/speed", "--json")
+                status, out, _ = await command(
+                    "read", path, "ipc-01:plc-1/speed", "plc-2/speed", "--json"
+                )
                 assert status == 0
                 rows = read_rows(out)
                 assert list(rows) == ["ipc-01:plc-1/speed", "plc-2/speed"]
@@ -445,6 +542,8 @@ def test_a_device_with_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
                 stop.set()
                 await task
             _, out, _ = await command("read", path, "plc-1/speed", "--json")
-            assert list(read_rows(out)) == ["plc-1/speed"], "without the service nobody here knows of a twin"
+            assert list(read_rows(out)) == ["plc-1/speed"], (
+                "without the service nobody here knows of a twin"
+            )
 
     run(scenario())

@@ -1,4 +1,5 @@
-"""Handed histories D1, E1, E3, F1 to F4, G1, G2 and variants: through the decoder, the store and the report."""
+"""Handed histories D1, E1, E3, F1 to F4, G1, G2 and variants: through the decoder, the store and
+the report."""
 
 from __future__ import annotations
 
@@ -41,19 +42,52 @@ from tests.support.stranger import claimed, stranger
 FACTORS = ("M-11", "M-13", "M-12")
 SCOPES = ("", "@line:L1", "@workshop:W1")
 ROWS = [
-    {"equipment_id": "EQ-1", "gateway_device": "a1", "nominal_cycle_s": 50, "process_id": "P10;P11",
-     "purchase_cny": 100000, "project_id": "PRJ"},
-    {"equipment_id": "EQ-2", "gateway_device": "a2;meter", "nominal_cycle_s": 20, "process_id": "P11"},
-    # It stands half of the time, counts, and has no nominal cycle: in what all machines say, and in no OEE.
-    {"equipment_id": "EQ-3", "gateway_device": "a3", "process_id": "P11", "control_class": "plc", "is_robot": "Y",
-     "brand_origin": "domestic"},
-    {"equipment_id": "EQ-4", "gateway_device": "cache", "process_id": "P11", "control_class": "plc",
-     "machine_kind": "贴片机"},
-    {"equipment_id": "EQ-5", "gateway_device": "ghost", "process_id": "P10", "control_class": "plc"},
+    {
+        "equipment_id": "EQ-1",
+        "gateway_device": "a1",
+        "nominal_cycle_s": 50,
+        "process_id": "P10;P11",
+        "purchase_cny": 100000,
+        "project_id": "PRJ",
+    },
+    {
+        "equipment_id": "EQ-2",
+        "gateway_device": "a2;meter",
+        "nominal_cycle_s": 20,
+        "process_id": "P11",
+    },
+    # It stands half of the time, counts, and has no nominal cycle: in what all machines say, and in
+    # no OEE.
+    {
+        "equipment_id": "EQ-3",
+        "gateway_device": "a3",
+        "process_id": "P11",
+        "control_class": "plc",
+        "is_robot": "Y",
+        "brand_origin": "domestic",
+    },
+    {
+        "equipment_id": "EQ-4",
+        "gateway_device": "cache",
+        "process_id": "P11",
+        "control_class": "plc",
+        "machine_kind": "贴片机",
+    },
+    {
+        "equipment_id": "EQ-5",
+        "gateway_device": "ghost",
+        "process_id": "P10",
+        "control_class": "plc",
+    },
     {"equipment_id": "EQ-6", "in_scope": "N", "purchase_cny": 1000, "networked_declared": "N"},
-    {"equipment_id": "EQ-7", "status": "mothballed", "purchase_cny": 2000, "networked_declared": "N"},
+    {
+        "equipment_id": "EQ-7",
+        "status": "mothballed",
+        "purchase_cny": 2000,
+        "networked_declared": "N",
+    },
     {"equipment_id": "EQ-8", "status": "under_repair", "networked_declared": "N"},
-]  # fmt: skip
+]
 DEVICES = ("a1", "a2", "a3", "meter", "cache", "ghost")
 
 
@@ -101,7 +135,9 @@ def exact(issue: Issue, key: str) -> Fraction:
 
 def block(issue: Issue, name: str) -> dict[str, Any]:
     parts = issue.document["parts"]
-    found: dict[str, Any] = next(b for part in parts for b in part["blocks"] if b.get("name") == name)
+    found: dict[str, Any] = next(
+        b for part in parts for b in part["blocks"] if b.get("name") == name
+    )
     return found
 
 
@@ -137,21 +173,34 @@ def test_d1_the_row_is_equal_in_html_xlsx_and_json(issued: tuple[Path, Issue]) -
     out, issue = issued
     sheet = {row[0].value: row[5].value for row in workbook(issued)["figures"].iter_rows(min_row=2)}
     html = (out / f"{issue.stem}.both.html").read_text(encoding="utf-8")
-    table = next(part for part in re.findall(r"<table.*?</table>", html, re.S) if "effectiveness" in part)
+    table = next(
+        part for part in re.findall(r"<table.*?</table>", html, re.S) if "effectiveness" in part
+    )
     for scope, name in (("@line:L1", "L1"), ("@workshop:W1", "W1")):
         values = [figure(issue, metric + scope)["value"] for metric in (*FACTORS, "M-14")]
-        assert [sheet[metric + scope] for metric in (*FACTORS, "M-14")] == pytest.approx(values, rel=1e-14)
+        assert [sheet[metric + scope] for metric in (*FACTORS, "M-14")] == pytest.approx(
+            values, rel=1e-14
+        )
         row = next(row for row in re.findall(r"<tr.*?</tr>", table, re.S) if f">{name}<" in row)
         assert re.findall(r"([\d.]+) %", row) == [f"{100 * value + 1e-9:.2f}" for value in values]
     shown = next(row for row in block(issue, "oee_lines")["rows"] if row[1] == "L1")
-    assert shown[3] / shown[2] == pytest.approx(shown[5]), "APT / PBT as printed is the availability beside them"
+    assert shown[3] / shown[2] == pytest.approx(shown[5]), (
+        "APT / PBT as printed is the availability beside them"
+    )
 
 
 def test_d1_a_machine_with_parts_in_no_production_time_has_no_oee(tmp_path: Path) -> None:
     """Variant: its state says that it stood all along, and its counter went on."""
-    path = plant(tmp_path, ["s1"], [{"equipment_id": "EQ-1", "gateway_device": "s1", "nominal_cycle_s": 50}])
+    path = plant(
+        tmp_path, ["s1"], [{"equipment_id": "EQ-1", "gateway_device": "s1", "nominal_cycle_s": 50}]
+    )
     with opened(path) as store:
-        tell(store, "s1", lambda minute: {**working(5, 10)(minute), "run": 0, "machine_state": 2}, range(120))
+        tell(
+            store,
+            "s1",
+            lambda minute: {**working(5, 10)(minute), "run": 0, "machine_state": 2},
+            range(120),
+        )
     found = computed(path, T0, T0 + 2 * HOUR)
     assert [found[f"{metric}@EQ-1"].value for metric in ("M-11", "M-14")] == [0, None]
     assert "no production time" in (found["M-14"].reason or ("", ""))[1]
@@ -173,8 +222,12 @@ def test_e1_every_printed_judgement_is_that_of_the_json(issued: tuple[Path, Issu
             zh, en = words[target["met"]]
             assert said["zh"].split()[-1] == zh, key
             assert re.search(r"(not )?met$", said["en"])[0] == en, key  # type: ignore[index]
-    html = unescape((out / f"{issue.stem}.both.html").read_text(encoding="utf-8")).replace("\xa0", " ")
-    sheets = " ".join(str(cell.value) for sheet in workbook(issued) for line in sheet.iter_rows() for cell in line)
+    html = unescape((out / f"{issue.stem}.both.html").read_text(encoding="utf-8")).replace(
+        "\xa0", " "
+    )
+    sheets = " ".join(
+        str(cell.value) for sheet in workbook(issued) for line in sheet.iter_rows() for cell in line
+    )
     for text in (html, sheets):
         assert all(rows[key] is None or rows[key]["zh"] in text for key in judged)
     first = issue.document["summary"][0]["items"][0]
@@ -201,12 +254,16 @@ def test_f2_a_machine_of_several_processes_counts_in_each(issued: tuple[Path, Is
         ("P10;P99", "P10"),
     ],
 )  # fmt: skip
-def test_f2_several_processes_as_people_write_them(tmp_path: Path, written: str, served: str) -> None:
+def test_f2_several_processes_as_people_write_them(
+    tmp_path: Path, written: str, served: str
+) -> None:
     from edge_agent.register.importing import load
 
     processes = "process_id,is_key,industry_type\nP10,Y,discrete\nP11,Y,discrete\nP 20,Y,discrete\n"
     cell = f'"{written}"'
-    (tmp_path / "r.csv").write_text(register({"equipment_id": "EQ-1", "process_id": cell}), encoding="utf-8")
+    (tmp_path / "r.csv").write_text(
+        register({"equipment_id": "EQ-1", "process_id": cell}), encoding="utf-8"
+    )
     (tmp_path / "p.csv").write_text(processes, encoding="utf-8")
     found, notes = load(tmp_path / "r.csv", tmp_path / "p.csv")
     ids = [each for each in found.processes_of(found.equipment[0]) if each in found.process_ids]
@@ -215,14 +272,17 @@ def test_f2_several_processes_as_people_write_them(tmp_path: Path, written: str,
 
 
 def test_f2_the_first_of_several_devices_speaks(issued: tuple[Path, Issue]) -> None:
-    """EQ-2 has a2 and a meter that never changes: networked by a2, OEE from a2; and both are acquired from."""
+    """EQ-2 has a2 and a meter that never changes: networked by a2, OEE from a2; and both are
+    acquired from."""
     _, issue = issued
     assert "EQ-2" in figure(issue, "M-04a-effective")["numerator_ids"]
     assert figure(issue, "M-14@EQ-2")["grade"] == "E3"
     row = next(row for row in block(issue, "evidence")["rows"] if row[0] == "EQ-2")
     assert row[3] == "a2 (+ meter)"
     per_device = 60 * MINUTES
-    assert figure(issue, "M-05")["denominator"] == pytest.approx(6 * per_device, rel=0.01), "five machines, six devices"
+    assert figure(issue, "M-05")["denominator"] == pytest.approx(6 * per_device, rel=0.01), (
+        "five machines, six devices"
+    )
 
 
 def test_f2_a_dead_primary_device_is_not_saved_by_a_live_second_one(tmp_path: Path) -> None:
@@ -237,9 +297,14 @@ def test_f2_a_dead_primary_device_is_not_saved_by_a_live_second_one(tmp_path: Pa
     assert results["M-04a-effective"]["numerator_ids"] == ["EQ-2"]
 
 
-def test_f3_kinds_count_as_numerically_controlled_with_their_reason(issued: tuple[Path, Issue]) -> None:
+def test_f3_kinds_count_as_numerically_controlled_with_their_reason(
+    issued: tuple[Path, Issue],
+) -> None:
     _, issue = issued
-    assert figure(issue, "M-01-prorata")["details"]["nc_by_kind"] == {"EQ-3": "industrial_robot", "EQ-4": "smt_placer"}
+    assert figure(issue, "M-01-prorata")["details"]["nc_by_kind"] == {
+        "EQ-3": "industrial_robot",
+        "EQ-4": "smt_placer",
+    }
     rows = {row[0]: row for row in block(issue, "nc_kinds")["rows"]}
     assert rows.keys() == {"EQ-3", "EQ-4"}
     assert rows["EQ-3"][2] == "plc"
@@ -266,20 +331,38 @@ def test_f3_kinds_count_as_numerically_controlled_with_their_reason(issued: tupl
     ],
 )
 def test_f3_what_counts_as_numerically_controlled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], cells: dict[str, str], robot_is_nc: bool, counts: bool
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    cells: dict[str, str],
+    robot_is_nc: bool,
+    counts: bool,
 ) -> None:
     (tmp_path / "r.csv").write_text(register({"equipment_id": "EQ-1", **cells}), encoding="utf-8")
-    (tmp_path / "p.csv").write_text("process_id,is_key,industry_type\nP10,Y,discrete\n", encoding="utf-8")
-    files = ["--register", str(tmp_path / "r.csv"), "--processes", str(tmp_path / "p.csv"), "--json"]
-    assert main(["metrics", "evaluate", *files, *([] if robot_is_nc else ["--no-robot-is-nc"])]) == 0
+    (tmp_path / "p.csv").write_text(
+        "process_id,is_key,industry_type\nP10,Y,discrete\n", encoding="utf-8"
+    )
+    files = [
+        "--register",
+        str(tmp_path / "r.csv"),
+        "--processes",
+        str(tmp_path / "p.csv"),
+        "--json",
+    ]
+    assert (
+        main(["metrics", "evaluate", *files, *([] if robot_is_nc else ["--no-robot-is-nc"])]) == 0
+    )
     document = json.loads(capsys.readouterr().out)
     assert document["cnc_rate_strict_pct"] == (100.0 if counts else 0.0)
     codes = {finding["code"] for finding in document["findings"]}
-    assert ("kind-not-stated" in codes) is ("name_zh" in cells), "a name is a hint, and nothing is inferred from it"
+    assert ("kind-not-stated" in codes) is ("name_zh" in cells), (
+        "a name is a hint, and nothing is inferred from it"
+    )
     assert ("kind-contradicts-control" in codes) is (cells["control_class"] in ("manual", "none"))
 
 
-def test_f4_what_left_the_denominator_is_listed_by_number_and_value(issued: tuple[Path, Issue]) -> None:
+def test_f4_what_left_the_denominator_is_listed_by_number_and_value(
+    issued: tuple[Path, Issue],
+) -> None:
     _, issue = issued
     rows = {row[0]["en"]: row[1:] for row in block(issue, "not_counted")["rows"]}
     assert rows == {
@@ -291,14 +374,18 @@ def test_f4_what_left_the_denominator_is_listed_by_number_and_value(issued: tupl
     assert figure(issue, "M-03")["denominator"] == 5
 
 
-def test_g1_a_gateway_that_repeats_its_cache_proves_a_connection_only(issued: tuple[Path, Issue]) -> None:
+def test_g1_a_gateway_that_repeats_its_cache_proves_a_connection_only(
+    issued: tuple[Path, Issue],
+) -> None:
     _, issue = issued
     assert "EQ-4" not in figure(issue, "M-04a-effective")["numerator_ids"]
     row = next(row for row in block(issue, "evidence")["rows"] if row[0] == "EQ-4")
     assert row[6] == "E1"
     assert "repeats its cache" in row[-1]["en"]
     assert "8" in row[-1]["en"]
-    assert [each[0] for each in block(issue, "data_remarks")["rows"] if "cache" in each[2]["en"]] == ["meter", "cache"]
+    assert [
+        each[0] for each in block(issue, "data_remarks")["rows"] if "cache" in each[2]["en"]
+    ] == ["meter", "cache"]
 
 
 @pytest.mark.parametrize(
@@ -306,13 +393,22 @@ def test_g1_a_gateway_that_repeats_its_cache_proves_a_connection_only(issued: tu
     [
         (lambda minute: {"heartbeat": minute % 2, "run": 1}, True),
         (lambda minute: {"heartbeat": 0, "run": 1, "program": f"O{minute // 100}"}, True),
-        (lambda minute: {"heartbeat": 0 if minute < 1 else 1, "run": 1}, False),  # 7 h 59 min of planned time ago
-        (lambda minute: {"run": 1, "machine_state": 3 if minute % 60 else 0}, False),  # lost and found again: its own
+        (
+            lambda minute: {"heartbeat": 0 if minute < 1 else 1, "run": 1},
+            False,
+        ),  # 7 h 59 min of planned time ago
+        (
+            lambda minute: {"run": 1, "machine_state": 3 if minute % 60 else 0},
+            False,
+        ),  # lost and found again: its own
         (lambda minute: {"run": 1, "parts_total": 7}, False),
     ],
 )
-def test_g1_a_change_of_any_value_within_the_planned_hours(tmp_path: Path, values: Any, alive: bool) -> None:
-    """By the running service and by the report alike; the third one would be alive with one minute more to spare."""
+def test_g1_a_change_of_any_value_within_the_planned_hours(
+    tmp_path: Path, values: Any, alive: bool
+) -> None:
+    """By the running service and by the report alike; the third one would be alive with one minute
+    more to spare."""
     rows = [{"equipment_id": "EQ-1", "gateway_device": "d1"}]
     path = plant(tmp_path, ["d1"], rows, more=", change_within: 7h")
     with opened(path) as store:
@@ -332,7 +428,9 @@ def test_g1_in_its_first_planned_hour_a_device_may_have_shown_no_change_yet(tmp_
         for first, last in ((0, 40), (40, 70)):
             tell(store, "d1", constant, range(first, last))
             results = LiveRates(subject(path).site).compute(store, T0 + last * MINUTE)
-            grades.append(next(each for each in results if each["id"] == "M-04a-effective")["numerator"])
+            grades.append(
+                next(each for each in results if each["id"] == "M-04a-effective")["numerator"]
+            )
     assert grades == [1, 0]
 
 
@@ -356,13 +454,18 @@ def test_g2_health_rows_without_samples_are_a_finding_and_no_evidence(
     assert "the store has no value" in row[-1]["en"]
     (remark,) = [each for each in block(issue, "data_remarks")["rows"] if each[0] == "ghost"]
     assert "28,800 good readings" in remark[2]["en"]
-    assert figure(issue, "M-05")["numerator"] == pytest.approx(5 * 60 * MINUTES, rel=0.01), "none of the ghost's"
+    assert figure(issue, "M-05")["numerator"] == pytest.approx(5 * 60 * MINUTES, rel=0.01), (
+        "none of the ghost's"
+    )
 
 
 def test_g2_health_rows_added_to_a_pack_do_not_verify(config: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at(END, patch)
-        assert main(["report", "evidence", str(config), "--out", str(tmp_path), "--project", "PRJ"]) == 0
+        assert (
+            main(["report", "evidence", str(config), "--out", str(tmp_path), "--project", "PRJ"])
+            == 0
+        )
     folder = tmp_path / "evidence-PRJ-001"
     assert main(["verify", str(folder)]) == 0
     assert stranger(folder) == claimed(folder)
@@ -371,11 +474,15 @@ def test_g2_health_rows_added_to_a_pack_do_not_verify(config: Path, tmp_path: Pa
     assert claimed(folder)["M-04a-effective"] == "3/5"
 
 
-def test_e3_a_first_connection_on_a_holiday_is_not_judged_until_eight_planned_hours(tmp_path: Path) -> None:
-    """Connected 16 hours before the first shift, 12 of them covered: no verdict; covered work from then on is one."""
+def test_e3_a_first_connection_on_a_holiday_is_not_judged_until_eight_planned_hours(
+    tmp_path: Path,
+) -> None:
+    """Connected 16 hours before the first shift, 12 of them covered: no verdict; covered work from
+    then on is one."""
     path = plant(tmp_path, ["d1"], [{"equipment_id": "EQ-1", "gateway_device": "d1"}])
     (tmp_path / "calendar.yaml").write_text(
-        "schedules: {day: {shifts: [{start: '8:00', end: '16:00'}], holidays: [2026-10-11]}}\n", encoding="utf-8"
+        "schedules: {day: {shifts: [{start: '8:00', end: '16:00'}], holidays: [2026-10-11]}}\n",
+        encoding="utf-8",
     )
     with opened(path) as store:
         before = [*range(-16 * 60, -15 * 60), *range(-11 * 60, 0)]
@@ -391,7 +498,7 @@ def test_e3_a_first_connection_on_a_holiday_is_not_judged_until_eight_planned_ho
     assert (evening["effective_after"], evening["value"]) == (None, 1)
 
 
-# --- F1 --------------------------------------------------------------------------------------------------------------
+# --- F1 -------------------------------------------------------------------------------------------
 
 NOVEMBER_30 = T0 + 49 * DAY
 TWO: list[dict[str, Any]] = [
@@ -402,7 +509,8 @@ TWO: list[dict[str, Any]] = [
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A plant of two machines of October, one of them numerically controlled; today is 30 November."""
+    """A plant of two machines of October, one of them numerically controlled; today is 30
+    November."""
     path = plant(tmp_path / "site", ["d1"], TWO)
     with opened(path) as store:
         tell(store, "d1", working(5, 10), range(60))
@@ -472,27 +580,46 @@ def test_f1_a_correction_says_from_when_it_is_valid(
         ({"commissioned": "2026-10-20", "retired_on": "2026-10-25"}, False),
     ],
 )
-def test_f1_membership_by_the_dates_of_the_register(closed: Path, cells: dict[str, str], counts: bool) -> None:
+def test_f1_membership_by_the_dates_of_the_register(
+    closed: Path, cells: dict[str, str], counts: bool
+) -> None:
     rewrite(closed, TWO[0], {**TWO[1], **cells})
     november = T0 - 8 * HOUR + 20 * DAY
     with fact_source(subject(closed).site) as source:
         plant = command._plant(subject(closed), source, november - DAY, november)
     assert len(plant.assessment.machines) == (2 if counts else 1)
-    assert [machine.equipment_id for machine, _ in plant.assessment.members.absent] == ([] if counts else ["EQ-2"])
+    assert [machine.equipment_id for machine, _ in plant.assessment.members.absent] == (
+        [] if counts else ["EQ-2"]
+    )
 
 
 def test_f1_a_machine_retired_inside_the_window_keeps_what_it_made(tmp_path: Path) -> None:
-    """EQ-1 gives its device to EQ-2 at midnight: each has its own day, and a window of both days has both."""
-    rows = [{"equipment_id": "EQ-1", "gateway_device": "d1", "status": "scrapped", "retired_on": "2026-10-13"},
-            {"equipment_id": "EQ-2", "gateway_device": "d1", "commissioned": "2026-10-13"}]  # fmt: skip
+    """EQ-1 gives its device to EQ-2 at midnight: each has its own day, and a window of both days
+    has both."""
+    rows = [
+        {
+            "equipment_id": "EQ-1",
+            "gateway_device": "d1",
+            "status": "scrapped",
+            "retired_on": "2026-10-13",
+        },
+        {"equipment_id": "EQ-2", "gateway_device": "d1", "commissioned": "2026-10-13"},
+    ]
     path = plant(tmp_path / "site", ["d1"], rows)
     with opened(path) as store:
         for day in (0, 1):
-            tell(store, "d1", lambda minute: working(5, 10)(minute % 1440), range(day * 1440, day * 1440 + 60))
+            tell(
+                store,
+                "d1",
+                lambda minute: working(5, 10)(minute % 1440),
+                range(day * 1440, day * 1440 + 60),
+            )
     midnight, made = T0 - 8 * HOUR, []
     for start, days in ((0, 1), (1, 1), (0, 2)):
         found = computed(path, midnight + start * DAY, midnight + (start + days) * DAY)
-        made.append({key: result.denominator for key, result in found.items() if key.startswith("M-12@EQ")})
+        made.append(
+            {key: result.denominator for key, result in found.items() if key.startswith("M-12@EQ")}
+        )
         assert found["M-03"].denominator == 1
     assert made[0].keys() == {"M-12@EQ-1"}
     assert made[1].keys() == {"M-12@EQ-2"}
@@ -502,9 +629,13 @@ def test_f1_a_machine_retired_inside_the_window_keeps_what_it_made(tmp_path: Pat
 def test_f1_an_old_register_without_the_new_columns_is_read_as_before(tmp_path: Path) -> None:
     from edge_agent.register.importing import load
 
-    header = "equipment_id,in_scope,status,control_class,digital,interface,networked_declared,is_robot"
+    header = (
+        "equipment_id,in_scope,status,control_class,digital,interface,networked_declared,is_robot"
+    )
     (tmp_path / "old.csv").write_text(f"{header}\nEQ-1,Y,in_use,plc,Y,none,N,N\n")
-    (tmp_path / "new.csv").write_text(f"{header},machine_kind,retired_on\nEQ-1,Y,in_use,plc,Y,none,N,N,,\n")
+    (tmp_path / "new.csv").write_text(
+        f"{header},machine_kind,retired_on\nEQ-1,Y,in_use,plc,Y,none,N,N,,\n"
+    )
     versions = {load(tmp_path / name)[0].version for name in ("old.csv", "new.csv")}
     assert len(versions) == 1, "a column that is empty is none"
     assert main(["register", "diff", str(tmp_path / "old.csv"), str(tmp_path / "new.csv")]) == 0
@@ -520,11 +651,15 @@ def test_f1_the_running_service_keeps_its_register_and_closed_windows_theirs(clo
     period = Period(T0, T0 + MINUTES * MINUTE, "shift", "day")
     with opened(closed) as store:
         keep(store, about.register, about.checked, T0 - DAY, about.zone)
-        assert keep(store, about.register, about.checked, T0, about.zone) is None, "the same version is kept once"
+        assert keep(store, about.register, about.checked, T0, about.zone) is None, (
+            "the same version is kept once"
+        )
         keep(store, later.register, later.checked, NOVEMBER_30, about.zone)
         found = valid_register(store, period.end)
         assert found is not None
         assert found[1] == about.register or found[1].version == about.register.version
-        documents = ProductionFigures(later.site, later.register).compute(store, period, NOVEMBER_30)
+        documents = ProductionFigures(later.site, later.register).compute(
+            store, period, NOVEMBER_30
+        )
     assert {document["register_version"] for document in documents} >= {about.register.version}
     assert later.register.version not in {document["register_version"] for document in documents}

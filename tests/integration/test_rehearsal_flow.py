@@ -1,4 +1,5 @@
-"""Getting started, step by step as an integrator walks it: check, simulate, serve, run, status, metrics show."""
+"""Getting started, step by step as an integrator walks it: check, simulate, serve, run, status,
+metrics show."""
 
 from __future__ import annotations
 

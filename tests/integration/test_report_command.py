@@ -1,4 +1,5 @@
-"""`edge-agent report` on a real store: a shift of two machines is reported, packed, verified, revised, looked at."""
+"""`edge-agent report` on a real store: a shift of two machines is reported, packed, verified,
+revised, looked at."""
 
 from __future__ import annotations
 
@@ -71,12 +72,16 @@ EQ-2,检测机,inspection,Y,in_use,机加,ML1,P10,cnc,Y,modbus_tcp,Y,lathe-02,N,
 EQ-3,普通车床,machining,Y,in_use,机加,ML1,P10,manual,N,none,N,,N,,,,day
 EQ-4,数控磨床,machining,Y,in_use,机加,ML1,P20,cnc,Y,modbus_tcp,Y,never,N,,,,day
 """
-PROCESSES = "process_id,name_zh,is_key,industry_type,reviewer\nP10,车削,Y,discrete,张\nP20,磨削,Y,discrete,张\n"
+PROCESSES = (
+    "process_id,name_zh,is_key,industry_type,reviewer\nP10,车削,Y,discrete,张\n"
+    "P20,磨削,Y,discrete,张\n"
+)
 CALENDAR = "schedules: {day: {shifts: [{name: day, start: 8:00, end: 20:00}]}}\n"
 
 
 def story(store: Store) -> Iterator[WriteBatch]:
-    """A minute of work, every third minute a stop; a part a minute (the counter rolls over), one in ten scrap."""
+    """A minute of work, every third minute a stop; a part a minute (the counter rolls over), one in
+    ten scrap."""
     for device in ("lathe-01", "lathe-02"):
         documents, health = [], []
         for second in range(0, MINUTES * 60, 5):
@@ -86,15 +91,34 @@ def story(store: Store) -> Iterator[WriteBatch]:
                       "power": 1.0 if minute % 3 == 2 else 4.0}  # fmt: skip
             documents.append({"v": 1, "device": device, "t": t, "values": values})
             health.append(row(device, t))
-        rows = Rows.of([decode.data(orjson.loads(orjson.dumps(item)), store.catalogue) for item in documents])
-        store.catalogue.born({"device": device, "staleness": 6.0, "tags": {"power": {"type": "float", "unit": "kW"}}})
+        rows = Rows.of(
+            [decode.data(orjson.loads(orjson.dumps(item)), store.catalogue) for item in documents]
+        )
+        store.catalogue.born(
+            {"device": device, "staleness": 6.0, "tags": {"power": {"type": "float", "unit": "kW"}}}
+        )
         yield WriteBatch(rows, T0 + MINUTES * MINUTE, health=health)
 
 
 def row(device: str, t: int) -> dict[str, Any]:
-    return {"device": device, "t": t, "period_s": 5.0, "scheduled_s": 5.0, "covered_s": 5.0, "due": 5, "done": 5,
-            "good": 20, "bad": 0, "values": 20, "latency_ms": 1.0, "latency_max_ms": 1.0, "overruns": 0,
-            "state": "online", "reason": "", "last_good_t": t}  # fmt: skip
+    return {
+        "device": device,
+        "t": t,
+        "period_s": 5.0,
+        "scheduled_s": 5.0,
+        "covered_s": 5.0,
+        "due": 5,
+        "done": 5,
+        "good": 20,
+        "bad": 0,
+        "values": 20,
+        "latency_ms": 1.0,
+        "latency_max_ms": 1.0,
+        "overruns": 0,
+        "state": "online",
+        "reason": "",
+        "last_good_t": t,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +132,21 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(open_store(subject(path).site.store)) as store:
         for batch in story(store):
             store.write(batch)
-        result = {"id": "M-03", "name_zh": "生产设备数字化率", "name_en": "digital rate", "unit": "1", "value": 0.5,
-                  "value_exact": "1/2", "numerator": 2, "denominator": 4, "numerator_ids": ["EQ-1", "EQ-2"],
-                  "denominator_ids": [], "grade": "E0", "register_version": "x", "computed_at": None}  # fmt: skip
+        result = {
+            "id": "M-03",
+            "name_zh": "生产设备数字化率",
+            "name_en": "digital rate",
+            "unit": "1",
+            "value": 0.5,
+            "value_exact": "1/2",
+            "numerator": 2,
+            "denominator": 4,
+            "numerator_ids": ["EQ-1", "EQ-2"],
+            "denominator_ids": [],
+            "grade": "E0",
+            "register_version": "x",
+            "computed_at": None,
+        }
         store.put_metric("M-03", T0, result)
     return path
 
@@ -118,7 +154,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The moment after the story; the plant's clock is set as the demo sets it."""
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +164,9 @@ def reported(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """The health check in all languages."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
+        patch.setattr(
+            "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE
+        )
         issue = health_check(subject(config), out, None, ["zh", "both"])
     return out / issue.stem, issue.document
 
@@ -137,20 +177,28 @@ def values(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_figures_of_a_known_shift(reported: tuple[Path, dict[str, Any]]) -> None:
     found = values(reported[1])
-    assert found["M-11@EQ-1"] == 80 / 119  # the last health row lies in the last minute, which is not over
+    assert (
+        found["M-11@EQ-1"] == 80 / 119
+    )  # the last health row lies in the last minute, which is not over
     made = next(figure for figure in reported[1]["figures"] if figure["key"] == "M-12@EQ-1")
     assert (made["denominator"], made["numerator"]) == (119, 108)  # 65535 -> 0 is a part
     assert found["M-19@line:ML1"] == pytest.approx(2 * 6 * 0.0001229, rel=0.01)
-    assert found["M-20@EQ-2"] == pytest.approx(39 / (39 + 80 * 4), rel=1e-6)  # 1 kW standing, 4 kW working
+    assert found["M-20@EQ-2"] == pytest.approx(
+        39 / (39 + 80 * 4), rel=1e-6
+    )  # 1 kW standing, 4 kW working
     assert found["M-04a-effective"] == 0.5
     assert found["M-04a-declared"] == 0.75
     assert found["M-01-prorata"] == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_the_report_and_the_running_service_say_the_same(config: Path, reported: tuple[Path, dict[str, Any]]) -> None:
+def test_the_report_and_the_running_service_say_the_same(
+    config: Path, reported: tuple[Path, dict[str, Any]]
+) -> None:
     about, window, found = subject(config), reported[1]["window"], values(reported[1])
     with closing(open_store(about.site.store)) as store:
-        told = production(store, about.site, about.register, about.calendar, window["from_ns"], window["to_ns"])
+        told = production(
+            store, about.site, about.register, about.calendar, window["from_ns"], window["to_ns"]
+        )
     scopes = [(f"@{key}", each) for key, each in told["machines"].items()]
     scopes += [(f"@line:{key}", each) for key, each in told["lines"].items()] + [("", told["site"])]
     compared = 0
@@ -167,7 +215,9 @@ def test_the_report_and_the_running_service_say_the_same(config: Path, reported:
 def test_files_of_an_issue(reported: tuple[Path, dict[str, Any]]) -> None:
     stem, document = reported
     names = {path.name.removeprefix(stem.name) for path in stem.parent.iterdir()}
-    ends = {".json"} | {f".{language}.{end}" for language in ("zh", "both") for end in ("html", "xlsx", "csv.zip")}
+    ends = {".json"} | {
+        f".{language}.{end}" for language in ("zh", "both") for end in ("html", "xlsx", "csv.zip")
+    }
     assert names == {"index.json", "SHA256SUMS", *ends}
     assert json.loads(stem.with_name(f"{stem.name}.json").read_bytes()) == document
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=stem.parent, check=True)
@@ -182,10 +232,14 @@ def test_the_workbook_says_what_the_json_says(reported: tuple[Path, dict[str, An
     rows = {row[0].value: row[5].value for row in book["figures"].iter_rows(min_row=2)}
     found = values(document)
     assert rows.keys() == found.keys()
-    assert all(rows[key] == pytest.approx(found[key], rel=1e-14) for key in found if found[key] is not None)
+    assert all(
+        rows[key] == pytest.approx(found[key], rel=1e-14) for key in found if found[key] is not None
+    )
 
 
-def test_pack_verify_and_chain(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pack_verify_and_chain(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["report", "evidence", str(config), "--out", str(tmp_path), "--project", "PRJ-1"]
     assert main([*command, "--snapshot", "2026-05-04", "--snapshot", "2020-01-01"]) == 0
     assert main(command) == 0
@@ -210,8 +264,14 @@ def test_a_closed_month_is_issued_again_as_a_revision_when_late_data_come(
     assert open_month.document["window"]["from_ns"] == T0
     assert "Not the whole month" in open_month.document["summary"][0]["items"][0]["en"]
     assert values(open_month.document)["M-11"] == pytest.approx(2 / 3, abs=0.01)
-    assert not any(figure["provisional"] for figure in open_month.document["figures"] if figure["key"] == "M-11")
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    assert not any(
+        figure["provisional"]
+        for figure in open_month.document["figures"]
+        if figure["key"] == "M-11"
+    )
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND
+    )
     later = subject(config)
     closed = monthly(later, tmp_path, "2026-05", ["zh"])
     assert (closed.document["closed"], closed.document["revision"], closed.new) == (True, 2, True)
@@ -225,16 +285,26 @@ def test_a_closed_month_is_issued_again_as_a_revision_when_late_data_come(
     assert nothing["parts"][-1]["blocks"][1]["name"] == "trend"
 
 
-def test_snapshot_and_compare(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", "2026-05-04"]) == 0
-    assert main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", "2020-05-04"]) == 1
+def test_snapshot_and_compare(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", "2026-05-04"]) == 0
+    )
+    assert (
+        main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", "2020-05-04"]) == 1
+    )
     assert main(["report", "health-check", str(config), "--out", str(tmp_path)]) == 0
     capsys.readouterr()
     report = next(path for path in tmp_path.glob("health-check-*.json"))
     shot = tmp_path / "snapshot-2026-05-04.json"
     assert main(["report", "compare", str(shot), str(report), "--json"]) == 0
     rows = {each["key"]: each for each in json.loads(capsys.readouterr().out)["differences"]}
-    assert (rows["M-03"]["before"], rows["M-03"]["after"], rows["M-03"]["entered"]) == ("1/2", "3/4", ["EQ-4"])
+    assert (rows["M-03"]["before"], rows["M-03"]["after"], rows["M-03"]["entered"]) == (
+        "1/2",
+        "3/4",
+        ["EQ-4"],
+    )
     assert main(["report", "compare", str(report), str(report)]) == 0
     assert "没有差异" in capsys.readouterr().out
 
@@ -242,7 +312,9 @@ def test_snapshot_and_compare(config: Path, tmp_path: Path, capsys: pytest.Captu
 def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND
+    )
     about = subject(shutil.copytree(config.parent, tmp_path / "site") / config.name)
     first = monthly(about, tmp_path / "out", "2026-05", ["zh"])
     issued = (tmp_path / "out" / f"{first.stem}.json").read_bytes()
@@ -257,11 +329,17 @@ def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
 
 
 def test_an_issued_month_whose_readings_are_gone_stands(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Retention took the readings; a row that comes later must not make the month worse than it was."""
+    """Retention took the readings; a row that comes later must not make the month worse than it
+    was."""
     site, out = shutil.copytree(config.parent, tmp_path / "site") / config.name, tmp_path / "out"
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND
+    )
     first = monthly(subject(site), out, "2026-05", ["zh"])
     after = T0 + 420 * 86_400 * SECOND
     monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: after)
@@ -272,13 +350,30 @@ def test_an_issued_month_whose_readings_are_gone_stands(
     again = monthly(about, out, "2026-05", ["zh"])
     assert (again.new, again.document) == (False, first.document)
     assert values(first.document)["M-11"] is not None
-    assert main(["report", "monthly", str(site), "--out", str(out), "--month", "2026-05", "--lang", "zh"]) == 0
+    assert (
+        main(
+            [
+                "report",
+                "monthly",
+                str(site),
+                "--out",
+                str(out),
+                "--month",
+                "2026-05",
+                "--lang",
+                "zh",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "this revision stands" in printed
     assert "Readings before 2026-" in printed
     unissued = monthly(about, tmp_path / "other", "2026-05", ["zh"]).document
     assert "have been deleted" in unissued["summary"][0]["items"][0]["en"]
-    assert values(unissued)["M-11"] != values(first.document)["M-11"], "the test would not see a worse figure"
+    assert values(unissued)["M-11"] != values(first.document)["M-11"], (
+        "the test would not see a worse figure"
+    )
 
 
 DAY = 86_400 * SECOND
@@ -286,10 +381,24 @@ DAY = 86_400 * SECOND
 MIDNIGHT = T0 - 8 * 3600 * SECOND
 
 
-def kept(metric: str, top: float, bottom: float, revision: int = 0, kind: str = "day") -> dict[str, Any]:
-    return {"id": f"{metric}/{kind}/site", "name_zh": metric, "name_en": metric, "unit": "1", "value": top / bottom,
-            "value_exact": None, "numerator": top, "denominator": bottom, "numerator_ids": [], "denominator_ids": [],
-            "grade": "E3", "period": {"kind": kind}, "revision": revision}  # fmt: skip
+def kept(
+    metric: str, top: float, bottom: float, revision: int = 0, kind: str = "day"
+) -> dict[str, Any]:
+    return {
+        "id": f"{metric}/{kind}/site",
+        "name_zh": metric,
+        "name_en": metric,
+        "unit": "1",
+        "value": top / bottom,
+        "value_exact": None,
+        "numerator": top,
+        "denominator": bottom,
+        "numerator_ids": [],
+        "denominator_ids": [],
+        "grade": "E3",
+        "period": {"kind": kind},
+        "revision": revision,
+    }
 
 
 @pytest.fixture
@@ -313,7 +422,10 @@ def days(config: Path) -> None:
 def test_a_snapshot_holds_the_last_full_days_oee_and_energy(config: Path, tmp_path: Path) -> None:
     found = {}
     for at in ("2026-05-02", "2026-05-03", "2026-05-04"):
-        assert main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", at]) in (0, 1)
+        assert main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", at]) in (
+            0,
+            1,
+        )
         document = json.loads((tmp_path / f"snapshot-{at}.json").read_bytes())
         found[at] = {figure["id"]: figure["value"] for figure in document["figures"]}
     assert found["2026-05-02"]["M-14/day/site"] == 0.1
@@ -328,7 +440,11 @@ def test_a_snapshot_holds_the_last_full_days_oee_and_energy(config: Path, tmp_pa
 @pytest.mark.usefixtures("days")
 def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Path) -> None:
     document = monthly(subject(config), tmp_path, "2026-05", ["zh"]).document
-    tables = {block["name"]: block for block in document["parts"][-1]["blocks"] if block["kind"] == "table"}
+    tables = {
+        block["name"]: block
+        for block in document["parts"][-1]["blocks"]
+        if block["kind"] == "table"
+    }
     if "trend" not in tables:  # a revision part follows when the month was issued before
         tables = {b["name"]: b for b in document["parts"][-2]["blocks"] if b["kind"] == "table"}
     heads = [column["title"]["en"].split(" ")[0] for column in tables["trend"]["columns"]]
@@ -337,11 +453,14 @@ def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Pat
     assert last["M-14"] == pytest.approx(50 / 200)
     energy = tables["trend_energy"]["rows"][-1]
     assert energy[1:] == [pytest.approx(200 / 400), pytest.approx(0.3)]
-    assert tables["trend"]["rows"][0][1:] == [None] * (len(heads) - 1)  # nothing is stored of a year before
+    assert tables["trend"]["rows"][0][1:] == [None] * (
+        len(heads) - 1
+    )  # nothing is stored of a year before
 
 
 def test_months_without_results_cost_a_trend_one_question_each(config: Path) -> None:
-    """Not one for each of their days: through the running service every question crosses a socket."""
+    """Not one for each of their days: through the running service every question crosses a
+    socket."""
     site = load(config)
     with closing(open_store(site.store, site.agent.id)) as store:
         source = _Counted(store)
@@ -371,20 +490,39 @@ EQ-3,磨床,machining,Y,in_use,机加,ML1,P10,cnc,Y,none,Y,nowhere,N,
 """
 
 
-def test_a_register_full_of_mistakes_is_reported_with_each_of_them(config: Path, tmp_path: Path) -> None:
-    """Through the command and the store: every mistake is in part 3, by row and column, and the report stands."""
+def test_a_register_full_of_mistakes_is_reported_with_each_of_them(
+    config: Path, tmp_path: Path
+) -> None:
+    """Through the command and the store: every mistake is in part 3, by row and column, and the
+    report stands."""
     folder = shutil.copytree(config.parent, tmp_path / "site")
     (folder / "equipment.csv").write_text(SINS, encoding="utf-8")
-    assert main(["report", "health-check", str(folder / config.name), "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(["report", "health-check", str(folder / config.name), "--out", str(tmp_path / "out")])
+        == 0
+    )
     document = json.loads(next((tmp_path / "out").glob("health-check-*.json")).read_bytes())
-    remarks = next(b["rows"] for p in document["parts"] for b in p["blocks"] if b.get("name") == "register_remarks")
-    assert sorted(place for place, _ in remarks) == sorted([
-        "equipment.csv:2:process_id", "equipment.csv:3:gateway_device", "equipment.csv:4:interface",
-        "equipment.csv:4:gateway_device", "processes.csv:3:process_id", "equipment.csv:EQ-1:schedule_id",
-        "equipment.csv:EQ-3:schedule_id",
-    ])  # fmt: skip
+    remarks = next(
+        b["rows"]
+        for p in document["parts"]
+        for b in p["blocks"]
+        if b.get("name") == "register_remarks"
+    )
+    assert sorted(place for place, _ in remarks) == sorted(
+        [
+            "equipment.csv:2:process_id",
+            "equipment.csv:3:gateway_device",
+            "equipment.csv:4:interface",
+            "equipment.csv:4:gateway_device",
+            "processes.csv:3:process_id",
+            "equipment.csv:EQ-1:schedule_id",
+            "equipment.csv:EQ-3:schedule_id",
+        ]
+    )
     assert values(document)["M-03"] == 1.0
-    assert any("7" in item["zh"] and "提示" in item["zh"] for item in document["summary"][1]["items"])
+    assert any(
+        "7" in item["zh"] and "提示" in item["zh"] for item in document["summary"][1]["items"]
+    )
 
 
 def test_a_running_service_is_asked_instead_of_its_file(config: Path, tmp_path: Path) -> None:
@@ -393,14 +531,20 @@ def test_a_running_service_is_asked_instead_of_its_file(config: Path, tmp_path: 
         asked = health_check(about, tmp_path, None, [])
     with fact_source(about.site) as source:
         assert source.series()["lathe-01"]["power"]["unit"] == "kW"
-    assert asked.document["content_sha256"] == health_check(about, tmp_path, None, []).document["content_sha256"]
+    assert (
+        asked.document["content_sha256"]
+        == health_check(about, tmp_path, None, []).document["content_sha256"]
+    )
 
 
 class served:  # noqa: N801 - reads as a function where it is used
     """The store's questions on its socket, from a thread of its own."""
 
     def __init__(self, path: Path, store: Store) -> None:
-        self._path, self._known = path, store_questions.operations(store) | served_facts.operations(store)
+        self._path, self._known = (
+            path,
+            store_questions.operations(store) | served_facts.operations(store),
+        )
         self._ready, self._stop = threading.Event(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
@@ -420,24 +564,42 @@ class served:  # noqa: N801 - reads as a function where it is used
         self._loop.close()
 
 
-def test_without_a_register_the_next_step_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_register_the_next_step_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path, "store: {path: store.duckdb}\n")
     assert main(["report", "health-check", str(path), "--out", str(tmp_path)]) == 2
     assert "register template" in capsys.readouterr().err
 
 
 CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    "",
 )
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed: the page is not opened in a browser")
-def test_a_browser_shows_the_page_without_a_complaint(reported: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not CHROMIUM, reason="chromium is not installed: the page is not opened in a browser"
+)
+def test_a_browser_shows_the_page_without_a_complaint(
+    reported: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     stem, _ = reported
     picture = tmp_path / "page.png"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-               "--enable-logging=stderr", "--window-size=1040,3000",
-               f"--user-data-dir={tmp_path / 'profile'}"]  # fmt: skip
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--enable-logging=stderr",
+        "--window-size=1040,3000",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     page = stem.with_name(f"{stem.name}.both.html").as_uri()
     command = [CHROMIUM, *options, f"--screenshot={picture}", page]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)

@@ -1,7 +1,9 @@
-"""One plant ingested by three `edge-agent serve` into DuckDB, InfluxDB and VictoriaMetrics: equal figures and reports.
+"""One plant ingested by three `edge-agent serve` into DuckDB, InfluxDB and VictoriaMetrics: equal
+figures and reports.
 
-The plant has what is awkward for a server behind HTTP: a silent stretch, bad readings, a counter that rolls over, one
-that is sent by change only, a meter of large numbers, texts, times of odd nanoseconds, messages sent twice and late.
+The plant has what is awkward for a server behind HTTP: a silent stretch, bad readings, a counter
+that rolls over, one that is sent by change only, a meter of large numbers, texts, times of odd
+nanoseconds, messages sent twice and late.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ MINUTES: Final = 120
 #: Seconds between two readings of a device.
 EVERY: Final = 10
 KINDS: Final = ("duckdb", "influxdb1", "line")
-#: The story ends now, so that the rates of the last 30 days speak of it. An odd time, as a clock gives it.
+#: The story ends now, so that the rates of the last 30 days speak of it. An odd time, as a clock
+#: gives it.
 END: Final = time.time_ns() // MINUTE * MINUTE
 T0: Final = END - MINUTES * MINUTE
 ODD: Final = 123_456_789
@@ -91,21 +94,36 @@ EQ-3,普通车床,machining,Y,in_use,机加,ML1,P10,manual,N,none,N,,N,,,,day
 EQ-4,数控磨床,machining,Y,in_use,机加,ML1,P20,cnc,Y,modbus_tcp,Y,never,N,,,,day
 EQ-9,电表,meter,N,in_use,机加,ML1,,none,Y,modbus_tcp,Y,meter,N,,,,day
 """
-PROCESSES = "process_id,name_zh,is_key,industry_type,reviewer\nP10,车削,Y,discrete,张\nP20,磨削,Y,discrete,张\n"
+PROCESSES = (
+    "process_id,name_zh,is_key,industry_type,reviewer\nP10,车削,Y,discrete,张\n"
+    "P20,磨削,Y,discrete,张\n"
+)
 CALENDAR = """\
 schedules:
   day: {shifts: [{name: a, start: '0:00', end: '8:00'}, {name: b, start: '8:00', end: '16:00'},
                  {name: c, start: '16:00', end: '0:00'}]}
 """
 BIRTHS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "lathe-01": {"run": {"type": "int"}, "parts_total": {"type": "int"}, "power": {"type": "float", "unit": "kW"}},
-    "lathe-02": {"run": {"type": "int"}, "parts_total": {"type": "int"}, "power": {"type": "float", "unit": "kW"}},
-    "meter": {"energy_import": {"type": "float", "unit": "kWh"}, "power": {"type": "float", "unit": "kW"}},
+    "lathe-01": {
+        "run": {"type": "int"},
+        "parts_total": {"type": "int"},
+        "power": {"type": "float", "unit": "kW"},
+    },
+    "lathe-02": {
+        "run": {"type": "int"},
+        "parts_total": {"type": "int"},
+        "power": {"type": "float", "unit": "kW"},
+    },
+    "meter": {
+        "energy_import": {"type": "float", "unit": "kWh"},
+        "power": {"type": "float", "unit": "kW"},
+    },
 }
 
 
 def withheld(device: str, _kind: str, document: dict[str, Any]) -> bool:
-    """What stays in the agent's outbox until the last test: ten minutes of one machine, readings and health rows."""
+    """What stays in the agent's outbox until the last test: ten minutes of one machine, readings
+    and health rows."""
     return device == "lathe-02" and T0 + 100 * MINUTE <= document["t"] < T0 + 110 * MINUTE
 
 
@@ -142,15 +160,24 @@ def reading(device: str, second: int, t: int) -> dict[str, Any]:
         return {"t": t, "values": values, "quality": {}}
     state = running(minute)
     values = {"power": 1.25 if state != 3 else 4 + second * 7919 % 1000 / 1000}
-    steady = {"machine_state": state, "operation_mode": 3, "parts_total": (65_500 + minute) % 65_536,
-              "parts_scrap": minute // 10, "program": f"O{minute // 40}.NC"}  # fmt: skip
+    steady = {
+        "machine_state": state,
+        "operation_mode": 3,
+        "parts_total": (65_500 + minute) % 65_536,
+        "parts_scrap": minute // 10,
+        "program": f"O{minute // 40}.NC",
+    }
     before = minute - 1 if second % 60 == 0 else minute
     changed = second == 0 or (second % 60 == 0 and running(before) != state)
     if device == "lathe-01":
         values |= steady | {"axes": [1.5, minute]}
     else:  # reports by change
         values |= {"machine_state": state} if changed else {}
-        values |= {key: value for key, value in steady.items() if second % 60 == 0 and key != "machine_state"}
+        values |= {
+            key: value
+            for key, value in steady.items()
+            if second % 60 == 0 and key != "machine_state"
+        }
     quality = {}
     if device == "lathe-01" and 90 * 60 <= second < 90 * 60 + 30:
         quality = dict.fromkeys(("machine_state", "power"), "BadTimeout")
@@ -161,17 +188,46 @@ def reading(device: str, second: int, t: int) -> dict[str, Any]:
 
 def health(device: str, t: int, silent: bool, second: int) -> dict[str, Any]:
     last = T0 + (40 * 60 - EVERY) * SECOND + ODD
-    row = {"t": t, "period_s": EVERY, "scheduled_s": EVERY, "covered_s": EVERY, "due": EVERY, "done": EVERY,
-           "good": 20, "bad": 0, "values": 20, "latency_ms": 1.25, "latency_max_ms": 2.5, "overruns": 0,
-           "state": "online", "reason": "",
-           "last_good_t": t}  # fmt: skip
+    row = {
+        "t": t,
+        "period_s": EVERY,
+        "scheduled_s": EVERY,
+        "covered_s": EVERY,
+        "due": EVERY,
+        "done": EVERY,
+        "good": 20,
+        "bad": 0,
+        "values": 20,
+        "latency_ms": 1.25,
+        "latency_max_ms": 2.5,
+        "overruns": 0,
+        "state": "online",
+        "reason": "",
+        "last_good_t": t,
+    }
     if silent:
-        row |= {"covered_s": 0.0, "done": 0, "good": 0, "bad": 20, "values": 0, "latency_ms": None,
-                "latency_max_ms": None, "state": "offline", "reason": "BadTimeout", "last_good_t": last}  # fmt: skip
+        row |= {
+            "covered_s": 0.0,
+            "done": 0,
+            "good": 0,
+            "bad": 20,
+            "values": 0,
+            "latency_ms": None,
+            "latency_max_ms": None,
+            "state": "offline",
+            "reason": "BadTimeout",
+            "last_good_t": last,
+        }
     moves = {40 * 60: ("online", "offline", "BadTimeout"), 50 * 60: ("offline", "online", "")}
     if device == "lathe-01" and second in moves:
         before, after, reason = moves[second]
-        row["transition"] = {"from": before, "to": after, "reason": reason, "zh": "变化", "en": "moved"}
+        row["transition"] = {
+            "from": before,
+            "to": after,
+            "reason": reason,
+            "zh": "变化",
+            "en": "moved",
+        }
     return row
 
 
@@ -210,13 +266,20 @@ def wait(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> Non
 
 def wait_all(services: Mapping[str, Service], values: int) -> None:
     for service in services.values():
-        wait(lambda service=service: service.stored() == values, f"{service.kind}: {service.stored()} of {values}")  # type: ignore[misc]
+        wait(
+            lambda service=service: service.stored() == values,
+            f"{service.kind}: {service.stored()} of {values}",
+        )  # type: ignore[misc]
         service.settle()
-    # VictoriaMetrics may remember for a while that series it was asked for before they were searchable were not there.
+    # VictoriaMetrics may remember for a while that series it was asked for before they were
+    # searchable were not there.
     told = heard(services["duckdb"])
     assert set(told) == set(BIRTHS)
     for service in services.values():
-        wait(lambda service=service: heard(service) == told, f"{service.kind}: {heard(service)}, not {told}")  # type: ignore[misc]
+        wait(
+            lambda service=service: heard(service) == told,
+            f"{service.kind}: {heard(service)}, not {told}",
+        )  # type: ignore[misc]
 
 
 def heard(service: Service) -> dict[str, tuple[int, int]]:
@@ -229,17 +292,27 @@ def heard(service: Service) -> dict[str, tuple[int, int]]:
 def serving(kind: str, folder: Path, port: int, url: str, flush: str) -> Iterator[Service]:
     folder.mkdir()
     config = folder / "site.yaml"
-    config.write_text(SITE.format(kind=kind, port=port, url=f", url: '{url}'" if url else ""), encoding="utf-8")
-    for name, text in {"equipment.csv": EQUIPMENT, "processes.csv": PROCESSES, "calendar.yaml": CALENDAR}.items():
+    config.write_text(
+        SITE.format(kind=kind, port=port, url=f", url: '{url}'" if url else ""), encoding="utf-8"
+    )
+    for name, text in {
+        "equipment.csv": EQUIPMENT,
+        "processes.csv": PROCESSES,
+        "calendar.yaml": CALENDAR,
+    }.items():
         (folder / name).write_text(text, encoding="utf-8")
     with (folder / "serve.log").open("wb") as log:
-        # The clock runs fast, so that the rounds of the production figures (a minute apart) come soon.
+        # The clock runs fast, so that the rounds of the production figures (a minute apart) come
+        # soon.
         environment = {**os.environ, **Clock(5.0, END).to_environment()}
         argv = [sys.executable, "-m", "edge_agent", "serve", str(config)]
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
     service = Service(kind, config, load(config), process, flush)
     try:
-        wait(lambda: (ask_serve(service.site) or {}).get("broker_connected", False), f"{kind} is connected")
+        wait(
+            lambda: (ask_serve(service.site) or {}).get("broker_connected", False),
+            f"{kind} is connected",
+        )
         yield service
     finally:
         service.stop()
@@ -269,22 +342,35 @@ class Wire:
 
     def births(self) -> None:
         for device, tags in BIRTHS.items():
-            birth = {"v": 1, "device": device, "agent": "ipc-01", "t": T0, "staleness": 11.0, "tags": tags}
+            birth = {
+                "v": 1,
+                "device": device,
+                "agent": "ipc-01",
+                "t": T0,
+                "staleness": 11.0,
+                "tags": tags,
+            }
             self._send(device, "birth", birth, retain=True)
 
     def send(self, numbered: Story) -> None:
         infos = [
             info
             for seq, (device, kind, document) in numbered
-            for info in self._send(device, kind, {"device": device, "stream": STREAM, "seq": seq, **document})
+            for info in self._send(
+                device, kind, {"device": device, "stream": STREAM, "seq": seq, **document}
+            )
         ]
         for info in infos:
             info.wait_for_publish(30)
 
-    def _send(self, device: str, kind: str, document: dict[str, Any], retain: bool = False) -> list[Any]:
+    def _send(
+        self, device: str, kind: str, document: dict[str, Any], retain: bool = False
+    ) -> list[Any]:
         payload = orjson.dumps({"v": 1, **document})
         return [
-            self._client.publish(f"{prefix}/enterprise/dongguan/area/ML1/{device}/{kind}", payload, 1, retain)
+            self._client.publish(
+                f"{prefix}/enterprise/dongguan/area/ML1/{device}/{kind}", payload, 1, retain
+            )
             for prefix in self._services
         ]
 
@@ -301,10 +387,16 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str,
         port = stack.enter_context(servers.mosquitto(folder / "broker")).port
         influx = stack.enter_context(servers.influxdb1(folder / "influx")).port
         metrics = stack.enter_context(servers.victoria_metrics(folder / "vm")).port
-        urls = {"duckdb": "", "influxdb1": f"http://127.0.0.1:{influx}", "line": f"http://127.0.0.1:{metrics}"}
+        urls = {
+            "duckdb": "",
+            "influxdb1": f"http://127.0.0.1:{influx}",
+            "line": f"http://127.0.0.1:{metrics}",
+        }
         flush = {"line": f"http://127.0.0.1:{metrics}/internal/force_flush"}
         services = {
-            kind: stack.enter_context(serving(kind, folder / kind, port, urls[kind], flush.get(kind, "")))
+            kind: stack.enter_context(
+                serving(kind, folder / kind, port, urls[kind], flush.get(kind, ""))
+            )
             for kind in KINDS
         }
         wire = Wire(port, services)
@@ -324,10 +416,13 @@ _OF_ITS_OWN: Final = re.compile(r"^[0-9a-f]{64}$")
 
 
 def differences(one: Any, other: Any, kind: str, path: str = "") -> Iterator[str]:
-    """Where two documents differ; numbers by more than a millionth. VictoriaMetrics cuts times to milliseconds."""
+    """Where two documents differ; numbers by more than a millionth. VictoriaMetrics cuts times to
+    milliseconds."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
-            if key not in _OWN and not (key == "value_exact" and (kind == "line" or ".M-21" in path)):
+            if key not in _OWN and not (
+                key == "value_exact" and (kind == "line" or ".M-21" in path)
+            ):
                 yield from differences(one.get(key), other.get(key), kind, f"{path}.{key}")
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for place, (a, b) in enumerate(zip(one, other, strict=True)):
@@ -350,7 +445,10 @@ def test_production_figures_are_equal(stores: tuple[dict[str, Service], Wire]) -
     assert found["duckdb"]["machines"]["EQ-1"]["failures"] == 1
     for kind in KINDS[1:]:
         assert list(differences(found["duckdb"], found[kind], kind)) == []
-    assert found["line"]["machines"]["EQ-1"]["seconds"] == found["duckdb"]["machines"]["EQ-1"]["seconds"]
+    assert (
+        found["line"]["machines"]["EQ-1"]["seconds"]
+        == found["duckdb"]["machines"]["EQ-1"]["seconds"]
+    )
 
 
 def figures(document: dict[str, Any]) -> dict[str, Any]:
@@ -358,7 +456,8 @@ def figures(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts(document: dict[str, Any]) -> dict[str, Any]:
-    """Without the lateness, and the trend of results as they were stored: each service has its own moment for them."""
+    """Without the lateness, and the trend of results as they were stored: each service has its own
+    moment for them."""
     rest = [figure for figure in document["figures"] if not figure["key"].startswith("M-21")]
     parts = [part for part in document["parts"] if part["title"]["en"] != "trend"]
     blocks = [[block for block in part["blocks"] if not told_late(block)] for part in parts]
@@ -383,9 +482,15 @@ def test_reports_are_equal_whether_the_service_or_the_store_is_asked(
     services, _ = stores
     window = ["--window", f"{minute(T0)}..{minute(END)}"]
     month = ["--month", minute(END)[:7]]
-    asked = {kind: [reported(each, tmp_path / kind, "health-check", *window)] for kind, each in services.items()}
+    asked = {
+        kind: [reported(each, tmp_path / kind, "health-check", *window)]
+        for kind, each in services.items()
+    }
     for _ in range(3):  # a month so far ends with the newest full minute: all of them within one
-        months = {kind: reported(each, tmp_path / kind, "monthly", *month) for kind, each in services.items()}
+        months = {
+            kind: reported(each, tmp_path / kind, "monthly", *month)
+            for kind, each in services.items()
+        }
         if len({str(facts(each)["figures"][0]["window"]) for each in months.values()}) == 1:
             break
     for kind, each in months.items():
@@ -408,7 +513,15 @@ def minute(t: int) -> str:
 
 
 #: Rates that do not fall while time goes on without data.
-_TIMELESS: Final = ("M-01-strict", "M-01-prorata", "M-01-any", "M-02", "M-03", "M-04a-declared", "M-08-value")
+_TIMELESS: Final = (
+    "M-01-strict",
+    "M-01-prorata",
+    "M-01-any",
+    "M-02",
+    "M-03",
+    "M-04a-declared",
+    "M-08-value",
+)
 
 
 def test_results_are_kept_and_published_retained(stores: tuple[dict[str, Service], Wire]) -> None:
@@ -432,8 +545,17 @@ def test_results_are_kept_and_published_retained(stores: tuple[dict[str, Service
         heard = wire.heard[kind]
         assert heard.keys() == first.keys()
         for metric in _TIMELESS:
-            same = ("id", "value_exact", "numerator_ids", "denominator_ids", "grade", "register_version")
-            assert [heard[metric][key] for key in same] == [first[metric][key] for key in same], metric
+            same = (
+                "id",
+                "value_exact",
+                "numerator_ids",
+                "denominator_ids",
+                "grade",
+                "register_version",
+            )
+            assert [heard[metric][key] for key in same] == [first[metric][key] for key in same], (
+                metric
+            )
         kept = {document["id"]: document for document in ask(serve_socket(service.site), "metrics")}
         assert kept.keys() == {metric for metric in heard if "/" not in metric}
         assert main(["metrics", "show", str(service.config), "--json"]) == 0
@@ -443,10 +565,15 @@ def test_a_backlog_corrects_its_window_and_a_closed_month_is_issued_again(
     stores: tuple[dict[str, Service], Wire], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, wire = stores
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: END + 40 * 86_400 * SECOND)
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: END + 40 * 86_400 * SECOND
+    )
     month = ["--month", minute(END)[:7]]
     before = {kind: production(service) for kind, service in services.items()}
-    issued = {kind: reported(service, tmp_path / kind, "monthly", *month) for kind, service in services.items()}
+    issued = {
+        kind: reported(service, tmp_path / kind, "monthly", *month)
+        for kind, service in services.items()
+    }
     kept = {kind: (tmp_path / kind / f"monthly-{month[1]}.json").read_bytes() for kind in services}
 
     story = list(enumerate(documents(), 1))
@@ -455,12 +582,16 @@ def test_a_backlog_corrects_its_window_and_a_closed_month_is_issued_again(
 
     after = {kind: production(service) for kind, service in services.items()}
     for kind, service in services.items():
-        unknown = [found[kind]["machines"]["EQ-2"]["seconds"]["unknown"] for found in (before, after)]
+        unknown = [
+            found[kind]["machines"]["EQ-2"]["seconds"]["unknown"] for found in (before, after)
+        ]
         assert unknown == pytest.approx([600 + EVERY, EVERY], abs=0.01)
         assert list(differences(after["duckdb"], after[kind], kind)) == []
         again = reported(service, tmp_path / kind, "monthly", *month)
         assert (issued[kind]["closed"], again["closed"]) == (True, True)
         assert (issued[kind]["revision"], again["revision"]) == (1, 2)
-        assert (tmp_path / kind / f"monthly-{month[1]}.json").read_bytes() == kept[kind], "what was issued stays"
+        assert (tmp_path / kind / f"monthly-{month[1]}.json").read_bytes() == kept[kind], (
+            "what was issued stays"
+        )
         changed = json.dumps(again["parts"][-1], ensure_ascii=False)
         assert "M-11@EQ-2" in changed

@@ -1,4 +1,5 @@
-"""Two agents with a device of one id in one store: whoever reads a report, a pack or figures can tell the two apart."""
+"""Two agents with a device of one id in one store: whoever reads a report, a pack or figures can
+tell the two apart."""
 
 from __future__ import annotations
 
@@ -54,11 +55,18 @@ WORKING = {"lathe": 2, "ipc-02:lathe": 1, "ipc-02:mill": 3, "ipc-09:lathe": 0}
 
 
 def story(store: Store) -> None:
-    """An hour of three devices of the plant and one of a guest; the own lathe works two thirds, its twin one third."""
-    tags = {"machine_state": {"type": "int"}, "operation_mode": {"type": "int"}, "parts_total": {"type": "int"}}
+    """An hour of three devices of the plant and one of a guest; the own lathe works two thirds, its
+    twin one third."""
+    tags = {
+        "machine_state": {"type": "int"},
+        "operation_mode": {"type": "int"},
+        "parts_total": {"type": "int"},
+    }
     for key, working in WORKING.items():
         agent, device = store.catalogue.keys.split(key)
-        store.catalogue.born({"device": device, "agent": agent, "line": "ML1", "staleness": 90.0, "tags": tags})
+        store.catalogue.born(
+            {"device": device, "agent": agent, "line": "ML1", "staleness": 90.0, "tags": tags}
+        )
         documents, health = [], []
         for minute in range(MINUTES):
             t = T0 + minute * MINUTE
@@ -66,18 +74,37 @@ def story(store: Store) -> None:
             values = {"machine_state": state, "operation_mode": 3, "parts_total": minute}
             documents.append({"v": 1, "device": key, "t": t, "values": values})
             health.append(
-                {"device": key, "t": t + MINUTE, "period_s": 60.0, "scheduled_s": 60.0, "covered_s": 60.0, "due": 60,
-                 "done": 60, "good": 60, "bad": 0, "values": 60, "overruns": 0, "state": "online", "reason": "",
-                 "last_good_t": t + MINUTE}
-            )  # fmt: skip
-        rows = Rows.of([decode.data(orjson.loads(orjson.dumps(item)), store.catalogue) for item in documents])
+                {
+                    "device": key,
+                    "t": t + MINUTE,
+                    "period_s": 60.0,
+                    "scheduled_s": 60.0,
+                    "covered_s": 60.0,
+                    "due": 60,
+                    "done": 60,
+                    "good": 60,
+                    "bad": 0,
+                    "values": 60,
+                    "overruns": 0,
+                    "state": "online",
+                    "reason": "",
+                    "last_good_t": t + MINUTE,
+                }
+            )
+        rows = Rows.of(
+            [decode.data(orjson.loads(orjson.dumps(item)), store.catalogue) for item in documents]
+        )
         store.write(WriteBatch(rows, T0 + MINUTES * MINUTE, health=health))
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twins")
-    for name, text in (("equipment.csv", EQUIPMENT), ("processes.csv", PROCESSES), ("calendar.yaml", CALENDAR)):
+    for name, text in (
+        ("equipment.csv", EQUIPMENT),
+        ("processes.csv", PROCESSES),
+        ("calendar.yaml", CALENDAR),
+    ):
         (folder / name).write_text(text, encoding="utf-8")
     path = write(folder, SITE)
     about = subject(path)
@@ -88,7 +115,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
+    monkeypatch.setattr(
+        "edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE
+    )
 
 
 def tables(document: dict[str, Any]) -> dict[str, list[list[Any]]]:
@@ -97,7 +126,9 @@ def tables(document: dict[str, Any]) -> dict[str, list[list[Any]]]:
 
 
 def column(content: bytes, name: str) -> set[str]:
-    return {row[name] for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))}
+    return {
+        row[name] for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    }
 
 
 WINDOW = "2026-05-04T08:00..2026-05-04T09:00"
@@ -105,7 +136,10 @@ NAMES = {"ipc-01:lathe", "ipc-02:lathe", "mill"}
 
 
 def test_a_report_names_both(config: Path, tmp_path: Path) -> None:
-    assert main(["report", "health-check", str(config), "--window", WINDOW, "--out", str(tmp_path)]) == 0
+    assert (
+        main(["report", "health-check", str(config), "--window", WINDOW, "--out", str(tmp_path)])
+        == 0
+    )
     document = json.loads(next(tmp_path.glob("health-check-*.json")).read_bytes())
     found = tables(document)
     assert {row[0]: row[10] for row in found["devices"]} == {
@@ -120,7 +154,9 @@ def test_a_report_names_both(config: Path, tmp_path: Path) -> None:
 
 
 def test_a_pack_names_both_and_verifies(config: Path, tmp_path: Path) -> None:
-    assert main(["report", "evidence", str(config), "--project", "PRJ-1", "--out", str(tmp_path)]) == 0
+    assert (
+        main(["report", "evidence", str(config), "--project", "PRJ-1", "--out", str(tmp_path)]) == 0
+    )
     pack = next(path for path in tmp_path.iterdir() if path.is_dir())
     for file in ("facts/devices.csv", "facts/states.csv", "facts/counters.csv", "facts/health_minutes.csv",
                  "facts/first_good.csv", "connections.csv", "acceptance.csv"):  # fmt: skip
@@ -132,10 +168,16 @@ def test_a_pack_names_both_and_verifies(config: Path, tmp_path: Path) -> None:
 def test_the_figures_of_the_service_name_both(config: Path) -> None:
     about = subject(config)
     with closing(open_store(about.site.store, about.site.agent.id, about.site.agents)) as store:
-        found = production(store, about.site, about.register, about.calendar, T0, T0 + MINUTES * MINUTE)
+        found = production(
+            store, about.site, about.register, about.calendar, T0, T0 + MINUTES * MINUTE
+        )
         rates = LiveRates(about.site).live(store, T0 + MINUTES * MINUTE).devices
     assert {key: machine["device"] for key, machine in found["machines"].items()} == {
         "EQ-1": "ipc-01:lathe", "EQ-2": "ipc-02:lathe", "EQ-3": "mill",
     }  # fmt: skip
-    assert [machine["seconds"]["APT"] for machine in found["machines"].values()] == [2400, 1200, 3600]
+    assert [machine["seconds"]["APT"] for machine in found["machines"].values()] == [
+        2400,
+        1200,
+        3600,
+    ]
     assert set(rates) == NAMES

@@ -1,6 +1,7 @@
 """`edge-agent scan`: who answers, with which line settings, and which profile fits; nobody writes.
 
-Every profile's simulator is recognised, every published map with numbers between its registers, and no stranger.
+Every profile's simulator is recognised, every published map with numbers between its registers, and
+no stranger.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ SILENT = b""
 
 @contextlib.asynccontextmanager
 async def gateway(units: Mapping[int, Unit], absent: bytes = b"\x0b") -> AsyncIterator[str]:
-    """Units behind one address; `absent`: the exception code for the others, nothing for silence."""
+    """Units behind one address; `absent`: the exception code for the others, nothing for
+    silence."""
 
     async def script(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes) -> None:
         if unit in units:
@@ -61,12 +63,20 @@ async def gateway(units: Mapping[int, Unit], absent: bytes = b"\x0b") -> AsyncIt
 
 async def scanned(url: str, asked: str, **wanted: Any) -> list[Scanned]:
     compare = wanted.pop("compare", True)
-    return await scan("modbus", ScanWanted([url], units(asked), pause=0, **wanted), lambda *_: None, compare=compare)
+    return await scan(
+        "modbus",
+        ScanWanted([url], units(asked), pause=0, **wanted),
+        lambda *_: None,
+        compare=compare,
+    )
 
 
 async def command(*arguments: object) -> tuple[int, str, str]:
     """Exit status, output and errors, beside the loop in which the devices of the test live."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         status = await asyncio.to_thread(main, [str(argument) for argument in arguments])
     return status, out.getvalue(), err.getvalue()
 
@@ -101,15 +111,23 @@ def test_a_stranger_is_of_no_profile() -> None:
 
 
 def test_every_profiles_simulator_is_recognised_as_that_profile(tmp_path: Path) -> None:
-    profiles = {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in available().items()}
+    profiles = {
+        name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in available().items()
+    }
     # Contacts alone tell nothing: eight inputs are those of any module.
     names = sorted(
-        name for name, profile in profiles.items() if any(tag.get("type") != "bool" for tag in profile["tags"].values())
+        name
+        for name, profile in profiles.items()
+        if any(tag.get("type") != "bool" for tag in profile["tags"].values())
     )
     lines = ["agent: {id: rehearsal}", "mqtt: {url: mqtt://127.0.0.1:1883}", "devices:"]
     for at, name in enumerate(names, 1):
         modbus = profiles[name]["connector"] == "modbus"
-        where = f"url: tcp://10.0.1.{at}:502, unit: {at}" if modbus else f"endpoint: opc.tcp://10.0.1.{at}:4840"
+        where = (
+            f"url: tcp://10.0.1.{at}:502, unit: {at}"
+            if modbus
+            else f"endpoint: opc.tcp://10.0.1.{at}:4840"
+        )
         lines.append(f"  - {{id: {name}, profile: {name}, {where}, every: 200ms}}")
     file = tmp_path / "plant.yaml"
     file.write_text("\n".join(lines), encoding="utf-8")
@@ -149,7 +167,11 @@ def test_an_identification_names_a_plc_whose_profile_has_areas_only() -> None:
     assert profile_of(module) == "moxa-iologik-e1212"
     assert profile_of(sister) is None
     assert profile_of(known) == "inovance-h5u"
-    assert known.answer.facts == {"vendor": "Inovance", "product": "H5U-1614MTD-A8", "revision": "V5.71"}
+    assert known.answer.facts == {
+        "vendor": "Inovance",
+        "product": "H5U-1614MTD-A8",
+        "revision": "V5.71",
+    }
     assert profile_of(other) is None
 
 
@@ -166,7 +188,8 @@ def test_absent_units_of_a_gateway_do_not_hide_the_others(absent: bytes) -> None
 
 
 class PickyBus:
-    """Stations on a pty that hear nothing unless the line has their settings. A pty has no parity."""
+    """Stations on a pty that hear nothing unless the line has their settings. A pty has no
+    parity."""
 
     def __init__(self, stations: Mapping[int, Unit], baud: int, stop_bits: int) -> None:
         self.stations, self.baud, self.stop_bits = stations, baud, stop_bits
@@ -198,7 +221,11 @@ class PickyBus:
 
 
 def test_three_of_32_units_on_a_bus_of_unknown_settings() -> None:
-    there = {2: of_map("eastron-sdm120"), 17: Unit(texts=("ACME", "T1", "2")), 32: Unit(refuses=False)}
+    there = {
+        2: of_map("eastron-sdm120"),
+        17: Unit(texts=("ACME", "T1", "2")),
+        32: Unit(refuses=False),
+    }
 
     async def scenario() -> tuple[list[Scanned], set[int]]:
         with PickyBus(there, 9600, 2) as bus:
@@ -242,7 +269,8 @@ def test_a_server_that_refuses_for_units_it_does_not_have_is_its_own_units(tmp_p
 
 
 def test_a_unit_that_is_slow_to_refuse_its_identification_costs_no_other(tmp_path: Path) -> None:
-    """libmodbus waits half a second before it refuses a function, and drops what arrives meanwhile."""
+    """libmodbus waits half a second before it refuses a function, and drops what arrives
+    meanwhile."""
     program, port = libmodbus_program(tmp_path), free_port()
     with serving([program, "tcp", port], port, tmp_path / "libmodbus.log"):
         found = run(scanned(f"tcp://127.0.0.1:{port}", "1-4", compare=False))
@@ -250,14 +278,18 @@ def test_a_unit_that_is_slow_to_refuse_its_identification_costs_no_other(tmp_pat
     assert all_answers_equal(found, units("1-4"))
 
 
-def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_and_writes_what_check_accepts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A unit that no profile fits waits for its tags, which is all that `check` says of it."""
     file = tmp_path / "plant.yaml"
     there = {1: of_map("eastron-sdm120"), 4: Unit()}
 
     async def scenario() -> tuple[int, str, str]:
         async with gateway(there) as url:
-            status, out, err = await command("scan", "modbus", url, "--units", "1-4", "--yaml", file)
+            status, out, err = await command(
+                "scan", "modbus", url, "--units", "1-4", "--yaml", file
+            )
             assert status == 0, err
             assert "eastron-sdm120" in out
             assert "no profile fits" in out
@@ -269,7 +301,9 @@ def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path, capsys
     first, second = json.loads(out)["answers"]
     assert (first["profile"], second["profile"]) == ("eastron-sdm120", None)
     assert first["matches"][0]["score"] > 0.9
-    assert any("230" in text or "22" in text for text in first["matches"][0]["supported"]), "the evidence in values"
+    assert any("230" in text or "22" in text for text in first["matches"][0]["supported"]), (
+        "the evidence in values"
+    )
     capsys.readouterr()
     assert main(["check", str(file)]) == 2
     said = capsys.readouterr().err
@@ -314,7 +348,9 @@ def test_a_line_that_somebody_uses_is_left_alone() -> None:
         "import socket,sys; s=socket.create_connection(('127.0.0.1',int(sys.argv[1])));"
         " print(1,flush=True); sys.stdin.read()"
     )
-    opened = "import sys; f=open(sys.argv[1],'rb+',buffering=0); print(1,flush=True); sys.stdin.read()"
+    opened = (
+        "import sys; f=open(sys.argv[1],'rb+',buffering=0); print(1,flush=True); sys.stdin.read()"
+    )
 
     async def scenario() -> None:
         one = of_map("eastron-sdm120")
@@ -326,7 +362,9 @@ def test_a_line_that_somebody_uses_is_left_alone() -> None:
                 assert "--anyway" in out
                 assert (await command("probe", url, "--from", 0))[0] == 1
                 assert not one.functions, "nothing was asked"
-                status, _, _ = await command("scan", "modbus", url, "--units", "1", "--anyway", "--no-profiles")
+                status, _, _ = await command(
+                    "scan", "modbus", url, "--units", "1", "--anyway", "--no-profiles"
+                )
                 assert status == 0
         with PickyBus({}, 9600, 1) as bus, somebody(opened, bus.path) as process:
             status, out, _ = await command("scan", "modbus", f"rtu://{bus.path}", "--units", "1")
@@ -349,7 +387,10 @@ def test_a_line_that_somebody_uses_is_left_alone() -> None:
     ],
 )
 def test_wrong_use_is_a_sentence(arguments: list[str], says: str) -> None:
-    with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        contextlib.redirect_stderr(io.StringIO()) as err,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         assert main(["scan", *arguments]) == 2
     assert says in err.getvalue()
 
@@ -370,7 +411,9 @@ def test_units_are_ranges_and_lists() -> None:
 
 def test_it_can_be_read_at_80_columns() -> None:
     async def scenario() -> list[Scanned]:
-        async with gateway({1: of_map("eastron-sdm230"), 2: Unit(texts=("ACME", "T1", "2"))}) as url:
+        async with gateway(
+            {1: of_map("eastron-sdm230"), 2: Unit(texts=("ACME", "T1", "2"))}
+        ) as url:
             return await scanned(url, "1-2")
 
     found = run(scenario())

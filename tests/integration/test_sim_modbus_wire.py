@@ -1,4 +1,5 @@
-"""Simulated Modbus devices read over the wire by pymodbus, mbpoll and bare sockets, and every fault seen from there."""
+"""Simulated Modbus devices read over the wire by pymodbus, mbpoll and bare sockets, and every fault
+seen from there."""
 
 from __future__ import annotations
 
@@ -15,7 +16,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from pymodbus import FramerType
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient, AsyncModbusTlsClient, AsyncModbusUdpClient
+from pymodbus.client import (
+    AsyncModbusSerialClient,
+    AsyncModbusTcpClient,
+    AsyncModbusTlsClient,
+    AsyncModbusUdpClient,
+)
 from pymodbus.exceptions import ModbusException
 
 from simulators.runner import Simulation
@@ -25,10 +31,30 @@ from tests.support.servers import tool
 
 TAGS = {
     "run_status": {"object": "holding", "address": 0, "type": "uint16", "kind": "int"},
-    "spindle_speed": {"object": "holding", "address": 2, "type": "float32", "kind": "float", "unit": "rpm"},
+    "spindle_speed": {
+        "object": "holding",
+        "address": 2,
+        "type": "float32",
+        "kind": "float",
+        "unit": "rpm",
+    },
     "parts_total": {"object": "holding", "address": 4, "type": "uint32", "kind": "int"},
-    "program": {"object": "holding", "address": 10, "type": "string", "length": 20, "encoding": "gbk", "kind": "text"},
-    "pressure": {"object": "input", "address": 100, "type": "int16", "scale": 0.01, "unit": "bar", "kind": "float"},
+    "program": {
+        "object": "holding",
+        "address": 10,
+        "type": "string",
+        "length": 20,
+        "encoding": "gbk",
+        "kind": "text",
+    },
+    "pressure": {
+        "object": "input",
+        "address": 100,
+        "type": "int16",
+        "scale": 0.01,
+        "unit": "bar",
+        "kind": "float",
+    },
     "running": {"object": "discrete", "address": 7, "type": "bool", "kind": "bool"},
     "fault": {"object": "coil", "address": 9, "type": "bool", "kind": "bool"},
 }
@@ -39,7 +65,9 @@ def modbus(name: str = "lathe-1", **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def simulated(*devices: dict[str, Any], **more: Any) -> AsyncIterator[tuple[Simulation, dict[str, Any]]]:
+async def simulated(
+    *devices: dict[str, Any], **more: Any
+) -> AsyncIterator[tuple[Simulation, dict[str, Any]]]:
     """A running simulation in this loop, and its readiness document."""
     simulation = Simulation(parse({"devices": list(devices), **more}))
     ready = await simulation.start()
@@ -58,10 +86,14 @@ def address(ready: dict[str, Any], name: str = "lathe-1") -> tuple[str, int]:
 
 
 @asynccontextmanager
-async def client(ready: dict[str, Any], name: str = "lathe-1", **more: Any) -> AsyncIterator[AsyncModbusTcpClient]:
+async def client(
+    ready: dict[str, Any], name: str = "lathe-1", **more: Any
+) -> AsyncIterator[AsyncModbusTcpClient]:
     """A connected pymodbus client without retries of its own."""
     host, port = address(ready, name)
-    reader = AsyncModbusTcpClient(host, port=port, timeout=0.3, retries=0, reconnect_delay=0, **more)
+    reader = AsyncModbusTcpClient(
+        host, port=port, timeout=0.3, retries=0, reconnect_delay=0, **more
+    )
     assert await reader.connect()
     try:
         yield reader
@@ -84,11 +116,17 @@ def test_pymodbus_reads_all_tables_and_types() -> None:
             values = dict(zip(TAGS, simulation.devices["lathe-1"].values(), strict=True))
             assert registers[0] == values["run_status"]
             assert registers[4] << 16 | registers[5] == values["parts_total"]
-            text = b"".join(word.to_bytes(2, "big") for word in registers[10:20]).rstrip(b"\0").decode("gbk")
+            text = (
+                b"".join(word.to_bytes(2, "big") for word in registers[10:20])
+                .rstrip(b"\0")
+                .decode("gbk")
+            )
             assert text == values["program"]
             pressure = (await reader.read_input_registers(100, count=1, device_id=1)).registers[0]
             assert 4.0 <= pressure / 100 <= 7.0
-            assert (await reader.read_discrete_inputs(7, count=1, device_id=1)).bits[0] == values["running"]
+            assert (await reader.read_discrete_inputs(7, count=1, device_id=1)).bits[0] == values[
+                "running"
+            ]
             assert (await reader.read_coils(9, count=1, device_id=1)).bits[0] == values["fault"]
 
     run(main())
@@ -100,12 +138,17 @@ def test_values_change_with_simulated_time_and_writes_are_refused() -> None:
             first = (await reader.read_holding_registers(2, count=2, device_id=1)).registers
 
             async def changed() -> bool:
-                return bool((await reader.read_holding_registers(2, count=2, device_id=1)).registers != first)
+                return bool(
+                    (await reader.read_holding_registers(2, count=2, device_id=1)).registers
+                    != first
+                )
 
             await until(changed)
             refused = await reader.write_register(0, 1, device_id=1)
             assert (refused.isError(), refused.exception_code) == (True, 1)
-            assert (await reader.read_holding_registers(500, count=1, device_id=1)).exception_code == 2
+            assert (
+                await reader.read_holding_registers(500, count=1, device_id=1)
+            ).exception_code == 2
 
     run(main())
 
@@ -132,7 +175,9 @@ def test_rtu_over_tcp_udp_and_tls() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(("transport", "framer"), [("rtu", FramerType.RTU), ("ascii", FramerType.ASCII)])
+@pytest.mark.parametrize(
+    ("transport", "framer"), [("rtu", FramerType.RTU), ("ascii", FramerType.ASCII)]
+)
 def test_two_units_share_a_serial_line(transport: str, framer: FramerType) -> None:
     async def main() -> None:
         meter = {"power": {"object": "input", "address": 52, "type": "float32", "unit": "W"}}
@@ -160,9 +205,28 @@ def test_mbpoll_reads_a_simulated_device() -> None:
     async def main() -> None:
         async with simulated(modbus()) as (simulation, ready):
             host, port = address(ready)
-            argv = [tool("mbpoll"), "-0", "-1", "-q", "-t", "4:int", "-B", "-r", "4", "-a", "1", "-p", str(port), host]
-            done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=9)
-            total = dict(zip(TAGS, simulation.devices["lathe-1"].values(), strict=True))["parts_total"]
+            argv = [
+                tool("mbpoll"),
+                "-0",
+                "-1",
+                "-q",
+                "-t",
+                "4:int",
+                "-B",
+                "-r",
+                "4",
+                "-a",
+                "1",
+                "-p",
+                str(port),
+                host,
+            ]
+            done = await asyncio.to_thread(
+                subprocess.run, argv, capture_output=True, text=True, timeout=9
+            )
+            total = dict(zip(TAGS, simulation.devices["lathe-1"].values(), strict=True))[
+                "parts_total"
+            ]
             assert f"[4]: \t{total}" in done.stdout, done.stdout + done.stderr
 
     run(main())
@@ -176,12 +240,16 @@ def test_silence_faults_and_their_end() -> None:
                     await fault(simulation, kind)
                     with pytest.raises(ModbusException):
                         await reader.read_holding_registers(0, count=1, device_id=1)
-                async with client(ready) as reader:  # a new connection is accepted and not served either
+                async with client(
+                    ready
+                ) as reader:  # a new connection is accepted and not served either
                     with pytest.raises(ModbusException):
                         await reader.read_holding_registers(0, count=1, device_id=1)
                 await fault(simulation, "clear")
                 async with client(ready) as reader:
-                    assert not (await reader.read_holding_registers(0, count=1, device_id=1)).isError()
+                    assert not (
+                        await reader.read_holding_registers(0, count=1, device_id=1)
+                    ).isError()
 
     run(main())
 
@@ -247,7 +315,9 @@ def test_dropped_sessions_closed_ports_and_restarts_keep_the_port() -> None:
                     await reader.readexactly(1)
                 writer.close()
                 async with client(ready) as again:
-                    assert not (await again.read_holding_registers(0, count=1, device_id=1)).isError()
+                    assert not (
+                        await again.read_holding_registers(0, count=1, device_id=1)
+                    ).isError()
             await fault(simulation, "offline")
 
             async def refused() -> bool:
@@ -272,7 +342,10 @@ def test_dropped_sessions_closed_ports_and_restarts_keep_the_port() -> None:
 def test_a_scheduled_fault_ends_by_itself() -> None:
     async def main() -> None:
         faults = [{"kind": "slave_timeout", "at": 0, "for": 60}]
-        async with simulated(modbus(faults=faults), speed=100.0) as (simulation, ready), client(ready) as reader:
+        async with (
+            simulated(modbus(faults=faults), speed=100.0) as (simulation, ready),
+            client(ready) as reader,
+        ):
             board = simulation.devices["lathe-1"].board
             await until(lambda: board.version > 0)
 
@@ -289,7 +362,11 @@ def test_a_taken_port_stops_what_was_started(tmp_path: Path) -> None:
     async def main() -> None:
         async with simulated(modbus()) as (_, ready):
             _, port = address(ready)
-            other = Simulation(parse({"devices": [modbus("a"), modbus("b", port=port)], "truth": str(tmp_path / "t")}))
+            other = Simulation(
+                parse(
+                    {"devices": [modbus("a"), modbus("b", port=port)], "truth": str(tmp_path / "t")}
+                )
+            )
             with pytest.raises(OSError, match="address already in use"):
                 await other.start()
 

@@ -1,4 +1,5 @@
-"""Simulated OPC UA devices read over the wire by asyncua's client, and every fault seen from there."""
+"""Simulated OPC UA devices read over the wire by asyncua's client, and every fault seen from
+there."""
 
 from __future__ import annotations
 
@@ -23,13 +24,26 @@ from tests.support.aio import run, until
 URI = "http://example.org/machine"
 LOCALIZED = {"type": "LocalizedText"}
 TAGS: dict[str, dict[str, Any]] = {
-    "channel_state": {"node": "ns=2;s=/Channel/State", "kind": "int", "map": {"0": "Active", "1": "Hold"}},
-    "spindle_speed": {"node": f"nsu={URI};s=Spindle.Speed", "kind": "float", "type": "Double", "unit": "rpm"},
+    "channel_state": {
+        "node": "ns=2;s=/Channel/State",
+        "kind": "int",
+        "map": {"0": "Active", "1": "Hold"},
+    },
+    "spindle_speed": {
+        "node": f"nsu={URI};s=Spindle.Speed",
+        "kind": "float",
+        "type": "Double",
+        "unit": "rpm",
+    },
     "parts_total": {"node": f"nsu={URI};i=77", "kind": "int", "type": "UInt32"},
-    "item_state": {"path": ["Objects", f"{{{URI}}}Machine", "0:Monitoring", "3:State"], "kind": "text", **LOCALIZED},
+    "item_state": {
+        "path": ["Objects", f"{{{URI}}}Machine", "0:Monitoring", "3:State"],
+        "kind": "text",
+        **LOCALIZED,
+    },
     "program": {"node": "ns=2;s=Program", "kind": "text", "type": "String"},
     "curve": {"node": "ns=2;s=Curve", "kind": "array", "type": "Float[]", "count": 4},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +56,9 @@ def opcua(name: str = "vmc-1", **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def simulated(*devices: dict[str, Any], **more: Any) -> AsyncIterator[tuple[Simulation, dict[str, Any]]]:
+async def simulated(
+    *devices: dict[str, Any], **more: Any
+) -> AsyncIterator[tuple[Simulation, dict[str, Any]]]:
     """A running simulation in this loop, and its readiness document."""
     simulation = Simulation(parse({"devices": list(devices), **more}))
     ready = await simulation.start()
@@ -79,7 +95,10 @@ def test_nodes_paths_namespaces_types_and_source_times() -> None:
             values = dict(zip(TAGS, simulation.devices["vmc-1"].values(), strict=True))
             total = await data(client, f"ns={index};i=77")
             assert total.Value is not None
-            assert (total.Value.VariantType, total.Value.Value) == (ua.VariantType.UInt32, values["parts_total"])
+            assert (total.Value.VariantType, total.Value.Value) == (
+                ua.VariantType.UInt32,
+                values["parts_total"],
+            )
             state = await client.get_node("ns=2;s=/Channel/State").read_value()
             assert state in (0, 1, 2)
             path = ["0:Objects", f"{index}:Machine", "0:Monitoring", "3:State"]
@@ -93,7 +112,9 @@ def test_nodes_paths_namespaces_types_and_source_times() -> None:
             async def later() -> bool:
                 now = await data(client, speed)
                 return bool(
-                    now.SourceTimestamp and first.SourceTimestamp and now.SourceTimestamp > first.SourceTimestamp
+                    now.SourceTimestamp
+                    and first.SourceTimestamp
+                    and now.SourceTimestamp > first.SourceTimestamp
                 )
 
             await until(later)
@@ -112,7 +133,10 @@ def test_a_subscription_is_served_and_survives_bad_and_uncertain_values() -> Non
             self.status.append(notification.monitored_item.Value.StatusCode.value)
 
     async def main() -> None:
-        async with simulated(opcua(), speed=10.0) as (simulation, ready), Client(ready["endpoints"]["vmc-1"]) as client:
+        async with (
+            simulated(opcua(), speed=10.0) as (simulation, ready),
+            Client(ready["endpoints"]["vmc-1"]) as client,
+        ):
             index = (await client.get_namespace_array()).index(URI)
             handler = Handler()
             subscription = await client.create_subscription(50, handler)
@@ -131,7 +155,10 @@ def test_a_subscription_is_served_and_survives_bad_and_uncertain_values() -> Non
 
 def test_value_faults_and_a_clock_that_jumps() -> None:
     async def main() -> None:
-        async with simulated(opcua()) as (simulation, ready), Client(ready["endpoints"]["vmc-1"]) as client:
+        async with (
+            simulated(opcua()) as (simulation, ready),
+            Client(ready["endpoints"]["vmc-1"]) as client,
+        ):
             index = (await client.get_namespace_array()).index(URI)
             speed, program = f"ns={index};s=Spindle.Speed", "ns=2;s=Program"
             before = (await data(client, speed)).SourceTimestamp
@@ -275,7 +302,9 @@ def test_devices_on_one_server_and_equal_nodes_refused() -> None:
             async with Client(ready["endpoints"]["x-1"]) as client:
                 assert 0 < await client.get_node("ns=2;s=Other").read_value() < 100
         with pytest.raises(SpecError, match="on one server"):
-            await Simulation(parse({"devices": [opcua(bus="one"), opcua("x-1", bus="one")]})).start()
+            await Simulation(
+                parse({"devices": [opcua(bus="one"), opcua("x-1", bus="one")]})
+            ).start()
 
     run(main())
 
@@ -283,7 +312,10 @@ def test_devices_on_one_server_and_equal_nodes_refused() -> None:
 def test_many_nodes_lie_in_folders_of_fifty() -> None:
     async def main() -> None:
         tags = {f"t{i}": {"node": f"ns=2;i={i + 1}", "kind": "float"} for i in range(120)}
-        async with simulated(opcua("big-1", tags=tags)) as (_, ready), Client(ready["endpoints"]["big-1"]) as client:
+        async with (
+            simulated(opcua("big-1", tags=tags)) as (_, ready),
+            Client(ready["endpoints"]["big-1"]) as client,
+        ):
             folder = await client.nodes.objects.get_child("1:big-1")
             groups = await folder.get_children()
             assert [len(await group.get_children()) for group in groups] == [50, 50, 20]

@@ -21,22 +21,38 @@ SPEC: dict[str, Any] = {
     "seed": 1,
     "devices": [
         {
-            "id": "meter-1", "protocol": "modbus", "transport": "tcp", "unit": 5,
-            "tags": {"power": {"object": "input", "address": 52, "type": "float32", "unit": "W", "kind": "float"}},
+            "id": "meter-1",
+            "protocol": "modbus",
+            "transport": "tcp",
+            "unit": 5,
+            "tags": {
+                "power": {
+                    "object": "input",
+                    "address": 52,
+                    "type": "float32",
+                    "unit": "W",
+                    "kind": "float",
+                }
+            },
         }
     ],
-}  # fmt: skip
+}
 READ = bytes.fromhex("000700000006050400340002")
 
 
 @contextmanager
-def simulators(tmp_path: Path, spec: dict[str, Any], **more: Any) -> Iterator[subprocess.Popen[str]]:
+def simulators(
+    tmp_path: Path, spec: dict[str, Any], **more: Any
+) -> Iterator[subprocess.Popen[str]]:
     """A running simulator process; killed at the end when it is still there."""
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
     argv = [sys.executable, "-W", "error", "-m", "simulators", str(path)]
     process = subprocess.Popen(
-        argv, stderr=subprocess.PIPE, text=True, **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **more}
+        argv,
+        stderr=subprocess.PIPE,
+        text=True,
+        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **more},
     )
     try:
         yield process
@@ -104,7 +120,13 @@ def test_signals_end_it_cleanly_and_free_the_port(tmp_path: Path, number: signal
 
 
 def test_wrong_use_is_a_sentence_and_status_2(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "simulators"], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "simulators"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
     assert done.returncode == 2
     assert "SPEC.json" in done.stderr
     with simulators(tmp_path, {"devices": [{"id": "a", "protocol": "s7", "tags": {}}]}) as process:

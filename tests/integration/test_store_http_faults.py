@@ -1,4 +1,5 @@
-"""What a server's refusals mean: 5xx and silence are waited out, 4xx about the data is poison, no retry hides."""
+"""What a server's refusals mean: 5xx and silence are waited out, 4xx about the data is poison, no
+retry hides."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ T0 = 1_763_900_000_000_000_000
 
 
 class Server:
-    """Answers every write with `status` and keeps what it was sent, and every question with `answer`."""
+    """Answers every write with `status` and keeps what it was sent, and every question with
+    `answer`."""
 
     def __init__(self) -> None:
         self.status = 204
@@ -67,7 +69,9 @@ class Server:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -83,21 +87,34 @@ def server() -> Iterator[Server]:
 
 
 def opened(kind: str, port: int, folder: Path, **keys: Any) -> Store:
-    config = {"kind": kind, "url": f"http://127.0.0.1:{port}", "path": folder / "s", "token": "secret", **keys}
+    config = {
+        "kind": kind,
+        "url": f"http://127.0.0.1:{port}",
+        "path": folder / "s",
+        "token": "secret",
+        **keys,
+    }
     return open_store(StoreConfig.model_validate(config))
 
 
 def batch(store: Store) -> WriteBatch:
-    chunk = Chunk(store.catalogue.ids("m1", ("x y",)), T0, np.array([1.5]), np.full(1, FLOAT, np.uint8))
+    chunk = Chunk(
+        store.catalogue.ids("m1", ("x y",)), T0, np.array([1.5]), np.full(1, FLOAT, np.uint8)
+    )
     return WriteBatch(Rows.of([chunk]), T0 + 1, marks=[StreamMark("a/0/1", 1, 1)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_lines_the_token_and_the_bucket_arrive(kind: str, server: Server, tmp_path: Path) -> None:
+def test_the_lines_the_token_and_the_bucket_arrive(
+    kind: str, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path, bucket="b", org="o")) as store:
         store.write(batch(store))
     path, headers, body = server.requests[-1]
-    assert body == b"samples,device=m1,kind=float,tag=x\\ y num=1.5,stored=1763900000000000001i 1763900000000000000"
+    assert (
+        body
+        == b"samples,device=m1,kind=float,tag=x\\ y num=1.5,stored=1763900000000000001i 1763900000000000000"
+    )
     assert headers["Authorization"] == "Token secret"
     assert headers["Content-Encoding"] == "gzip"
     assert path.startswith("/write?db=b" if kind == "influxdb1" else "/api/v2/write?")
@@ -106,7 +123,9 @@ def test_the_lines_the_token_and_the_bucket_arrive(kind: str, server: Server, tm
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 404])
-def test_what_may_pass_is_asked_once(kind: str, status: int, server: Server, tmp_path: Path) -> None:
+def test_what_may_pass_is_asked_once(
+    kind: str, status: int, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path)) as store:
         server.status = status
         with pytest.raises(StoreError, match=str(status)):
@@ -121,7 +140,9 @@ def test_what_may_pass_is_asked_once(kind: str, status: int, server: Server, tmp
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_what_is_about_the_data_is_poison(kind: str, status: int, server: Server, tmp_path: Path) -> None:
+def test_what_is_about_the_data_is_poison(
+    kind: str, status: int, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path)) as store:
         server.status = status
         with pytest.raises(PoisonError, match="partial write"):
@@ -130,7 +151,9 @@ def test_what_is_about_the_data_is_poison(kind: str, status: int, server: Server
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_connection_that_breaks_or_is_refused_can_be_repeated(kind: str, server: Server, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_or_is_refused_can_be_repeated(
+    kind: str, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path)) as store:
         server.drop = True
         with pytest.raises(StoreError):
@@ -142,7 +165,9 @@ def test_a_connection_that_breaks_or_is_refused_can_be_repeated(kind: str, serve
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_store_that_does_not_answer_in_its_time_is_tried_again(kind: str, server: Server, tmp_path: Path) -> None:
+def test_a_store_that_does_not_answer_in_its_time_is_tried_again(
+    kind: str, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path, timeout=0.3)) as store:
         server.hold.clear()
         with pytest.raises(StoreError):
@@ -152,7 +177,9 @@ def test_a_store_that_does_not_answer_in_its_time_is_tried_again(kind: str, serv
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_newest_samples_and_marks_survive_a_restart(kind: str, server: Server, tmp_path: Path) -> None:
+def test_newest_samples_and_marks_survive_a_restart(
+    kind: str, server: Server, tmp_path: Path
+) -> None:
     with closing(opened(kind, server.port, tmp_path)) as store:
         store.write(batch(store))
         live = store.latest()
@@ -185,7 +212,9 @@ def test_an_answer_that_is_none_is_not_taken_for_nothing(
 
 
 @pytest.mark.parametrize("kind", ["influxdb", "influxdb1"])
-def test_a_database_that_no_write_has_made_yet_holds_nothing(kind: str, server: Server, tmp_path: Path) -> None:
+def test_a_database_that_no_write_has_made_yet_holds_nothing(
+    kind: str, server: Server, tmp_path: Path
+) -> None:
     server.answer = b'{"results":[{"statement_id":0,"error":"database not found: edge"}]}'
     with closing(opened(kind, server.port, tmp_path)) as store:
         assert store.health(0, T0) == {}

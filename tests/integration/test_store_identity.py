@@ -1,4 +1,5 @@
-"""Two agents with one device id in every store: two series, two healths, two of everything; and whose the marks are."""
+"""Two agents with one device id in every store: two series, two healths, two of everything; and
+whose the marks are."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ class Backend:
 
 @pytest.fixture(scope="module", autouse=True)
 def influxdb1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """One for all: each test has a database of its own. (Started first, or a test would be blamed for the process.)"""
+    """One for all: each test has a database of its own. (Started first, or a test would be blamed
+    for the process.)"""
     with servers.influxdb1(tmp_path_factory.mktemp("influxdb1")) as running:
         yield Backend("influxdb1", running.port)
 
@@ -71,26 +73,62 @@ def line(tmp_path: Path) -> Iterator[Backend]:
 
 @pytest.fixture(params=["duckdb", "influxdb1", "line"])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    found: Backend = Backend("duckdb") if request.param == "duckdb" else request.getfixturevalue(request.param)
+    found: Backend = (
+        Backend("duckdb") if request.param == "duckdb" else request.getfixturevalue(request.param)
+    )
     return found
 
 
 def birth(agent: str, device: str, area: str = "a", **more: Any) -> tuple[str, dict[str, Any]]:
-    document = {"v": 1, "device": device, "name": f"{device} of {agent}", "agent": agent, "connector": "modbus",
-                "staleness": 3.0, "tags": {"x": {"type": "float", "unit": "kW"}}, **more}  # fmt: skip
+    document = {
+        "v": 1,
+        "device": device,
+        "name": f"{device} of {agent}",
+        "agent": agent,
+        "connector": "modbus",
+        "staleness": 3.0,
+        "tags": {"x": {"type": "float", "unit": "kW"}},
+        **more,
+    }
     return f"edge/e/s/{area}/l/{device}/birth", document
 
 
-def data(agent: str, device: str, seq: int, t: int, value: float, tag: str = "x") -> tuple[str, dict[str, Any]]:
-    document = {"v": 1, "device": device, "stream": f"{agent}/0/{agent}f", "seq": seq, "t": t, "values": {tag: value}}
+def data(
+    agent: str, device: str, seq: int, t: int, value: float, tag: str = "x"
+) -> tuple[str, dict[str, Any]]:
+    document = {
+        "v": 1,
+        "device": device,
+        "stream": f"{agent}/0/{agent}f",
+        "seq": seq,
+        "t": t,
+        "values": {tag: value},
+    }
     return f"edge/e/s/a/l/{device}/data", document
 
 
-def health(agent: str, device: str, seq: int, t: int, state: str = "online", **more: Any) -> tuple[str, dict[str, Any]]:
+def health(
+    agent: str, device: str, seq: int, t: int, state: str = "online", **more: Any
+) -> tuple[str, dict[str, Any]]:
     good = state == "online"
-    document = {"v": 1, "device": device, "stream": f"{agent}/0/{agent}f", "seq": seq, "t": t, "state": state,
-                "scheduled_s": 5.0, "covered_s": 5.0 * good, "due": 5, "done": 5 * good, "good": 5 * good, "bad": 0,
-                "values": 5, "overruns": 0, "last_good_t": t if good else None, **more}  # fmt: skip
+    document = {
+        "v": 1,
+        "device": device,
+        "stream": f"{agent}/0/{agent}f",
+        "seq": seq,
+        "t": t,
+        "state": state,
+        "scheduled_s": 5.0,
+        "covered_s": 5.0 * good,
+        "due": 5,
+        "done": 5 * good,
+        "good": 5 * good,
+        "bad": 0,
+        "values": 5,
+        "overruns": 0,
+        "last_good_t": t if good else None,
+        **more,
+    }
     return f"edge/e/s/a/l/{device}/health", document
 
 
@@ -118,15 +156,31 @@ def night_of_twins(other: str) -> list[tuple[str, dict[str, Any]]]:
         sent.append(health("ipc-01", "plc-1", 2 * n + 2, t))
         move = {"from": "online", "to": "offline", "reason": "BadTimeout", "zh": "。", "en": "."}
         more = {"transition": move} if n == 12 else {}
-        sent.append(health(other, "plc-1", 2 * n + 2, t, "offline" if away else "online", reason="BadTimeout", **more))
+        sent.append(
+            health(
+                other,
+                "plc-1",
+                2 * n + 2,
+                t,
+                "offline" if away else "online",
+                reason="BadTimeout",
+                **more,
+            )
+        )
         if not away:
             sent.append(data(other, "plc-1", 2 * n + 1, t, 65411.0))
     return sent
 
 
-def test_a_store_keeps_its_id_and_another_sidecar_finds_it(backend: Backend, tmp_path: Path) -> None:
+def test_a_store_keeps_its_id_and_another_sidecar_finds_it(
+    backend: Backend, tmp_path: Path
+) -> None:
     found = []
-    for folder in (tmp_path, tmp_path, tmp_path if backend.kind == "duckdb" else tmp_path / "other" / tmp_path.name):
+    for folder in (
+        tmp_path,
+        tmp_path,
+        tmp_path if backend.kind == "duckdb" else tmp_path / "other" / tmp_path.name,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         with closing(open_store(backend.config(folder), "ipc-01")) as store:
             store.identify()
@@ -153,12 +207,16 @@ def test_twins_are_two_in_everything(backend: Backend, tmp_path: Path) -> None:
         }  # fmt: skip
         assert [row["device"] for row in store.transitions(T0, end)] == ["ipc-02:plc-1"]
         found = report(store, T0, end)
-        assert [(row["device"], row["reason"]) for row in found["outages"]] == [("ipc-02:plc-1", "BadTimeout")]
+        assert [(row["device"], row["reason"]) for row in found["outages"]] == [
+            ("ipc-02:plc-1", "BadTimeout")
+        ]
         assert store.latest()["ipc-02:plc-1"]["x"].value == 65411.0
         (runs,) = store.changes([("ipc-02:plc-1", "x")], T0, end).values()
         assert runs.num.tolist() == [65411.0]
     with closing(open_store(backend.config(tmp_path), "ipc-02")) as store:
-        assert set(store.samples("plc-1", "x", T0, end).values()) == {65411.0}, "the same file, seen by the other"
+        assert set(store.samples("plc-1", "x", T0, end).values()) == {65411.0}, (
+            "the same file, seen by the other"
+        )
         assert set(store.samples("ipc-01:plc-1", "x", T0, end).values()) == {62.5}
         assert set(store.health(T0 - S, end)) == {"plc-1", "ipc-01:plc-1"}
 
@@ -171,13 +229,17 @@ def devices_now(store: Store, plant: SiteDevices, now: int) -> list[dict[str, An
 
 
 def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_path: Path) -> None:
-    tag = "{connector: modbus, url: 'tcp://127.0.0.1:1', tags: {x: {address: holding/0}}, id: plc-1}"
+    tag = (
+        "{connector: modbus, url: 'tcp://127.0.0.1:1', tags: {x: {address: holding/0}}, id: plc-1}"
+    )
     plain = f"devices: [{tag}]\n"
     alone, listed = site(tmp_path / "1", plain), site(tmp_path / "2", "agents: [ipc-02]\n" + plain)
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         agents = Agents(store.catalogue)
         take(store, *night_of_twins("ipc-02"), agents=agents)
-        agents.take_state({"agent": "ipc-02", "state": "offline", "t": T0, "version": "1.2", "backlog_values": 5})
+        agents.take_state(
+            {"agent": "ipc-02", "state": "offline", "t": T0, "version": "1.2", "backlog_values": 5}
+        )
         backend.flush()
         end = T0 + 120 * S
         plant = SiteDevices.of(alone, store)
@@ -189,18 +251,40 @@ def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_pat
         found = of_plant(store, plant, T0, end, 5.0)
         assert (found["outages"], list(found["covered"])) == ([], ["ipc-01:plc-1"])
         own, guest = overview.agents(store, plant, agents.states(), store.readings(end))
-        assert (own["agent"], own["own"], own["online"], own["guest"]) == ("ipc-01", True, None, False)
-        assert (guest["agent"], guest["online"], guest["guest"], guest["version"]) == ("ipc-02", False, True, "1.2")
+        assert (own["agent"], own["own"], own["online"], own["guest"]) == (
+            "ipc-01",
+            True,
+            None,
+            False,
+        )
+        assert (guest["agent"], guest["online"], guest["guest"], guest["version"]) == (
+            "ipc-02",
+            False,
+            True,
+            "1.2",
+        )
         assert (guest["backlog_values"], guest["last_t"]) == (5, T0 + 115 * S)
         whole = of_plant(store, SiteDevices.of(listed, store), T0, end, 5.0)
-        assert [row["device"] for row in whole["outages"]] == ["ipc-02:plc-1"], "an agent of the plant is no guest"
+        assert [row["device"] for row in whole["outages"]] == ["ipc-02:plc-1"], (
+            "an agent of the plant is no guest"
+        )
 
 
 def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> None:
-    kept = "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: {address: holding/0}%s}}]\n"
+    kept = (
+        "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: "
+        "{address: holding/0}%s}}]\n"
+    )
     now = T0 + 2 * S
-    gone = {"v": 1, "device": "plc-1", "stream": "ipc-01/0/ipc-01f", "seq": 3, "t": now, "values": {"x": 1.0},
-            "quality": {"old": "BadOutOfService"}}  # fmt: skip
+    gone = {
+        "v": 1,
+        "device": "plc-1",
+        "stream": "ipc-01/0/ipc-01f",
+        "seq": 3,
+        "t": now,
+        "values": {"x": 1.0},
+        "quality": {"old": "BadOutOfService"},
+    }
     with closing(open_store(Backend("duckdb").config(tmp_path), "ipc-01")) as store:
         take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0, 1.0, "old"))
         take(store, health("ipc-01", "plc-1", 2, now), ("edge/e/s/a/l/plc-1/data", gone))
@@ -211,31 +295,58 @@ def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> N
 
 
 def test_a_device_that_stays_offline_has_few_rows_and_is_not_silent(tmp_path: Path) -> None:
-    plain = "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: {address: holding/0}}}]\n"
+    plain = (
+        "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: "
+        "{address: holding/0}}}]\n"
+    )
     with closing(open_store(Backend("duckdb").config(tmp_path), "ipc-01")) as store:
         topic, document = health("ipc-01", "plc-1", 2, T0)
         document |= {"state": "offline", "reason": "BadTimeout", "covered_s": 0.0}
-        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 - S, 1.0), (topic, document))
+        take(
+            store,
+            birth("ipc-01", "plc-1"),
+            data("ipc-01", "plc-1", 1, T0 - S, 1.0),
+            (topic, document),
+        )
         plant = SiteDevices.of(site(tmp_path, plain), store)
-        for after, state, reason in ((10, "offline", "BadTimeout"), (44, "offline", "BadTimeout"), (46, "silent", "")):
+        for after, state, reason in (
+            (10, "offline", "BadTimeout"),
+            (44, "offline", "BadTimeout"),
+            (46, "silent", ""),
+        ):
             (row,) = devices_now(store, plant, T0 + after * S)
             assert (row["connection"], row["reason"]) == (state, reason)
             assert row["values_per_s"] == 0.0 or after < 15
 
 
-def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, tmp_path: Path) -> None:
-    """Lines without the tag, rows with NULL: written as the code before did, and read together with what came since."""
+def test_rows_from_before_agents_were_kept_are_the_own_agents(
+    backend: Backend, tmp_path: Path
+) -> None:
+    """Lines without the tag, rows with NULL: written as the code before did, and read together with
+    what came since."""
     with closing(open_store(backend.config(tmp_path), "")) as store:
         batch = [birth("", "plc-1"), data("x", "plc-1", 1, T0, 1.0), health("x", "plc-1", 2, T0)]
-        found = [messages.read(topic, orjson.dumps(document), store.catalogue) for topic, document in batch[1:]]
+        found = [
+            messages.read(topic, orjson.dumps(document), store.catalogue)
+            for topic, document in batch[1:]
+        ]
         assert found[1].health is not None
-        old = WriteBatch(Assembly.of(found[:1], T0).batch.rows, T0, health=[found[1].health | {"device": "plc-1"}])
+        old = WriteBatch(
+            Assembly.of(found[:1], T0).batch.rows,
+            T0,
+            health=[found[1].health | {"device": "plc-1"}],
+        )
         old.rows.sid[:] = store.catalogue.ids("plc-1", ("x",))
         store.identify()
         store.write(old)
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
-        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 + 5 * S, 2.0),
-             health("ipc-01", "plc-1", 2, T0 + 5 * S), data("ipc-02", "plc-1", 1, T0 + 5 * S, 9.0))  # fmt: skip
+        take(
+            store,
+            birth("ipc-01", "plc-1"),
+            data("ipc-01", "plc-1", 1, T0 + 5 * S, 2.0),
+            health("ipc-01", "plc-1", 2, T0 + 5 * S),
+            data("ipc-02", "plc-1", 1, T0 + 5 * S, 9.0),
+        )
         backend.flush()
         assert store.samples("plc-1", "x", T0, T0 + 10 * S).values() == [1.0, 2.0]
         (row,) = store.health(T0 - S, T0 + 10 * S).values()
@@ -256,7 +367,9 @@ def test_a_device_that_was_another_has_its_history(backend: Backend, tmp_path: P
         assert store.samples("press", "temp", T0, end).values() == [0.0, 1.0, 2.0, 3.0]
         (runs,) = store.changes([(key, "x")], T0 + 12 * S, end).values()
         assert runs.num.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "led by the last reading before"
-        ((moment, used),) = ((m, u) for m, u in store.energy({(key, "x"): _moments(T0, end)}).items())
+        ((moment, used),) = (
+            (m, u) for m, u in store.energy({(key, "x"): _moments(T0, end)}).items()
+        )
         assert moment == (key, "x")
         assert used[-1] == pytest.approx(5 / 3600 * (0 + 1 + 2 + 3 + 4 + 5 + 6) + 7 * 25 / 3600)
         (row,) = store.health(T0 - S, end).values()
@@ -270,11 +383,17 @@ def test_a_device_that_was_another_has_its_history(backend: Backend, tmp_path: P
         assert list(store.health(T0 - S, end)) == [key]
 
 
-def test_a_guest_does_not_take_a_device_by_calling_it_its_own_past(backend: Backend, tmp_path: Path) -> None:
+def test_a_guest_does_not_take_a_device_by_calling_it_its_own_past(
+    backend: Backend, tmp_path: Path
+) -> None:
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         mine = data("ipc-01", "press", 1, T0, 1.0)
         take(store, birth("ipc-01", "press"), mine, health("ipc-01", "press", 9, T0 + 15 * S))
-        take(store, birth("guest", "evil", was="ipc-01:press"), data("guest", "evil", 1, T0 + S, 666.0))
+        take(
+            store,
+            birth("guest", "evil", was="ipc-01:press"),
+            data("guest", "evil", 1, T0 + S, 666.0),
+        )
         backend.flush()
         end = T0 + 60 * S
         assert store.samples("guest:evil", "x", T0, end).values() == [666.0]
@@ -284,7 +403,8 @@ def test_a_guest_does_not_take_a_device_by_calling_it_its_own_past(backend: Back
 
 
 def test_a_device_that_still_speaks_is_nobodys_past(backend: Backend, tmp_path: Path) -> None:
-    """Two agents of the plant, of which one names the other's living device: apart, and so after a restart."""
+    """Two agents of the plant, of which one names the other's living device: apart, and so after a
+    restart."""
 
     def opened() -> Any:
         return closing(open_store(backend.config(tmp_path), "ipc-01", ["ipc-02"]))
@@ -292,7 +412,11 @@ def test_a_device_that_still_speaks_is_nobodys_past(backend: Backend, tmp_path: 
     key, end = "ipc-02:press", T0 + 300 * S
     with opened() as store:
         take(store, birth("ipc-01", "press"), data("ipc-01", "press", 1, T0 - S, 1.0))
-        take(store, birth("ipc-02", "press", was="ipc-01:press", t=T0), data("ipc-02", "press", 1, T0 + S, 2.0))
+        take(
+            store,
+            birth("ipc-02", "press", was="ipc-01:press", t=T0),
+            data("ipc-02", "press", 1, T0 + S, 2.0),
+        )
         assert store.catalogue.listed() == [key]
         late = data("ipc-01", "press", 2, T0 + 120 * S, 3.0)
         take(store, late, agents=Agents(store.catalogue))
@@ -306,7 +430,12 @@ def test_a_device_that_still_speaks_is_nobodys_past(backend: Backend, tmp_path: 
 def test_a_device_of_the_plant_stays_in_its_figures_whatever_its_birth_says(tmp_path: Path) -> None:
     """Names as long as names may be, and words of a time before they were judged."""
     agent, device = "a" * 200, "d" * 100
-    odd = {"name": 5, "line": "x y", "cell": "ok", "tags": {"x": {"unit": 7, "range": "wide", "description": "d"}}}
+    odd = {
+        "name": 5,
+        "line": "x y",
+        "cell": "ok",
+        "tags": {"x": {"unit": 7, "range": "wide", "description": "d"}},
+    }
     plant = site(tmp_path, f"agents: [{agent}]\n")
     with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
         take(store, birth(agent, device), birth(agent, "odd", **odd))
@@ -315,12 +444,15 @@ def test_a_device_of_the_plant_stays_in_its_figures_whatever_its_birth_says(tmp_
         assert (odd_one.config.cell, odd_one.config.tags["x"].description) == ("ok", "d")
 
 
-def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin(tmp_path: Path) -> None:
+def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin(
+    tmp_path: Path,
+) -> None:
     plant = site(
         tmp_path,
         "agents: [ipc-02]\ndevices:\n"
         + "".join(
-            f"  - {{id: {name}, connector: modbus, url: 'tcp://h', tags: {{x: {{address: holding/0}}}}}}\n"
+            f"  - {{id: {name}, connector: modbus, url: 'tcp://h', tags: {{x: {{address: "
+            f"holding/0}}}}}}\n"
             for name in ("plc-1", "plc-2")
         ),
     )
@@ -330,7 +462,9 @@ def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin
     assert keys == {"ipc-01:plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
 
 
-def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
+def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(
+    tmp_path: Path,
+) -> None:
     plant = site(tmp_path, "")
     with closing(open_store(plant.store, plant.agent.id)) as store:
         agents = Agents(store.catalogue)
@@ -354,7 +488,9 @@ def test_what_is_forgotten_is_listed_again_when_it_speaks(backend: Backend, tmp_
         return closing(open_store(backend.config(tmp_path), "ipc-01"))
 
     with opened() as store:
-        take(store, birth("ipc-02", "old"), data("ipc-02", "old", 1, T0, 1.0), birth("ipc-01", "new"))
+        take(
+            store, birth("ipc-02", "old"), data("ipc-02", "old", 1, T0, 1.0), birth("ipc-01", "new")
+        )
         store.forget(("ipc-02", "", ""), T0)
     with opened() as store:
         assert store.catalogue.listed() == ["new"]
@@ -372,14 +508,22 @@ def numbered(stream: str, *seqs: int) -> list[tuple[str, dict[str, Any]]]:
     return [data("ipc-01", "plc-1", seq, T0 + seq * S, float(seq)) for seq in seqs]
 
 
-def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influxdb1: Backend, line: Backend) -> None:
-    """DuckDB, then InfluxDB, then VictoriaMetrics, all beside one `store.path`; and back to InfluxDB."""
+def test_a_change_of_store_tells_what_was_before_its_time(
+    tmp_path: Path, influxdb1: Backend, line: Backend
+) -> None:
+    """DuckDB, then InfluxDB, then VictoriaMetrics, all beside one `store.path`; and back to
+    InfluxDB."""
 
-    def served(backend: Backend, *seqs: int) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]]:
+    def served(
+        backend: Backend, *seqs: int
+    ) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]]:
         with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
             take(store, *numbered("ipc-01/0/ipc-01f", *seqs))
             found = holes(store)
-            spans = [[(row["from_seq"], row["to_seq"]) for row in rows] for rows in (found.before, found.absent)]
+            spans = [
+                [(row["from_seq"], row["to_seq"]) for row in rows]
+                for rows in (found.before, found.absent)
+            ]
             return store.store_id, spans[0], spans[1]
 
     first, before, absent = served(Backend("duckdb"), 1, 2, 3)
@@ -397,8 +541,16 @@ def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influx
 def test_what_two_stores_beside_one_sidecar_were_both_sent_is_told_once(
     tmp_path: Path, influxdb1: Backend, line: Backend
 ) -> None:
-    """An agent that hears of a new store sends again what it still has, transitions and gap records too."""
-    move = {"from": "Good", "to": "BadTimeout", "tag": "x", "reason": "BadTimeout", "zh": "。", "en": "."}
+    """An agent that hears of a new store sends again what it still has, transitions and gap records
+    too."""
+    move = {
+        "from": "Good",
+        "to": "BadTimeout",
+        "tag": "x",
+        "reason": "BadTimeout",
+        "zh": "。",
+        "en": ".",
+    }
     row = health("ipc-01", "plc-1", 1, T0, tag_transitions=[move])
     gap = {
         "stream": "ipc-01/0/ipc-01f",
@@ -418,7 +570,9 @@ def test_what_two_stores_beside_one_sidecar_were_both_sent_is_told_once(
             assert [each["values"] for each in store.gaps(T0 - S, T0)] == [9]
 
 
-@pytest.mark.parametrize("filled", [True, False], ids=["the server it was written beside", "a new server"])
+@pytest.mark.parametrize(
+    "filled", [True, False], ids=["the server it was written beside", "a new server"]
+)
 def test_marks_of_a_sidecar_of_format_1_belong_to_a_server_with_data(
     filled: bool, influxdb1: Backend, tmp_path: Path
 ) -> None:
@@ -449,7 +603,9 @@ def test_a_server_that_was_made_anew_is_another_store(tmp_path: Path) -> None:
     assert served(tmp_path / "two") != first
 
 
-def test_a_server_that_is_emptied_while_we_work_is_noticed(influxdb1: Backend, tmp_path: Path) -> None:
+def test_a_server_that_is_emptied_while_we_work_is_noticed(
+    influxdb1: Backend, tmp_path: Path
+) -> None:
     config = influxdb1.config(tmp_path)
     with closing(open_store(config, "ipc-01")) as store:
         take(store, *numbered("ipc-01/0/ipc-01f", 1, 2, 3))
@@ -478,7 +634,7 @@ def test_a_server_that_does_not_answer_stays_the_one_it_was(tmp_path: Path) -> N
         assert store.marks()
 
 
-# --- why a device is as it is -------------------------------------------------------------------------------------
+# --- why a device is as it is ---------------------------------------------------------------------
 
 
 WHY = {"zh": "10.0.0.9 拒绝连接。", "en": "10.0.0.9 refuses the connection."}
@@ -494,7 +650,8 @@ def shown(store: Store, now: int, plant: Any) -> dict[str, list[str]]:
 
 
 def test_the_exact_cause_is_known_for_as_long_as_it_lasts(backend: Backend, tmp_path: Path) -> None:
-    """Ten days, a restart, a guest's device; and neither late rows nor another reason make it wrong."""
+    """Ten days, a restart, a guest's device; and neither late rows nor another reason make it
+    wrong."""
     plant, exact, begun = site(tmp_path, ""), [WHY["zh"], WHY["en"]], T0 - 10 * DAY
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         move = {"from": "online", "to": "offline", "reason": "BadNoCommunication", **WHY}
@@ -505,10 +662,15 @@ def test_the_exact_cause_is_known_for_as_long_as_it_lasts(backend: Backend, tmp_
         take(store, health("ipc-01", "plc-1", 4, T0 - DAY), health("ipc-02", "plc-1", 4, T0 - DAY))
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         backend.flush()
-        assert shown(store, T0 + S, plant) == {"ipc-01:plc-1": exact, "ipc-02:plc-1": exact}, "late rows are no news"
+        assert shown(store, T0 + S, plant) == {"ipc-01:plc-1": exact, "ipc-02:plc-1": exact}, (
+            "late rows are no news"
+        )
         take(store, health("ipc-01", "plc-1", 5, T0 + 2 * S, "offline", reason="BadTimeout"))
         backend.flush()
-        assert shown(store, T0 + 3 * S, plant) == {"ipc-01:plc-1": list(sentence("BadTimeout")), "ipc-02:plc-1": exact}
+        assert shown(store, T0 + 3 * S, plant) == {
+            "ipc-01:plc-1": list(sentence("BadTimeout")),
+            "ipc-02:plc-1": exact,
+        }
 
 
 def test_the_cause_comes_again_with_every_row_and_so_to_another_store(tmp_path: Path) -> None:
@@ -527,7 +689,9 @@ def test_the_cause_comes_again_with_every_row_and_so_to_another_store(tmp_path: 
         assert outage["zh"] == WHY["zh"]
 
 
-def test_a_forgotten_agents_device_that_speaks_brings_back_none_but_itself(backend: Backend, tmp_path: Path) -> None:
+def test_a_forgotten_agents_device_that_speaks_brings_back_none_but_itself(
+    backend: Backend, tmp_path: Path
+) -> None:
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         take(store, *(birth("ipc-02", name) for name in ("one", "two", "three")))
         store.forget(("ipc-02", "", ""), T0)

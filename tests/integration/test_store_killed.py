@@ -36,7 +36,9 @@ def test_marks_and_data_agree_after_every_kill(tmp_path: Path) -> None:
     path, told = tmp_path / "s.duckdb", 0
     chance = random.Random(7)
     for _ in range(6):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
         assert writer.stdout is not None
         with writer.stdout:
             for _ in range(chance.randint(1, 12)):

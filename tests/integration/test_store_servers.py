@@ -37,7 +37,9 @@ VALUES: dict[str, list[Any]] = {
 
 
 @pytest.fixture(scope="module", params=["influxdb1", "line"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
     folder = tmp_path_factory.mktemp(request.param)
     start = servers.influxdb1 if request.param == "influxdb1" else servers.victoria_metrics
     with start(folder) as running:
@@ -46,7 +48,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def config(kind: str, port: int, folder: Path) -> StoreConfig:
     return StoreConfig.model_validate(
-        {"kind": kind, "url": f"http://127.0.0.1:{port}", "path": folder / "store", "bucket": "edge"}
+        {
+            "kind": kind,
+            "url": f"http://127.0.0.1:{port}",
+            "path": folder / "store",
+            "bucket": "edge",
+        }
     )
 
 
@@ -57,7 +64,13 @@ def flush(kind: str, port: int) -> None:
 
 def document(device: str, index: int, **extra: Any) -> dict[str, Any]:
     values = {tag: column[index] for tag, column in VALUES.items()}
-    return {"v": 1, "device": device, "t": T0 + index * SECOND + 123_456_789, "values": values, **extra}
+    return {
+        "v": 1,
+        "device": device,
+        "t": T0 + index * SECOND + 123_456_789,
+        "values": values,
+        **extra,
+    }
 
 
 def rows_of(store: Store, *documents: dict[str, Any]) -> Rows:
@@ -70,8 +83,11 @@ def test_all_kinds_read_back_equal(server: tuple[str, int], tmp_path: Path) -> N
     with closing(open_store(config(kind, port, tmp_path))) as store:
         extra = {"quality": {"count": "UncertainLastUsableValue", "dead": "BadTimeout"},
                  "source": {"count": T0 // 1_000_000 - 5}}  # fmt: skip
-        batch = WriteBatch(rows_of(store, *(document("m1", i, **extra) for i in range(3))), T0 + 5 * SECOND,
-                           marks=[StreamMark("a/0/b", i, len(VALUES) + 1) for i in range(3)])  # fmt: skip
+        batch = WriteBatch(
+            rows_of(store, *(document("m1", i, **extra) for i in range(3))),
+            T0 + 5 * SECOND,
+            marks=[StreamMark("a/0/b", i, len(VALUES) + 1) for i in range(3)],
+        )
         assert store.check(batch) == []
         store.write(batch)
         store.write(batch)  # a crash before the marks were kept brings it again
@@ -81,7 +97,9 @@ def test_all_kinds_read_back_equal(server: tuple[str, int], tmp_path: Path) -> N
             assert got.values() == expected, tag
             assert [type(value) for value in got.values()] == [type(value) for value in expected]
             resolution = 1 if kind == "influxdb1" else 1_000_000
-            assert (got.t // resolution).tolist() == [(T0 + i * SECOND + 123_456_789) // resolution for i in range(3)]
+            assert (got.t // resolution).tolist() == [
+                (T0 + i * SECOND + 123_456_789) // resolution for i in range(3)
+            ]
             assert np.allclose(got.stored, T0 + 5 * SECOND, atol=1000)
         count = store.samples("m1", "count", T0, T0 + 10 * SECOND)
         assert count.status.tolist() == [0x40900000] * 3
@@ -96,12 +114,14 @@ def test_all_kinds_read_back_equal(server: tuple[str, int], tmp_path: Path) -> N
 
 def test_random_numbers_survive(server: tuple[str, int], tmp_path: Path) -> None:
     kind, port = server
-    # VictoriaMetrics keeps decimal mantissas with one exponent per block, InfluxDB the double itself.
+    # VictoriaMetrics keeps decimal mantissas with one exponent per block, InfluxDB the double
+    # itself.
     powers = range(-300, 300, 10) if kind == "influxdb1" else range(-2, 6)
     numbers = [math.pi * 10.0**power for power in powers]
     with closing(open_store(config(kind, port, tmp_path))) as store:
         documents = [
-            {"v": 1, "device": "m2", "t": T0 + i * SECOND, "values": {"x": number}} for i, number in enumerate(numbers)
+            {"v": 1, "device": "m2", "t": T0 + i * SECOND, "values": {"x": number}}
+            for i, number in enumerate(numbers)
         ]
         store.write(WriteBatch(rows_of(store, *documents), T0))
         flush(kind, port)
@@ -109,7 +129,8 @@ def test_random_numbers_survive(server: tuple[str, int], tmp_path: Path) -> None
         assert np.allclose(got, numbers, rtol=0 if kind == "influxdb1" else 1e-9, atol=0)
 
 
-#: One tag that was a truth value, then a whole number, then a number: one series all along, 1.0 = true.
+#: One tag that was a truth value, then a whole number, then a number: one series all along, 1.0 =
+#: true.
 CHANGING = [True, False, True, 2, 3, 3.5, 4.5]
 
 
@@ -121,10 +142,18 @@ def read_across_kinds(store: Store) -> None:
     numbers = [1.0, 0.0, 1.0, 2.0, 3.0, 3.5, 4.5]
     assert got.num.tolist() == numbers
     assert store.changes([("m3", "x")], T0, end)["m3", "x"].num.tolist() == numbers
-    assert store.counted({("m3", "x"): np.zeros(0, np.int64)}, T0, end)["m3", "x"].num.tolist() == numbers
+    assert (
+        store.counted({("m3", "x"): np.zeros(0, np.int64)}, T0, end)["m3", "x"].num.tolist()
+        == numbers
+    )
     source = StoreSource(store)
     steps = HistorySteps(
-        T0, T0 + 7 * SECOND, 7 * SECOND, origin=T0, limit=10 * SECOND, vouched=lambda begin, until: True
+        T0,
+        T0 + 7 * SECOND,
+        7 * SECOND,
+        origin=T0,
+        limit=10 * SECOND,
+        vouched=lambda begin, until: True,
     )
     for page in pages(source, "m3", "x", T0, end):
         steps.feed(page)
@@ -136,7 +165,8 @@ def read_across_kinds(store: Store) -> None:
 
 def changing(store: Store) -> WriteBatch:
     documents = [
-        {"v": 1, "device": "m3", "t": T0 + i * SECOND, "values": {"x": value}} for i, value in enumerate(CHANGING)
+        {"v": 1, "device": "m3", "t": T0 + i * SECOND, "values": {"x": value}}
+        for i, value in enumerate(CHANGING)
     ]
     return WriteBatch(rows_of(store, *documents), T0 + 5 * SECOND)
 
@@ -156,9 +186,24 @@ def test_a_tag_whose_kind_changes_is_one_series_of_the_embedded_store(tmp_path: 
 
 
 def health_row(t: int, **fields: Any) -> dict[str, Any]:
-    row = {"device": "vmc-02", "t": t, "period_s": 5.0, "scheduled_s": 5.0, "covered_s": 4.5, "due": 5, "done": 4,
-           "good": 40, "bad": 10, "values": 50, "latency_ms": 2.5, "latency_max_ms": 9.0, "overruns": 1,
-           "state": "online", "reason": "", "last_good_t": t - 1_000_000}  # fmt: skip
+    row = {
+        "device": "vmc-02",
+        "t": t,
+        "period_s": 5.0,
+        "scheduled_s": 5.0,
+        "covered_s": 4.5,
+        "due": 5,
+        "done": 4,
+        "good": 40,
+        "bad": 10,
+        "values": 50,
+        "latency_ms": 2.5,
+        "latency_max_ms": 9.0,
+        "overruns": 1,
+        "state": "online",
+        "reason": "",
+        "last_good_t": t - 1_000_000,
+    }
     return row | fields
 
 
@@ -167,12 +212,27 @@ def test_health_sums_and_facts(server: tuple[str, int], tmp_path: Path) -> None:
     with closing(open_store(config(kind, port, tmp_path))) as store:
         rows = [health_row(T0 + i * 5 * SECOND) for i in range(1, 5)]
         move = {"from": "online", "to": "offline", "reason": "BadTimeout", "zh": "断", "en": "off"}
-        rows[-1] |= {"state": "offline", "reason": "BadTimeout", "latency_ms": None, "transition": move}
+        rows[-1] |= {
+            "state": "offline",
+            "reason": "BadTimeout",
+            "latency_ms": None,
+            "transition": move,
+        }
         rows[-1]["last_good_t"] = T0 + 16 * SECOND
-        gap = {"device": "ipc-01", "t": T0, "gap": {"stream": "a/0/b", "from_seq": 1, "to_seq": 2, "values": 9}}
+        gap = {
+            "device": "ipc-01",
+            "t": T0,
+            "gap": {"stream": "a/0/b", "from_seq": 1, "to_seq": 2, "values": 9},
+        }
         for _ in range(2):
             store.write(
-                WriteBatch(Rows.empty(), T0, health=rows, marks=[StreamMark("a/0/b", 1, 0)], quarantined={"x": 2})
+                WriteBatch(
+                    Rows.empty(),
+                    T0,
+                    health=rows,
+                    marks=[StreamMark("a/0/b", 1, 0)],
+                    quarantined={"x": 2},
+                )
             )
         store.write(WriteBatch(Rows.empty(), T0, agents=[gap]))
         flush(kind, port)
@@ -202,7 +262,12 @@ def test_what_a_server_would_drop_is_found_before(server: tuple[str, int], tmp_p
         future = {"v": 1, "device": "m3", "t": T0 + 4 * 86_400 * SECOND, "values": {"x": 1.0}}
         for old in ("a\nb", "c\\"):  # series from before names were judged stay valid
             store.catalogue.sid("m3", old)
-        names = {"v": 1, "device": "m3", "t": T0, "values": {"a\nb": 1, "c\\": 2, "ok": 3, "long": "x" * 70_000}}
+        names = {
+            "v": 1,
+            "device": "m3",
+            "t": T0,
+            "values": {"a\nb": 1, "c\\": 2, "ok": 3, "long": "x" * 70_000},
+        }
         batch = WriteBatch(rows_of(store, future, names), T0)
         reasons = {(refusal.row, refusal.reason) for refusal in store.check(batch)}
         expected = {(1, "bad-name"), (2, "bad-name"), (4, "text-too-long")}
@@ -216,7 +281,9 @@ def test_what_a_server_would_drop_is_found_before(server: tuple[str, int], tmp_p
 def test_influxdb_client_writes_what_victoria_metrics_reads(tmp_path: Path) -> None:
     with servers.victoria_metrics(tmp_path / "vm") as running:
         with closing(open_store(config("influxdb", running.port, tmp_path / "a"))) as store:
-            store.write(WriteBatch(rows_of(store, document("m1", 0)), T0, marks=[StreamMark("a/0/b", 1, 7)]))
+            store.write(
+                WriteBatch(rows_of(store, document("m1", 0)), T0, marks=[StreamMark("a/0/b", 1, 7)])
+            )
             assert store.counts().stored == 7
         flush("line", running.port)
         with closing(open_store(config("line", running.port, tmp_path / "b"))) as reader:

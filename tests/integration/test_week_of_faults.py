@@ -1,5 +1,6 @@
-"""A week with glitches, zeros, restarts, exchanges, outages over every kind of edge: the truth is met, windows add up,
-and every fault is named. Through payloads, decoder and DuckDB; figures as the service and as reports have them."""
+"""A week with glitches, zeros, restarts, exchanges, outages over every kind of edge: the truth is
+met, windows add up, and every fault is named. Through payloads, decoder and DuckDB; figures as the
+service and as reports have them."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ MACHINES: Final = {"EQ-1": "m1", "EQ-2": "m2", "EQ-3": "m3", "EQ-4": "m4", "EQ-5
 #: The minutes in which a machine was in service, where the register's dates lie in the week.
 IN_SERVICE: Final = {"EQ-3": (FIRST, 2 * 1440), "EQ-5": (3 * 1440, LAST)}
 DAYS: Final = [(day * 1440, (day + 1) * 1440) for day in range(7)]
-SHIFTS: Final = [(day * 1440 + a, day * 1440 + b) for day in range(7) for a, b in ((480, 1200), (1200, 1680))]
+SHIFTS: Final = [
+    (day * 1440 + a, day * 1440 + b) for day in range(7) for a, b in ((480, 1200), (1200, 1680))
+]
 _NOT_POSSIBLE: Final = re.compile("超出可能范围|not possible")
 
 
@@ -48,7 +51,9 @@ class Story:
         self.made = self.truth.plant(folder)
         self.made.site()  # writes the files
         self.calendar: Calendar = load_calendar(folder / "calendar.csv")
-        self.made.register = load_register(folder / "equipment.csv", None, ["m1", "m2", "m3", "m4", "meter"])[0]
+        self.made.register = load_register(
+            folder / "equipment.csv", None, ["m1", "m2", "m3", "m4", "meter"]
+        )[0]
         self.truth.tell(self.made, FIRST, MONTH_END - 60)
         self.before = self.document(*OCTOBER) if seed == SEEDS[0] else {}
         self.made.files = {**self.made.files, "meters": self.truth.exchange_file}
@@ -65,7 +70,9 @@ class Story:
         try:
             yield
         finally:
-            self.made.store = DuckDbStore(self.folder / "store.duckdb", days=100_000.0, agent="ipc-01")
+            self.made.store = DuckDbStore(
+                self.folder / "store.duckdb", days=100_000.0, agent="ipc-01"
+            )
 
     def document(self, start: int, end: int) -> dict[str, Any]:
         """What the service says of a window."""
@@ -102,7 +109,7 @@ def story(stories: Callable[[int], Story]) -> Story:
     return stories(SEEDS[0])
 
 
-# --- the truth --------------------------------------------------------------------------------------------------------
+# --- the truth ------------------------------------------------------------------------------------
 
 
 LONGER: Final = [(0, WEEK), OCTOBER, (MONTH_END, LAST - 60)]
@@ -121,14 +128,24 @@ def test_times_parts_and_energy_are_the_truth(
             since, until = IN_SERVICE.get(key, (FIRST, LAST))
             span = max(start, since), min(end, until)
             where = (key, clock(start), clock(end))
-            assert machine["seconds"] == {**machine["seconds"], **true_seconds(story, MACHINES[key], *span)}, where
+            assert machine["seconds"] == {
+                **machine["seconds"],
+                **true_seconds(story, MACHINES[key], *span),
+            }, where
             check_parts(story, MACHINES[key], span, machine["parts"], where)
             if key != "EQ-1":
                 kwh = story.truth.truth[MACHINES[key]].between("energy", *span)
                 assert machine["energy"]["kwh"] == float(kwh), where
-        used = {"L1": story.truth.truth["meter"].between("import", start, end), "L2": second_line(story, start, end)}
+        used = {
+            "L1": story.truth.truth["meter"].between("import", start, end),
+            "L2": second_line(story, start, end),
+        }
         for line, kwh in used.items():
-            assert document["lines"][line]["energy"]["kwh"] == float(kwh), (line, clock(start), clock(end))
+            assert document["lines"][line]["energy"]["kwh"] == float(kwh), (
+                line,
+                clock(start),
+                clock(end),
+            )
         assert document["site"]["energy"]["kwh"] == float(sum(used.values()))
 
 
@@ -148,14 +165,19 @@ def true_seconds(story: Story, device: str, start: int, end: int) -> dict[str, f
 
 
 def check_parts(
-    story: Story, device: str, span: tuple[int, int], parts: dict[str, Any], where: tuple[str, str, str]
+    story: Story,
+    device: str,
+    span: tuple[int, int],
+    parts: dict[str, Any],
+    where: tuple[str, str, str],
 ) -> None:
-    """Exactly, but where an edge lies on a reading that was set aside: what was made in that minute may be on either
-    side of it; and scrap of an outage is shared by time."""
+    """Exactly, but where an edge lies on a reading that was set aside: what was made in that minute
+    may be on either side of it; and scrap of an outage is shared by time."""
     truth, (start, end) = story.truth.truth[device], span
     planned = week.PLANNED[start - FIRST : end - FIRST]
     made, scrap = (
-        np.diff(truth.counted[tag][start - FIRST : end - FIRST + 1]) for tag in ("parts_total", "parts_scrap")
+        np.diff(truth.counted[tag][start - FIRST : end - FIRST + 1])
+        for tag in ("parts_total", "parts_scrap")
     )
     busy = np.flatnonzero(np.diff(np.concatenate([[False], planned, [False]]))) + start
     edges = {start, end, *busy.tolist()}
@@ -182,28 +204,42 @@ def second_line(story: Story, start: int, end: int) -> Fraction:
     """m4, and m3 in the time in which it belonged to a machine."""
     m3, m4 = story.truth.truth["m3"], story.truth.truth["m4"]
     own = [(max(start, since), min(end, until)) for since, until in IN_SERVICE.values()]
-    return m4.between("energy", start, end) + sum(m3.between("energy", a, b) for a, b in own if a < b)
+    return m4.between("energy", start, end) + sum(
+        m3.between("energy", a, b) for a, b in own if a < b
+    )
 
 
 def test_what_is_told_of_rates_is_what_the_truth_says(story: Story) -> None:
     results = story.document(0, WEEK)["machines"]["EQ-4"]["results"]
     truth, seconds = story.truth.truth["m4"], true_seconds(story, "m4", 0, WEEK)
-    assert Fraction(results["M-13"]["value_exact"]) == 100 * truth.between("parts_total", 0, WEEK) / int(seconds["APT"])
+    assert Fraction(results["M-13"]["value_exact"]) == 100 * truth.between(
+        "parts_total", 0, WEEK
+    ) / int(seconds["APT"])
     failed = story.document(0, WEEK)["machines"]["EQ-2"]
     down = 60 * int((story.truth.truth["m2"].item == week.OUT_OF_SERVICE).sum())
     assert down
     assert (failed["failures"], failed["results"]["M-17-mttr"]["value"]) == (1, down)
-    assert story.document(*DAYS[2])["machines"]["EQ-2"]["failures"] == 0, "it is the day's in which it began"
+    assert story.document(*DAYS[2])["machines"]["EQ-2"]["failures"] == 0, (
+        "it is the day's in which it began"
+    )
 
 
-# --- sums -------------------------------------------------------------------------------------------------------------
+# --- sums -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_windows_add_up_exactly(stories: Callable[[int], Story], seed: int) -> None:
     """Cut at odd moments: inside outages, on faults and beside them, at the month's end."""
     story = stories(seed)
-    odd = {1437, MONTH_END, 1440 + 1200, 2 * 1440 + 1201, MONTH_END - 7, week.EXCHANGED + 2, 5 * 1440 + 1200}
+    odd = {
+        1437,
+        MONTH_END,
+        1440 + 1200,
+        2 * 1440 + 1201,
+        MONTH_END - 7,
+        week.EXCHANGED + 2,
+        5 * 1440 + 1200,
+    }
     whole = everything(story, 0, WEEK)
     parts = [everything(story, *pair) for pair in pairwise(sorted({0, WEEK, *odd}))]
     for name, amount in whole.items():
@@ -215,17 +251,24 @@ def everything(story: Story, start: int, end: int) -> dict[str, Fraction]:
     plant = story.plant(start, end)
     found: dict[str, Fraction] = {}
     for counter in plant.facts.counters:
-        if counter.device == "m3":  # nobody's for a day: what its machines have of it is summed below
+        if (
+            counter.device == "m3"
+        ):  # nobody's for a day: what its machines have of it is summed below
             continue
         counted = plant.counted(counter.device, counter.role)
         assert counted is not None
-        found[f"{counter.device}/{counter.tag}"] = counted.between(plant.facts.start, plant.facts.end)
+        found[f"{counter.device}/{counter.tag}"] = counted.between(
+            plant.facts.start, plant.facts.end
+        )
     for machine in plant.working:
         made = machine.production
         assert made is not None
         assert made.whole_pq is not None
         found[f"{machine.id} parts"] = made.whole_pq
-        found[f"{machine.id} busy"], found[f"{machine.id} unknown"] = made.pbt, Fraction(made.totals.unknown)
+        found[f"{machine.id} busy"], found[f"{machine.id} unknown"] = (
+            made.pbt,
+            Fraction(made.totals.unknown),
+        )
         found[f"{machine.id} failures"] = Fraction(made.totals.failures)
     for line in plant.lines:
         used, _ = plant.line_energy(line)
@@ -234,7 +277,7 @@ def everything(story: Story, start: int, end: int) -> dict[str, Fraction]:
     return found
 
 
-# --- every fault is named ---------------------------------------------------------------------------------------------
+# --- every fault is named -------------------------------------------------------------------------
 
 
 def injected(story: Story) -> dict[tuple[str, str, int], tuple[tuple[str, ...], Fraction, int]]:
@@ -244,7 +287,11 @@ def injected(story: Story) -> dict[tuple[str, str, int], tuple[tuple[str, ...], 
         truth = story.truth.truth[fault.device]
         before = truth.shown[fault.tag][fault.minute - 1 - FIRST]
         amount = abs(int(fault.shown[0] - before)) * truth.unit[fault.tag]
-        found[fault.device, fault.tag, T0 + ns(fault.minute)] = (fault.kinds, amount, len(fault.shown))
+        found[fault.device, fault.tag, T0 + ns(fault.minute)] = (
+            fault.kinds,
+            amount,
+            len(fault.shown),
+        )
     found["m4", "energy", T0 + ns(week.RESCALED) - 30 * 10**9] = (("epoch",), Fraction(0), 1)
     found["m2", "energy", T0 + ns(5 * 1440 + 300)] = (("break",), Fraction(0), 1)
     found["meter", "import", T0 + ns(week.EXCHANGED)] = (("exchange",), Fraction(0), 1)
@@ -252,7 +299,9 @@ def injected(story: Story) -> dict[tuple[str, str, int], tuple[tuple[str, ...], 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_fault_is_an_event_and_nothing_else_is(stories: Callable[[int], Story], seed: int) -> None:
+def test_every_fault_is_an_event_and_nothing_else_is(
+    stories: Callable[[int], Story], seed: int
+) -> None:
     story = stories(seed)
     expected = injected(story)
     events = {(c.device, c.tag, e.t): e for c, e in story.plant(0, WEEK).counter_events}
@@ -269,7 +318,11 @@ def test_every_fault_is_an_event_and_nothing_else_is(stories: Callable[[int], St
 def test_the_service_names_every_fault_of_a_machine_in_service(story: Story) -> None:
     document = story.document(0, WEEK)
     told = {(each["device"], each["tag"], each["t"]): each for each in document["site"]["events"]}
-    by_line = {(e["device"], e["tag"], e["t"]) for line in document["lines"].values() for e in line["events"]}
+    by_line = {
+        (e["device"], e["tag"], e["t"])
+        for line in document["lines"].values()
+        for e in line["events"]
+    }
     for key, (kinds, amount, _) in injected(story).items():
         assert told[key]["kind"] in kinds
         assert told[key]["amount"] == float(amount)
@@ -278,7 +331,7 @@ def test_the_service_names_every_fault_of_a_machine_in_service(story: Story) -> 
     assert {(each["device"], each["tag"]) for each in set_aside} == {("m4", "energy")}
 
 
-# --- provisional, and healed ------------------------------------------------------------------------------------------
+# --- provisional, and healed ----------------------------------------------------------------------
 
 
 def test_a_month_whose_next_readings_have_not_come_is_provisional_and_heals(story: Story) -> None:
@@ -286,8 +339,12 @@ def test_a_month_whose_next_readings_have_not_come_is_provisional_and_heals(stor
     assert coal["provisional"]
     assert coal["details"]["unknown_since"] is not None
     meter = story.truth.truth["meter"]
-    assert story.before["lines"]["L1"]["energy"]["kwh"] == float(meter.between("import", FIRST, MONTH_END - 240))
-    assert story.before["machines"]["EQ-2"]["results"]["M-12"]["details"]["unknown_since"] is not None
+    assert story.before["lines"]["L1"]["energy"]["kwh"] == float(
+        meter.between("import", FIRST, MONTH_END - 240)
+    )
+    assert (
+        story.before["machines"]["EQ-2"]["results"]["M-12"]["details"]["unknown_since"] is not None
+    )
     healed = story.without_late
     assert healed["lines"]["L1"]["energy"]["kwh"] == float(meter.between("import", *OCTOBER))
     assert "unknown_since" not in healed["lines"]["L1"]["results"]["M-19"]["details"]
@@ -302,17 +359,22 @@ def test_what_a_person_decided_is_provisional_no_more(story: Story) -> None:
     ids = ("M-12", "M-14", "M-19")
     before = story.document(0, WEEK)
     assert all(before["site"]["results"][metric]["provisional"] for metric in ids)
-    files, story.made.files = story.made.files, {**story.made.files, "events": story.truth.decisions_file()}
+    files, story.made.files = (
+        story.made.files,
+        {**story.made.files, "events": story.truth.decisions_file()},
+    )
     try:
         after = story.made.document(ns(0), ns(WEEK), story.calendar)
     finally:
         story.made.files = files
     assert not any(after["site"]["results"][metric]["provisional"] for metric in ids)
     assert after["site"]["results"]["M-14"]["value"] == before["site"]["results"]["M-14"]["value"]
-    assert {each["counted"] for each in after["site"]["events"] if each["kind"] == "glitch"} == {False}
+    assert {each["counted"] for each in after["site"]["events"] if each["kind"] == "glitch"} == {
+        False
+    }
 
 
-# --- what people are shown --------------------------------------------------------------------------------------------
+# --- what people are shown ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -324,10 +386,14 @@ def months(story: Story, tmp_path_factory: pytest.TempPathFactory) -> list[tuple
         return [(monthly(about, out, month, ["both"]), out) for month in ("2026-10", "2026-11")]
 
 
-def test_the_months_are_the_truth_and_name_every_fault(story: Story, months: list[tuple[Issue, Path]]) -> None:
+def test_the_months_are_the_truth_and_name_every_fault(
+    story: Story, months: list[tuple[Issue, Path]]
+) -> None:
     rows = []
     for (issue, _), closed in zip(months, (True, False), strict=True):
-        start, end = ((issue.document["window"][key] - T0 - ns(0)) // MINUTE for key in ("from_ns", "to_ns"))
+        start, end = (
+            (issue.document["window"][key] - T0 - ns(0)) // MINUTE for key in ("from_ns", "to_ns")
+        )
         assert (start, end) == ((FIRST + 10, MONTH_END) if closed else (MONTH_END, LAST)), (
             "from the first health row on"
         )
@@ -335,7 +401,12 @@ def test_the_months_are_the_truth_and_name_every_fault(story: Story, months: lis
         kwh = {line: figures[f"M-19@line:{line}"]["details"]["kwh"] for line in ("L1", "L2")}
         used = story.truth.truth["meter"].between("import", start, end)
         assert kwh == {"L1": float(used), "L2": float(second_line(story, start, end))}
-        tables = {b["name"]: b for part in issue.document["parts"] for b in part["blocks"] if b["kind"] == "table"}
+        tables = {
+            b["name"]: b
+            for part in issue.document["parts"]
+            for b in part["blocks"]
+            if b["kind"] == "table"
+        }
         rows += tables["counter_events"]["rows"]
         assert issue.document["closed"] == closed
     named = {(row[2], row[3][:19]): row for row in rows}
@@ -345,7 +416,9 @@ def test_the_months_are_the_truth_and_name_every_fault(story: Story, months: lis
         assert row[7] in (None, float(amount))
         assert (row[7] is not None) == (amount > 0)
         assert row[8] == readings
-    assert next(row[0] for row in rows if row[2] == "m3/parts_total") == "EQ-3", "whose device it was then"
+    assert next(row[0] for row in rows if row[2] == "m3/parts_total") == "EQ-3", (
+        "whose device it was then"
+    )
 
 
 def test_no_figure_outside_its_range_stands_bare(months: list[tuple[Issue, Path]]) -> None:
@@ -358,14 +431,23 @@ def test_no_figure_outside_its_range_stands_bare(months: list[tuple[Issue, Path]
                 assert note._asdict() in figure["notes"], figure["key"]
         html = (out / f"{issue.stem}.both.html").read_text(encoding="utf-8")
         for row in re.findall(r"<tr.*?</tr>", html, re.DOTALL):
-            shares = [float(text.replace(",", "")) for text in re.findall(r"(-?[\d,]+\.\d\d)\s*%", row)]
+            shares = [
+                float(text.replace(",", "")) for text in re.findall(r"(-?[\d,]+\.\d\d)\s*%", row)
+            ]
             assert all(0 <= share <= 100 for share in shares) or _NOT_POSSIBLE.search(row), row
         book = openpyxl.load_workbook(io.BytesIO((out / f"{issue.stem}.both.xlsx").read_bytes()))
         for sheet in book:
             for line in sheet.iter_rows():
-                cells = [c.value for c in line if c.number_format == "0.00%" and isinstance(c.value, int | float)]
+                cells = [
+                    c.value
+                    for c in line
+                    if c.number_format == "0.00%" and isinstance(c.value, int | float)
+                ]
                 text = " ".join(str(c.value) for c in line)
-                assert all(0 <= share <= 1 for share in cells) or _NOT_POSSIBLE.search(text), (sheet.title, text)
+                assert all(0 <= share <= 1 for share in cells) or _NOT_POSSIBLE.search(text), (
+                    sheet.title,
+                    text,
+                )
     assert beyond > 4, "the week has figures that are not possible"
 
 

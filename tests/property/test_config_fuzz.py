@@ -1,4 +1,5 @@
-"""Whatever bytes a file holds, the loader returns a site or raises ConfigError; what it dumps it reads back."""
+"""Whatever bytes a file holds, the loader returns a site or raises ConfigError; what it dumps it
+reads back."""
 
 from __future__ import annotations
 
@@ -88,7 +89,25 @@ WORDS = st.sampled_from(
 PIECES = st.one_of(
     WORDS,
     st.sampled_from(
-        [": ", "\n", "\n  ", "\n    - ", "- ", "{", "}", "[", "]", ", ", "'", '"', "#", "\t", "|", ">", "? "]
+        [
+            ": ",
+            "\n",
+            "\n  ",
+            "\n    - ",
+            "- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "'",
+            '"',
+            "#",
+            "\t",
+            "|",
+            ">",
+            "? ",
+        ]
     ),
     st.text(max_size=3),
 )
@@ -124,7 +143,8 @@ SCALARS = st.one_of(
 TREES: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(st.one_of(WORDS, st.integers(0, 9)), inner, max_size=5)
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(WORDS, st.integers(0, 9)), inner, max_size=5),
     ),
     max_leaves=25,
 )
@@ -144,7 +164,11 @@ def test_any_tree_beside_a_sound_head(tree: dict[str, Any]) -> None:
 @given(st.lists(TREES, max_size=3), st.dictionaries(WORDS, TREES, max_size=4))
 def test_any_tree_in_place_of_a_device(devices: list[Any], device: dict[str, Any]) -> None:
     known = {"id": "m", "connector": "modbus", "url": "tcp://h", "tags": {"a": {"address": 1}}}
-    site = {"agent": {"id": "a"}, "mqtt": {"url": "mqtt://127.0.0.1"}, "devices": [*devices, known | device]}
+    site = {
+        "agent": {"id": "a"},
+        "mqtt": {"url": "mqtt://127.0.0.1"},
+        "devices": [*devices, known | device],
+    }
     check(dump(site).encode())
 
 

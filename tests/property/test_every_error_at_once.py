@@ -1,7 +1,7 @@
 """All errors at once: what is wrong with one key never hides what is wrong with another.
 
-A file that is fine, and ways to break one of its keys. Any two of them together are told as each of them alone is, with
-code and place.
+A file that is fine, and ways to break one of its keys. Any two of them together are told as each of
+them alone is, with code and place.
 """
 
 from __future__ import annotations
@@ -24,33 +24,67 @@ FINE: Final[dict[str, Any]] = {
     "agent": {"id": "a", "site": "s", "area": "hall", "health": "5s", "workers": 1},
     "mqtt": {"url": "mqtt://h", "client_id": "c", "drain": 30},
     "outbox": {"fsync_ms": 100, "max_bytes": 100_000_000},
-    "store": {"kind": "influxdb", "url": "http://h", "timeout": 5, "retention": {"days": 4, "health_days": 5}},
+    "store": {
+        "kind": "influxdb",
+        "url": "http://h",
+        "timeout": 5,
+        "retention": {"days": 4, "health_days": 5},
+    },
     "devices": [
         {
-            "id": "m", "connector": "modbus", "url": "tcp://h", "unit": 1, "every": "1s", "word_order": "big",
+            "id": "m",
+            "connector": "modbus",
+            "url": "tcp://h",
+            "unit": 1,
+            "every": "1s",
+            "word_order": "big",
             "areas": {"D": {"object": "holding", "base": 0, "last": 99}},
             "tags": {
-                "speed": {"address": "holding/1", "type": "float32", "scale": 1, "every": "1s", "range": [0, 9]},
-                "power": {"address": "D7", "type": "int16", "unit": "W", "was": "load", "deadband": 1},
-                "factor": {"address": "holding/9", "type": "int16", "every": "1s", "sentinels": [3]},
+                "speed": {
+                    "address": "holding/1",
+                    "type": "float32",
+                    "scale": 1,
+                    "every": "1s",
+                    "range": [0, 9],
+                },
+                "power": {
+                    "address": "D7",
+                    "type": "int16",
+                    "unit": "W",
+                    "was": "load",
+                    "deadband": 1,
+                },
+                "factor": {
+                    "address": "holding/9",
+                    "type": "int16",
+                    "every": "1s",
+                    "sentinels": [3],
+                },
                 "run": {"address": "coil/4", "scale_exponent_from": None},
             },
             "state": {
-                "item": [{"tag": "speed", "above": 5, "gives": "Executing"}, {"gives": "NotExecuting"}],
+                "item": [
+                    {"tag": "speed", "above": 5, "gives": "Executing"},
+                    {"gives": "NotExecuting"},
+                ],
                 "mode": {"tag": "factor", "map": {1: "Setup", 2: "Processing"}},
             },
         },
         {
-            "id": "o", "connector": "opcua", "endpoint": "opc.tcp://h:4840", "area": "hall",
+            "id": "o",
+            "connector": "opcua",
+            "endpoint": "opc.tcp://h:4840",
+            "area": "hall",
             "security": {"policy": "Basic256Sha256", "mode": "Sign"},
-            "user": {"name": "n", "password": "p"}, "allow_insecure": True,
+            "user": {"name": "n", "password": "p"},
+            "allow_insecure": True,
             "tags": {
                 "level": {"node": "ns=1;s=L", "type": "float", "max_rate": "9/h"},
                 "step": {"path": "Objects/1:Line", "type": "int", "optional": True},
             },
         },
     ],
-}  # fmt: skip
+}
 _Path = tuple[Any, ...]
 M: Final = ("devices", 0)
 O: Final = ("devices", 1)  # noqa: E741 - as OPC UA
@@ -106,7 +140,11 @@ BAD_NAMES: Final[dict[_Path, str]] = {
     (*O, "tags", "level"): "le\u200bvel",
 }
 #: Keys that are not there.
-ABSENT: Final[list[_Path]] = [(*M, "tags", "power", "address"), (*O, "tags", "level", "node"), ("mqtt", "url")]
+ABSENT: Final[list[_Path]] = [
+    (*M, "tags", "power", "address"),
+    (*O, "tags", "level", "node"),
+    ("mqtt", "url"),
+]
 
 Change = tuple[str, _Path]
 CHANGES: Final[list[Change]] = [
@@ -129,7 +167,9 @@ def _changed(*changes: Change) -> dict[str, Any]:
         elif kind == "absent":
             del container[last]
         else:
-            renamed = {(BAD_NAMES[path] if key == last else key): value for key, value in container.items()}
+            renamed = {
+                (BAD_NAMES[path] if key == last else key): value for key, value in container.items()
+            }
             container.clear()
             container.update(renamed)
     return document
@@ -143,12 +183,16 @@ def _told(folder: Path, *changes: Change) -> list[tuple[str, str]]:
         load(path)
     except ConfigError as error:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return sorted((finding.code, lines[int(finding.where.rsplit(":", 2)[1]) - 1]) for finding in error.findings)
+        return sorted(
+            (finding.code, lines[int(finding.where.rsplit(":", 2)[1]) - 1])
+            for finding in error.findings
+        )
     return []
 
 
 def _independent(one: Change, other: Change) -> bool:
-    """Neither is a part of what the other breaks, and what one writes does not speak of what the other renames."""
+    """Neither is a part of what the other breaks, and what one writes does not speak of what the
+    other renames."""
     kinds, paths = {one[0], other[0]}, (one[1], other[1])
     shortest = min(map(len, paths))
     if paths[0][:shortest] == paths[1][:shortest]:
@@ -182,7 +226,9 @@ PAIRS: Final = [pair for pair in itertools.combinations(CHANGES, 2) if _independ
 @example((("name", (*M, "tags", "speed")), ("value", (*M, "tags", "speed", "type"))))
 @example((("value", (*O, "security", "policy")), ("value", (*O, "security", "trust"))))
 @example((("value", (*O, "tags", "level", "type")), ("absent", (*O, "tags", "level", "node"))))
-@example((("value", (*M, "state", "item", 0, "above")), ("value", (*M, "state", "item", 0, "gives"))))
+@example(
+    (("value", (*M, "state", "item", 0, "above")), ("value", (*M, "state", "item", 0, "gives")))
+)
 @example((("absent", (*M, "tags", "power", "address")), ("value", (*M, "tags", "power", "was"))))
 def test_no_error_hides_another(
     folder: Path, alone: dict[Change, list[tuple[str, str]]], pair: tuple[Change, Change]

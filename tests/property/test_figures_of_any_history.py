@@ -1,8 +1,9 @@
-"""Whoever multiplies, adds and splits the figures of any history finds nothing, and no impossible one stands bare.
+"""Whoever multiplies, adds and splits the figures of any history finds nothing, and no impossible
+one stands bare.
 
-Whole histories of two lines with three machines and three meters, through payloads, decoder and DuckDB, meters
-exchanged among them, and all that is published of them: machines, lines, the site, and a report's JSON, HTML, XLSX and
-CSV.
+Whole histories of two lines with three machines and three meters, through payloads, decoder and
+DuckDB, meters exchanged among them, and all that is published of them: machines, lines, the site,
+and a report's JSON, HTML, XLSX and CSV.
 """
 
 from __future__ import annotations
@@ -40,11 +41,17 @@ from tests.support.exploration import FREELY, examples
 FIRST, MONTH_END, LAST = 18 * DAY, 20 * DAY, 22 * DAY
 EVERY: Final = 30 * MINUTE
 COUNTERS: Final = (
-    ("m1", "parts_total"), ("m1", "parts_ng"), ("meter", "import"), ("m2", "parts_total"), ("m2", "parts_ng"),
-    ("m2", "import"), ("meter-3", "import"),
-)  # fmt: skip
+    ("m1", "parts_total"),
+    ("m1", "parts_ng"),
+    ("meter", "import"),
+    ("m2", "parts_total"),
+    ("m2", "parts_ng"),
+    ("m2", "import"),
+    ("meter-3", "import"),
+)
 METERS: Final = [place for place, (_, tag) in enumerate(COUNTERS) if tag == "import"]
-#: A second line without a meter of its own: its energy is that of its machines, one with a counter, one with a meter.
+#: A second line without a meter of its own: its energy is that of its machines, one with a counter,
+#: one with a meter.
 MORE_DEVICES: Final = """\
   - id: m2
     connector: modbus
@@ -91,8 +98,8 @@ class Trouble:
 
 @dataclass(frozen=True)
 class MeterExchange:
-    """`at` is a share of the history; the new meter begins at `first`. `noted`: minutes by which the note is wrong,
-    None: without readings."""
+    """`at` is a share of the history; the new meter begins at `first`. `noted`: minutes by which
+    the note is wrong, None: without readings."""
 
     counter: int
     at: float
@@ -114,7 +121,9 @@ TROUBLES = st.lists(
     st.builds(
         Trouble,
         counter=st.integers(0, len(COUNTERS) - 1),
-        kind=st.sampled_from(["glitch", "zero", "restart", "silence", "jump", "late", "twice", "back"]),
+        kind=st.sampled_from(
+            ["glitch", "zero", "restart", "silence", "jump", "late", "twice", "back"]
+        ),
         at=st.floats(0, 1),
         size=st.integers(1, 60),
     ),
@@ -125,7 +134,9 @@ CUTS = st.lists(
     st.one_of(
         st.integers(FIRST // S, LAST // S).map(lambda second: second * S),
         st.tuples(
-            st.sampled_from([MONTH_END, MONTH_END - DAY, MONTH_END + 8 * HOUR, MONTH_END + 20 * HOUR]),
+            st.sampled_from(
+                [MONTH_END, MONTH_END - DAY, MONTH_END + 8 * HOUR, MONTH_END + 20 * HOUR]
+            ),
             st.sampled_from([-1, 0, 1, -EVERY, 7 * S]),
         ).map(sum),
     ),
@@ -136,9 +147,13 @@ CUTS = st.lists(
 
 
 def history(
-    counter: int, steps: Sequence[int], troubles: Sequence[Trouble], exchanges: Sequence[MeterExchange] = ()
+    counter: int,
+    steps: Sequence[int],
+    troubles: Sequence[Trouble],
+    exchanges: Sequence[MeterExchange] = (),
 ) -> tuple[list[tuple[int, int]], list[str]]:
-    """(ns after T0, reading), in the order in which they come; and what persons wrote down of its exchanges."""
+    """(ns after T0, reading), in the order in which they come; and what persons wrote down of its
+    exchanges."""
     tag, count, value = COUNTERS[counter][1], (LAST - FIRST) // EVERY, 1000
     rows = []
     for place in range(count + 1):
@@ -203,19 +218,28 @@ def test_figures_of_any_history_add_up_multiply_and_say_what_cannot_be(
         with closing(made.store):
             (Path(folder) / "calendar.yaml").write_text(CALENDAR.format(zone=zone))
             calendar = load_calendar(Path(folder) / "calendar.yaml")
-            histories = [history(place, each, troubles, exchanges) for place, each in enumerate(steps)]
+            histories = [
+                history(place, each, troubles, exchanges) for place, each in enumerate(steps)
+            ]
             notes = [note for _, written in histories for note in written]
             made.files = {"meters": "\n".join(["device,time,last_old,first_new", *notes]) + "\n"}
             made.born(FIRST)
             for number, device in enumerate(("m1", "m2")):
-                states = [(t, 3 if (place + number) % 5 else 2) for place, t in enumerate(range(FIRST, LAST, HOUR))]
+                states = [
+                    (t, 3 if (place + number) % 5 else 2)
+                    for place, t in enumerate(range(FIRST, LAST, HOUR))
+                ]
                 made.write(device, "machine_state", states)
                 made.write(device, "operation_mode", [(t, 3) for t, _ in states])
                 made.alive(device, FIRST, LAST)
             for (device, tag), (readings, _) in zip(COUNTERS, histories, strict=True):
                 made.write(device, tag, readings)
             check_sums(made, calendar, [FIRST, *cuts, LAST])
-            for window in [(FIRST, LAST), (cuts[0], cuts[0] + 12 * HOUR), (MONTH_END - 12 * HOUR, MONTH_END)]:
+            for window in [
+                (FIRST, LAST),
+                (cuts[0], cuts[0] + 12 * HOUR),
+                (MONTH_END - 12 * HOUR, MONTH_END),
+            ]:
                 check_window(made, calendar, *window)
 
 
@@ -235,7 +259,9 @@ def summed(made: CountPlant, calendar: Calendar, start: int, end: int) -> dict[s
         if counted is None:
             assert counter.unknown_since is not None, "silent since before the window"
             continue
-        found[f"{counter.device}/{counter.tag}"] = counted.between(plant.facts.start, plant.facts.end)
+        found[f"{counter.device}/{counter.tag}"] = counted.between(
+            plant.facts.start, plant.facts.end
+        )
     for each in plant.working:
         if each.production is not None and each.production.whole_pq is not None:
             found[f"{each.id} parts"] = each.production.whole_pq
@@ -259,7 +285,15 @@ def check_window(made: CountPlant, calendar: Calendar, start: int, end: int) -> 
     plant = made.plant(start, end, calendar)
     check_levels(plant)
     setting = ReportSetting(
-        "health-check", "p", "e", "s", "ipc-01", FigureOptions(), {}, timezone="UTC", issued_ns=T0 + LAST
+        "health-check",
+        "p",
+        "e",
+        "s",
+        "ipc-01",
+        FigureOptions(),
+        {},
+        timezone="UTC",
+        issued_ns=T0 + LAST,
     )
     report = build(plant, setting)
     for figure in report["figures"]:
@@ -271,23 +305,32 @@ def check_window(made: CountPlant, calendar: Calendar, start: int, end: int) -> 
 
 
 def check_levels(plant: Plant) -> None:
-    """The sums of a line, a workshop and the site are exactly those of their machines; the site's energy is that of its
-    lines, and that of a line without a meter its machines'."""
+    """The sums of a line, a workshop and the site are exactly those of their machines; the site's
+    energy is that of its lines, and that of a line without a meter its machines'."""
     found = production_figures(plant, FigureOptions())
     for key, result in found.items():
         metric, _, scope = key.partition("@")
         if metric in ("M-12", "M-15", "M-18", "M-19") or scope.startswith("EQ-"):
             continue
         for part in ("numerator", "denominator"):
-            own = [getattr(found[f"{ALL.get(metric, metric)}@{each}"], part) for each in result.numerator_ids]
+            own = [
+                getattr(found[f"{ALL.get(metric, metric)}@{each}"], part)
+                for each in result.numerator_ids
+            ]
             assert (sum(own) if own else None) == getattr(result, part), (key, part)
     lines = [found[f"M-19@line:{line}"].numerator for line in plant.lines]
     known = [kgce for kgce in lines if kgce is not None]
     assert found["M-19"].numerator == (sum(known) if known else None)
     window = plant.facts.start, plant.facts.end
     used, _ = plant.line_energy("L2")
-    machines = [each.energy.between(*window) for each in plant.working if each.equipment.line == "L2" and each.energy]
-    assert (None if used is None else used.between(*window)) == (sum(machines) if machines else None)
+    machines = [
+        each.energy.between(*window)
+        for each in plant.working
+        if each.equipment.line == "L2" and each.energy
+    ]
+    assert (None if used is None else used.between(*window)) == (
+        sum(machines) if machines else None
+    )
 
 
 def check_row(results: Mapping[str, Any]) -> None:
@@ -298,7 +341,11 @@ def check_row(results: Mapping[str, Any]) -> None:
     oee, *factors = (Fraction(each["value_exact"]) for each in row)
     assert oee == factors[0] * factors[1] * factors[2]
     shown = [round(100 * float(each), 2) for each in (oee, *factors)]
-    most = 0.005 + 0.005 * sum(shown[1] * shown[2] * shown[3] / each for each in shown[1:] if each) / 10_000 + 1e-4
+    most = (
+        0.005
+        + 0.005 * sum(shown[1] * shown[2] * shown[3] / each for each in shown[1:] if each) / 10_000
+        + 1e-4
+    )
     assert abs(shown[0] - shown[1] * shown[2] * shown[3] / 10_000) <= most
 
 
@@ -313,7 +360,10 @@ def check_range(name: str, figure: Mapping[str, Any]) -> None:
 def printed(report: Mapping[str, Any]) -> Iterator[str]:
     """The rows of the page and of the tables of text."""
     page = html.render(report, "both")
-    yield from (re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr.*?</tr>|<li.*?</li>|<p.*?</p>", page, re.S))
+    yield from (
+        re.sub(r"<[^>]+>", " ", row)
+        for row in re.findall(r"<tr.*?</tr>|<li.*?</li>|<p.*?</p>", page, re.S)
+    )
     for _, content in tables.csv_files(report, "both"):
         for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))):
             yield " ".join(row)
@@ -323,6 +373,13 @@ def check_cells(report: Mapping[str, Any]) -> None:
     book = openpyxl.load_workbook(io.BytesIO(tables.workbook(report, "both")))
     for sheet in book:
         for line in sheet.iter_rows():
-            cells = [c.value for c in line if c.number_format == "0.00%" and isinstance(c.value, int | float)]
+            cells = [
+                c.value
+                for c in line
+                if c.number_format == "0.00%" and isinstance(c.value, int | float)
+            ]
             text = " ".join(str(c.value) for c in line)
-            assert all(0 <= share <= 1 for share in cells) or _NOT_POSSIBLE.search(text), (sheet.title, text)
+            assert all(0 <= share <= 1 for share in cells) or _NOT_POSSIBLE.search(text), (
+                sheet.title,
+                text,
+            )

@@ -1,4 +1,5 @@
-"""For any register and any live facts: rates from 0 to 1, unchanged by row order, monotone where they must be."""
+"""For any register and any live facts: rates from 0 to 1, unchanged by row order, monotone where
+they must be."""
 
 from __future__ import annotations
 
@@ -34,13 +35,23 @@ facts = st.builds(
 ).flatmap(
     lambda fact: st.builds(
         lambda whole, part, expected, good: replace(
-            fact, scheduled_s=whole, online_s=whole * part, expected=expected, good=expected * good // 100
+            fact,
+            scheduled_s=whole,
+            online_s=whole * part,
+            expected=expected,
+            good=expected * good // 100,
         ),
-        seconds, st.fractions(0, 1, max_denominator=100), st.integers(0, 10_000), st.integers(0, 100),
+        seconds,
+        st.fractions(0, 1, max_denominator=100),
+        st.integers(0, 10_000),
+        st.integers(0, 100),
     )
-)  # fmt: skip
+)
 lives = st.builds(
-    LiveEvidence, st.dictionaries(st.sampled_from(DEVICES), facts), st.just(10**18), st.none() | st.integers(1, 86_400)
+    LiveEvidence,
+    st.dictionaries(st.sampled_from(DEVICES), facts),
+    st.just(10**18),
+    st.none() | st.integers(1, 86_400),
 )
 machines = st.builds(
     Equipment,
@@ -101,7 +112,9 @@ def test_the_order_of_rows_changes_nothing(register: Register, live: LiveEvidenc
 
 @few
 @given(registers, lives)
-def test_readings_are_ordered_and_counts_are_the_ids(register: Register, live: LiveEvidence) -> None:
+def test_readings_are_ordered_and_counts_are_the_ids(
+    register: Register, live: LiveEvidence
+) -> None:
     results = compute(Assessment(register, live))
     strict, prorata, some = (results[f"M-01-{kind}"].value for kind in ("strict", "prorata", "any"))
     if prorata is not None:
@@ -123,11 +136,16 @@ def test_readings_are_ordered_and_counts_are_the_ids(register: Register, live: L
 
 
 MONOTONE = {
-    "M-01-strict": {"control_class": "cnc"}, "M-01-prorata": {"control_class": "cnc"},
-    "M-01-any": {"control_class": "cnc"}, "M-02": {"control_class": "cnc"}, "M-03": {"digital": True},
-    "M-04a-declared": {"networked_declared": True}, "M-04a-effective": {"networked_declared": True},
-    "M-04b-declared": {"networked_declared": True}, "M-04c-effective": {"networked_declared": True},
-}  # fmt: skip
+    "M-01-strict": {"control_class": "cnc"},
+    "M-01-prorata": {"control_class": "cnc"},
+    "M-01-any": {"control_class": "cnc"},
+    "M-02": {"control_class": "cnc"},
+    "M-03": {"digital": True},
+    "M-04a-declared": {"networked_declared": True},
+    "M-04a-effective": {"networked_declared": True},
+    "M-04b-declared": {"networked_declared": True},
+    "M-04c-effective": {"networked_declared": True},
+}
 
 
 @few
@@ -141,7 +159,10 @@ def test_a_machine_made_better_never_lowers_its_rate(
         replace(machine, **MONOTONE[metric]) if number == at else machine  # type: ignore[arg-type]
         for number, machine in enumerate(register.equipment)
     )
-    old, new = (METRICS[metric](Assessment(each, live)).value for each in (before, Register(better, discrete)))
+    old, new = (
+        METRICS[metric](Assessment(each, live)).value
+        for each in (before, Register(better, discrete))
+    )
     assert (old is None) == (new is None)
     if old is not None:
         assert new is not None
@@ -170,7 +191,9 @@ def test_machines_out_of_scope_or_not_in_use_change_nothing(
     scrapped = replace(machine, equipment_id=machine.equipment_id + "s", status="scrapped")
     more = Register((*register.equipment, out, scrapped), register.processes)
     old, new = compute(Assessment(register, live)), compute(Assessment(more, live))
-    assert {metric: result.value for metric, result in old.items()} == {k: result.value for k, result in new.items()}
+    assert {metric: result.value for metric, result in old.items()} == {
+        k: result.value for k, result in new.items()
+    }
 
 
 @given(st.fractions(0, 1, max_denominator=10_000))
@@ -178,7 +201,9 @@ def test_percent_is_rounded_half_up_from_the_exact_fraction(value: Fraction) -> 
     shown = percent(value)
     assert shown is not None
     exact = Fraction(Decimal(str(shown)))
-    assert -Fraction(1, 200) < value * 100 - exact <= Fraction(1, 200) or value * 100 - exact == -Fraction(1, 200)
+    assert -Fraction(1, 200) < value * 100 - exact <= Fraction(
+        1, 200
+    ) or value * 100 - exact == -Fraction(1, 200)
 
 
 def test_percent_rounds_a_tie_up() -> None:

@@ -1,4 +1,5 @@
-"""Any timeline: every second in one bucket, windows add up, identities hold. Any counter: windows add up."""
+"""Any timeline: every second in one bucket, windows add up, identities hold. Any counter: windows
+add up."""
 
 from __future__ import annotations
 
@@ -65,8 +66,15 @@ def test_windows_add_up(timeline: Timeline, cuts: list[int]) -> None:
     assert summed.failures == whole.failures
 
 
-@given(timelines, counts, st.none() | st.integers(0, 100), st.none() | st.fractions(0, 100, max_denominator=10))
-def test_oee_identities(timeline: Timeline, pq: Fraction | None, good: int | None, pru: Fraction | None) -> None:
+@given(
+    timelines,
+    counts,
+    st.none() | st.integers(0, 100),
+    st.none() | st.fractions(0, 100, max_denominator=10),
+)
+def test_oee_identities(
+    timeline: Timeline, pq: Fraction | None, good: int | None, pru: Fraction | None
+) -> None:
     gq = None if pq is None or good is None else pq * good / 100
     results = evaluate(Production("EQ-1", totals(timeline, 0, END), pq, gq, pru))
     for metric, result in results.items():
@@ -88,7 +96,9 @@ def test_oee_identities(timeline: Timeline, pq: Fraction | None, good: int | Non
 
 
 readings = st.lists(st.tuples(st.integers(1, 100), st.integers(0, U16 - 1)), max_size=20).map(
-    lambda rows: list(zip(accumulate(row[0] * S for row in rows), (row[1] for row in rows), strict=True))
+    lambda rows: list(
+        zip(accumulate(row[0] * S for row in rows), (row[1] for row in rows), strict=True)
+    )
 )
 rules = st.builds(CounterRule, modulus=st.sampled_from([None, U16]), restarts=st.booleans())
 

@@ -49,7 +49,11 @@ def tags(draw):
     count = draw(st.integers(1, 3))
     items = draw(st.lists(VALUES[type_], min_size=count, max_size=count))
     wire = b"".join(encode(item, type_, order) for item in items)
-    return {"type": type_, "word_order": order, "count": count}, items if count > 1 else items[0], wire
+    return (
+        {"type": type_, "word_order": order, "count": count},
+        items if count > 1 else items[0],
+        wire,
+    )
 
 
 @given(st.lists(st.tuples(tags(), st.integers(0, 3)), min_size=1, max_size=8), st.randoms())
@@ -59,7 +63,9 @@ def test_a_block_of_anything_round_trips(items, random):
     for (keys, value, wire), gap in items:
         address += gap
         load(device, address, wire)
-        points.append(resolve(ModbusTag(address=f"holding/{address}", **keys), ModbusDevice(url="tcp://h")))
+        points.append(
+            resolve(ModbusTag(address=f"holding/{address}", **keys), ModbusDevice(url="tcp://h"))
+        )
         expected.append(value)
         address += len(wire) // 2
     order = list(range(len(points)))
@@ -74,10 +80,15 @@ def test_a_block_of_anything_round_trips(items, random):
 
 @given(st.lists(st.booleans(), min_size=1, max_size=70), st.data())
 def test_coils_round_trip(states, data):
-    points = [resolve(ModbusTag(address=f"coil/{100 + n}"), ModbusDevice(url="tcp://h")) for n in range(len(states))]
+    points = [
+        resolve(ModbusTag(address=f"coil/{100 + n}"), ModbusDevice(url="tcp://h"))
+        for n in range(len(states))
+    ]
     first = data.draw(st.integers(0, len(states) - 1))
     count = data.draw(st.integers(1, len(states) - first))
-    points.append(resolve(ModbusTag(address=f"coil/{100 + first}", count=count), ModbusDevice(url="tcp://h")))
+    points.append(
+        resolve(ModbusTag(address=f"coil/{100 + first}", count=count), ModbusDevice(url="tcp://h"))
+    )
     values, _ = decode(100, len(states), points, bits(states))
     some = states[first : first + count]
     assert values == [*states, some if count > 1 else some[0]]
@@ -99,7 +110,9 @@ def test_bits_of_registers_share_their_register(words, order):
 def test_overlapping_views_of_the_same_registers(data, order):
     device = ModbusDevice(url="tcp://h", word_order=order)
     types = ["uint64", "uint32", "uint16", "float64"]
-    values, _ = decode(0, 4, [resolve(ModbusTag(address="holding/0", type=t), device) for t in types], data)
+    values, _ = decode(
+        0, 4, [resolve(ModbusTag(address="holding/0", type=t), device) for t in types], data
+    )
     for type_, value in zip(types[:3], values, strict=False):
         wire = encode(value, type_, order)
         assert wire == data[: len(wire)]
@@ -107,11 +120,18 @@ def test_overlapping_views_of_the_same_registers(data, order):
 
 
 @pytest.mark.parametrize(
-    ("order", "wire"), [("ABCD", "42F6E979"), ("DCBA", "79E9F642"), ("BADC", "F64279E9"), ("CDAB", "E97942F6")]
+    ("order", "wire"),
+    [("ABCD", "42F6E979"), ("DCBA", "79E9F642"), ("BADC", "F64279E9"), ("CDAB", "E97942F6")],
 )
 def test_the_four_orders_of_123_456(order, wire):
-    point = resolve(ModbusTag(address="holding/0", type="float32", word_order=order), ModbusDevice(url="tcp://h"))
-    assert decode(0, 2, [point], bytes.fromhex(wire)) == ([struct.unpack("f", struct.pack("f", 123.456))[0]], {})
+    point = resolve(
+        ModbusTag(address="holding/0", type="float32", word_order=order),
+        ModbusDevice(url="tcp://h"),
+    )
+    assert decode(0, 2, [point], bytes.fromhex(wire)) == (
+        [struct.unpack("f", struct.pack("f", 123.456))[0]],
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +168,7 @@ def test_what_cannot_be_decoded_has_no_value(keys, data):
     assert status == {0: STATUS["BadDecodingError"]}
 
 
-# --- arbitrary bytes ---------------------------------------------------------------------------------------------
+# --- arbitrary bytes ------------------------------------------------------------------------------
 
 
 @given(st.sampled_from([MbapFraming, RtuFraming]), st.lists(st.binary(max_size=40)))
@@ -161,7 +181,8 @@ def test_no_bytes_crash_a_framing_or_are_taken_for_an_answer(framing_type, chunk
             answers = framing.feed(chunk)
         except ProtocolError:
             break
-        # Noise that by chance is a whole answer with its id or check sum in order cannot be told from one.
+        # Noise that by chance is a whole answer with its id or check sum in order cannot be told
+        # from one.
         assert all(not isinstance(a, bytes) or len(a) == request.size for _, a in answers)
 
 
@@ -181,7 +202,8 @@ def test_an_answer_is_taken_only_when_all_of_it_fits(adu, count):
 
 @given(st.integers(0, 250), st.integers(0, 255), st.sampled_from([MbapFraming, RtuFraming]))
 def test_a_damaged_answer_is_never_a_wrong_value(position, byte, framing_type):
-    """One byte of a sound answer changed: refused or waited for. (MBAP has no check sum: its data may change.)"""
+    """One byte of a sound answer changed: refused or waited for. (MBAP has no check sum: its data
+    may change.)"""
     data = bytes(range(40, 48))
     body = bytes([1, 3, 8]) + data
     framing = framing_type()
@@ -196,4 +218,7 @@ def test_a_damaged_answer_is_never_a_wrong_value(position, byte, framing_type):
         answers = framing.feed(bytes(frame))
     except ProtocolError:
         return
-    assert [found for found in answers if not isinstance(found[1], ProtocolError)] in ([], [(0, data)])
+    assert [found for found in answers if not isinstance(found[1], ProtocolError)] in (
+        [],
+        [(0, data)],
+    )

@@ -1,4 +1,5 @@
-"""The planner: every span covered, limits kept, none split, and the fewest requests that is possible."""
+"""The planner: every span covered, limits kept, none split, and the fewest requests that is
+possible."""
 
 from __future__ import annotations
 
@@ -7,16 +8,27 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.modbus.plan import AddressSpan, Knowledge, RequestLimits, RequestSpans, accepted, plan, refused
+from connectors.modbus.plan import (
+    AddressSpan,
+    Knowledge,
+    RequestLimits,
+    RequestSpans,
+    accepted,
+    plan,
+    refused,
+)
 from tests.support.exploration import examples
 
 REGISTERS = st.builds(
-    lambda start, size: AddressSpan("holding", start, start + size), st.integers(0, 30), st.integers(1, 5)
+    lambda start, size: AddressSpan("holding", start, start + size),
+    st.integers(0, 30),
+    st.integers(1, 5),
 )
 SPANS = st.lists(REGISTERS, min_size=1, max_size=6, unique=True)
 LIMITS = st.builds(RequestLimits, registers=st.integers(5, 16), gap=st.integers(0, 8))
 BARRIERS = st.sets(
-    st.builds(lambda a, n: AddressSpan("holding", a, a + n), st.integers(0, 33), st.integers(1, 3)), max_size=3
+    st.builds(lambda a, n: AddressSpan("holding", a, a + n), st.integers(0, 33), st.integers(1, 3)),
+    max_size=3,
 )
 
 
@@ -73,7 +85,9 @@ def test_tables_are_never_mixed_and_limits_hold(spans):
 
 
 @given(SPANS, LIMITS, st.sets(st.integers(0, 36), max_size=5), st.integers(2, 20))
-def test_a_search_finds_all_that_a_device_gives_and_then_asks_for_nothing_in_vain(spans, limits, holes, most):
+def test_a_search_finds_all_that_a_device_gives_and_then_asks_for_nothing_in_vain(
+    spans, limits, holes, most
+):
     """Devices with holes, and with a limit of their own that nobody configured."""
     known = Knowledge()
 

@@ -1,4 +1,5 @@
-"""Noise, echoes and frames of others around the answer on an RTU line: only the right frame is ever returned."""
+"""Noise, echoes and frames of others around the answer on an RTU line: only the right frame is ever
+returned."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def ascii_(body: bytes) -> bytes:
 
 FRAMED = {"rtu": (RtuFraming, rtu), "ascii": (AsciiFraming, ascii_)}
 
-#: Bodies of frames that are no answer to the request: other units, other functions, other sizes, requests, its echo.
+#: Bodies of frames that are no answer to the request: other units, other functions, other sizes,
+#: requests, its echo.
 OTHERS = st.one_of(
     st.builds(
         lambda unit, function, data: bytes([unit, function, len(data)]) + data,
@@ -42,10 +44,15 @@ OTHERS = st.one_of(
         st.sampled_from([1, 2, 3, 4, 5, 6, 15, 16]),
         st.binary(min_size=4, max_size=4),
     ),
-    st.builds(lambda unit, code: bytes([unit, 0x83, code]), st.integers(6, 255), st.integers(0, 255)),
+    st.builds(
+        lambda unit, code: bytes([unit, 0x83, code]), st.integers(6, 255), st.integers(0, 255)
+    ),
     st.just(REQUEST.adu),
 )
-NOISE = st.one_of(st.binary(max_size=12), st.sampled_from([b"\0", b"\xff", b"\5\3", b"\5\3\4", b"\5\3\4\x12", b":"]))
+NOISE = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from([b"\0", b"\xff", b"\5\3", b"\5\3\4", b"\5\3\4\x12", b":"]),
+)
 
 
 def pieces(draw: st.DataObject, stream: bytes) -> list[bytes]:
@@ -68,7 +75,9 @@ def test_the_answer_is_found_and_nothing_else(kind, parts, data):
     around = [frame(part[0]) if isinstance(part, list) else part for part in parts]
     right = frame(bytes([REQUEST.unit, 3, 4]) + DATA)
     place = data.draw(st.integers(0, len(around)))
-    newline = b"\n" if kind == "ascii" else b""  # noise without an end of line would belong to the answer's line
+    newline = (
+        b"\n" if kind == "ascii" else b""
+    )  # noise without an end of line would belong to the answer's line
     stream = b"".join([*around[:place], newline, right, *around[place:]])
     assert searched(framing(), pieces(data, stream)) == [DATA]
 

@@ -1,4 +1,5 @@
-"""However a stream of packets is cut into pieces, the same packets come out; and no bytes are a surprise."""
+"""However a stream of packets is cut into pieces, the same packets come out; and no bytes are a
+surprise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A name is accepted by `check` exactly when it comes through topic, payload, decoder and stores unchanged."""
+"""A name is accepted by `check` exactly when it comes through topic, payload, decoder and stores
+unchanged."""
 
 from __future__ import annotations
 
@@ -63,7 +64,13 @@ def accepted(folder: Path, document: dict[str, object]) -> bool:
 def site(agent: str = "a", device: str = "d", tag: str = "t", **levels: str) -> dict[str, object]:
     prefix = levels.pop("topic_prefix", "edge")
     line = levels.pop("line", "line")
-    one = {"id": device, "line": line, "connector": "modbus", "url": "tcp://h", "tags": {tag: {"address": "holding/1"}}}
+    one = {
+        "id": device,
+        "line": line,
+        "connector": "modbus",
+        "url": "tcp://h",
+        "tags": {tag: {"address": "holding/1"}},
+    }
     return {
         "agent": {"id": agent, **levels},
         "mqtt": {"url": "mqtt://h", "topic_prefix": prefix},
@@ -72,19 +79,22 @@ def site(agent: str = "a", device: str = "d", tag: str = "t", **levels: str) -> 
 
 
 def shown(name: str) -> bool:
-    """Whether people see a name as it is: nothing invisible, nothing that is not text, no blank at an end, and in the
-    one form that others of this look must have too."""
+    """Whether people see a name as it is: nothing invisible, nothing that is not text, no blank at
+    an end, and in the one form that others of this look must have too."""
     if not name.isprintable() or unicodedata.normalize("NFC", name) != name:
         return False
     return name == name.strip() and not any(character in names._UNSEEN for character in name)
 
 
 def through(device: str, tag: str) -> bool:
-    """Whether these names arrive in the lines of a store as they were, by what topic, payload and decoder do."""
+    """Whether these names arrive in the lines of a store as they were, by what topic, payload and
+    decoder do."""
     try:
         topic = f"{Topics('edge', 'e', 's').device('a', 'l', device)}/data"
         table = TagTable(device, 1.0, (Tag(tag, "float", None),))
-        payload = head(device, "a/0/1") + b"1" + data_tail(Batch(table, 1_700_000_000_000_000_000, [1.5]))
+        payload = (
+            head(device, "a/0/1") + b"1" + data_tail(Batch(table, 1_700_000_000_000_000_000, [1.5]))
+        )
         topic.encode()
         catalogue = Catalogue(keys=DeviceKeys("a"))
         message = messages.read(topic, payload, catalogue)
@@ -102,8 +112,12 @@ def through(device: str, tag: str) -> bool:
 
 
 def unescaped(line: str) -> tuple[str, str] | None:
-    """Device and tag as a server reads them from a line: a backslash before a comma, a blank, `=` is taken away."""
-    series = re.match(r"samples,agent=a,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,", line)
+    """Device and tag as a server reads them from a line: a backslash before a comma, a blank, `=`
+    is taken away."""
+    series = re.match(
+        r"samples,agent=a,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,",
+        line,
+    )
     return None if series is None else (_plain(series[1]), _plain(series[2]))
 
 
@@ -128,8 +142,8 @@ def test_a_nasty_tag_is_accepted_exactly_when_it_comes_through(folder: Path, nam
 
 
 def level(name: str) -> bool:
-    """Whether a name is one level of a topic that every broker takes and every filter meets, and that people in other
-    places write alike."""
+    """Whether a name is one level of a topic that every broker takes and every filter meets, and
+    that people in other places write alike."""
     if any("\uff00" < character < "\uff5f" and character.isalnum() for character in name):
         return False
     return not set(name) & set("/+# ") and name[:1] not in (".", "$") and name not in ("*", ">")
@@ -139,7 +153,9 @@ def level(name: str) -> bool:
 @given(TEXTS)
 @example("a:b")
 def test_a_device_is_accepted_exactly_when_it_comes_through(folder: Path, name: str) -> None:
-    assert accepted(folder, site(device=name)) == (level(name) and shown(name) and through(name, "t"))
+    assert accepted(folder, site(device=name)) == (
+        level(name) and shown(name) and through(name, "t")
+    )
 
 
 def taken(model: type[BaseModel], **keys: object) -> bool:
@@ -159,7 +175,9 @@ def test_every_level_is_judged_alike(name: str) -> None:
     assert taken(Mqtt, url="mqtt://h", topic_prefix=name) == fine
     assert taken(Agent, id=name) == (fine and ":" not in name)
     assert taken(DeviceCommon, id=name, connector="modbus", area=name) == fine
-    assert taken(DeviceCommon, id="a", connector="modbus", line=name) == (fine and name != names.AGENT_LINE)
+    assert taken(DeviceCommon, id="a", connector="modbus", line=name) == (
+        fine and name != names.AGENT_LINE
+    )
 
 
 @given(TEXTS)
@@ -208,13 +226,18 @@ def test_two_names_that_look_alike_are_refused_where_the_second_stands(
     two_devices = {**site(), "devices": devices}
     two_agents = {**site(agent=first), "agents": ["other", second]}
     for document in (two_tags, two_devices, two_agents):
-        codes = {code for code, line in told(folder, document) if second in line or ascii(second)[1:-1] in line}
+        codes = {
+            code
+            for code, line in told(folder, document)
+            if second in line or ascii(second)[1:-1] in line
+        }
         assert codes & {"look-alike", "bad-name"}, document
 
 
 @pytest.mark.parametrize("key", ["site", "enterprise", "area", "id"])
 def test_a_level_has_one_form_in_every_file(folder: Path, key: str) -> None:
-    """Files of two agents are never read together: what can be written in two ways is refused in one of them."""
+    """Files of two agents are never read together: what can be written in two ways is refused in
+    one of them."""
     for name in ("tu\u0308r", "Ａ１", "\uf900"):
         document = site()
         document["agent"] = {"id": "a", key: name}
@@ -231,11 +254,18 @@ def test_the_decoder_takes_no_new_name_that_check_refuses() -> None:
     catalogue = Catalogue()
     for tag in ("a\u200bb", "a\\", " a", "a" * 257):
         payload = orjson.dumps(
-            {"v": 1, "device": "d", "stream": "a/0/1", "seq": 1, "t": 1, "values": {"ok": 1, tag: 1}}
+            {
+                "v": 1,
+                "device": "d",
+                "stream": "a/0/1",
+                "seq": 1,
+                "t": 1,
+                "values": {"ok": 1, tag: 1},
+            }
         )
-        assert messages.read("edge/e/s/a/l/d/data", payload, catalogue).refused.startswith("a name must not") or (
-            len(tag) == 257
-        )
+        assert messages.read("edge/e/s/a/l/d/data", payload, catalogue).refused.startswith(
+            "a name must not"
+        ) or (len(tag) == 257)
     assert catalogue.series == [], "nothing of a refused message is entered"
 
 

@@ -29,12 +29,19 @@ NODE_IDS = st.one_of(
     st.builds(lambda i, n: ua.NodeId(i, n), st.integers(0, 2**32 - 1), INDEX),
     st.builds(lambda s, n: ua.NodeId(s, n), TEXT.filter(bool), INDEX),
     st.builds(lambda g, n: ua.NodeId(g, n), st.uuids(), INDEX),
-    st.builds(lambda b, n: ua.NodeId(b, n, ua.NodeIdType.ByteString), st.binary(min_size=1, max_size=9), INDEX),
-)  # fmt: skip
+    st.builds(
+        lambda b, n: ua.NodeId(b, n, ua.NodeIdType.ByteString),
+        st.binary(min_size=1, max_size=9),
+        INDEX,
+    ),
+)
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "Boolean": st.booleans(),
-    **{name: st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for name, bits in INTEGERS.items()},
+    **{
+        name: st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        for name, bits in INTEGERS.items()
+    },
     **{name: st.integers(0, 2**bits - 1) for name, bits in UNSIGNED.items()},
     "Float": st.floats(width=32, allow_nan=False),
     "Double": st.floats(allow_nan=False),
@@ -45,7 +52,9 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "NodeId": NODE_IDS,
     "StatusCode": st.builds(ua.StatusCode, st.integers(0, 2**32 - 1)),
     "QualifiedName": st.builds(lambda s, n: ua.QualifiedName(s, n), TEXT, st.integers(0, 9)),
-    "LocalizedText": st.builds(lambda t, loc: ua.LocalizedText(t, loc), TEXT, st.sampled_from(["", "zh", "en-US"])),
+    "LocalizedText": st.builds(
+        lambda t, loc: ua.LocalizedText(t, loc), TEXT, st.sampled_from(["", "zh", "en-US"])
+    ),
     "ExtensionObject": st.just(ua.EUInformation()),
 }
 
@@ -58,7 +67,11 @@ def variants(draw: st.DrawFn) -> ua.Variant:
         return ua.Variant()
     if draw(st.integers(0, 3)) > 0:
         value = draw(SCALARS[name])
-        return ua.Variant(value, kind, is_array=False) if value is not None else ua.Variant("", ua.VariantType.String)
+        return (
+            ua.Variant(value, kind, is_array=False)
+            if value is not None
+            else ua.Variant("", ua.VariantType.String)
+        )
     values = draw(st.lists(SCALARS[name].filter(lambda v: v is not None), max_size=4))
     if len(values) == 4 and draw(st.booleans()):
         return ua.Variant([values[:2], values[2:]], kind, [2, 2], is_array=True)
@@ -69,7 +82,11 @@ def variants(draw: st.DrawFn) -> ua.Variant:
 def data_values(draw: st.DrawFn) -> ua.DataValue:
     return ua.DataValue(
         draw(variants()),
-        draw(st.sampled_from([None, ua.StatusCode(0), ua.StatusCode(0x80340000), ua.StatusCode(0x40900480)])),
+        draw(
+            st.sampled_from(
+                [None, ua.StatusCode(0), ua.StatusCode(0x80340000), ua.StatusCode(0x40900480)]
+            )
+        ),
         SourceTimestamp=draw(st.one_of(st.none(), TIMES)),
         ServerTimestamp=draw(st.one_of(st.none(), TIMES)),
     )
@@ -83,34 +100,61 @@ def responses(values: Sequence[ua.DataValue]) -> bytes:
 
 def same(ours: Columns, theirs: Columns) -> None:
     assert [(type(v), v) for v in ours.values] == [(type(v), v) for v in theirs.values]
-    assert (ours.status, ours.source, ours.handles) == (theirs.status, theirs.source, theirs.handles)
+    assert (ours.status, ours.source, ours.handles) == (
+        theirs.status,
+        theirs.source,
+        theirs.handles,
+    )
 
 
 @given(st.lists(data_values(), max_size=12))
-def test_opcua_both_decoders_give_the_same_columns_of_a_read_response(values: list[ua.DataValue]) -> None:
+def test_opcua_both_decoders_give_the_same_columns_of_a_read_response(
+    values: list[ua.DataValue],
+) -> None:
     body = responses(values)
-    same(read_response(body), stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
+    same(
+        read_response(body),
+        stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results),
+    )
 
 
-@given(st.sampled_from(sorted({**INTEGERS, **UNSIGNED, "Boolean": 1, "Float": 32, "Double": 64})), st.data())
+@given(
+    st.sampled_from(sorted({**INTEGERS, **UNSIGNED, "Boolean": 1, "Float": 32, "Double": 64})),
+    st.data(),
+)
 def test_opcua_long_runs_of_one_layout_broken_by_others(name: str, data: st.DataObject) -> None:
-    run = [ua.DataValue(ua.Variant(v, ua.VariantType[name])) for v in data.draw(st.lists(SCALARS[name], min_size=1))]
+    run = [
+        ua.DataValue(ua.Variant(v, ua.VariantType[name]))
+        for v in data.draw(st.lists(SCALARS[name], min_size=1))
+    ]
     values = run * 40 + data.draw(st.lists(data_values(), max_size=3)) + run * 20
     body = responses(values)
-    same(read_response(body), stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
+    same(
+        read_response(body),
+        stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results),
+    )
 
 
 def test_opcua_a_status_stays_with_its_value_where_runs_of_single_precision_meet() -> None:
     def single(status: int | None) -> ua.DataValue:
-        return ua.DataValue(ua.Variant(0.1, ua.VariantType.Float), None if status is None else ua.StatusCode(status))
+        return ua.DataValue(
+            ua.Variant(0.1, ua.VariantType.Float), None if status is None else ua.StatusCode(status)
+        )
 
-    values = [ua.DataValue(ua.Variant()), *map(single, (None, None, 0x80340000, 0, None, 0x40900000))]
+    values = [
+        ua.DataValue(ua.Variant()),
+        *map(single, (None, None, 0x80340000, 0, None, 0x40900000)),
+    ]
     columns = read_response(responses(values))
     assert columns.values == [None, *[0.1] * 6]
     assert columns.status == {3: 0x80340000, 6: 0x40900000}
 
 
-@given(st.lists(st.lists(data_values(), max_size=8), max_size=3), st.integers(1, 2**32 - 1), st.lists(INDEX))
+@given(
+    st.lists(st.lists(data_values(), max_size=8), max_size=3),
+    st.integers(1, 2**32 - 1),
+    st.lists(INDEX),
+)
 def test_opcua_both_decoders_give_the_same_publish_response(
     notifications: list[list[ua.DataValue]], sequence: int, available: list[int]
 ) -> None:
@@ -121,7 +165,9 @@ def test_opcua_both_decoders_give_the_same_publish_response(
     message.SequenceNumber = sequence
     for values in notifications:
         change = ua.DataChangeNotification()
-        change.MonitoredItems = [ua.MonitoredItemNotification(i, value) for i, value in enumerate(values)]
+        change.MonitoredItems = [
+            ua.MonitoredItemNotification(i, value) for i, value in enumerate(values)
+        ]
         message.NotificationData.append(change)
     body = struct_to_binary(response)
     ours = publish_response(body)
@@ -161,7 +207,9 @@ def test_opcua_arbitrary_parameters_never_crash(number: int, body: bytes) -> Non
 
 
 @given(st.lists(data_values(), min_size=1, max_size=6), st.data())
-def test_opcua_damaged_responses_never_crash(values: list[ua.DataValue], data: st.DataObject) -> None:
+def test_opcua_damaged_responses_never_crash(
+    values: list[ua.DataValue], data: st.DataObject
+) -> None:
     body = bytearray(responses(values))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -171,10 +219,18 @@ def test_opcua_damaged_responses_never_crash(values: list[ua.DataValue], data: s
 @pytest.mark.parametrize(
     "bomb",
     [
-        struct.pack("<i", 1) + b"\x01\x80" + struct.pack("<i", 2**31 - 1),  # an array of two thousand million nulls
-        struct.pack("<i", 1) + b"\x01\x8b" + struct.pack("<i", 2**31 - 1),  # doubles that are not there
+        struct.pack("<i", 1)
+        + b"\x01\x80"
+        + struct.pack("<i", 2**31 - 1),  # an array of two thousand million nulls
+        struct.pack("<i", 1)
+        + b"\x01\x8b"
+        + struct.pack("<i", 2**31 - 1),  # doubles that are not there
         struct.pack("<i", 2**31 - 1),  # values that are not there
-        struct.pack("<i", 1) + b"\x01\x98" + struct.pack("<i", 1) + b"\x98\x01\x00\x00\x00" * 200 + b"\x00" * 9,
+        struct.pack("<i", 1)
+        + b"\x01\x98"
+        + struct.pack("<i", 1)
+        + b"\x98\x01\x00\x00\x00" * 200
+        + b"\x00" * 9,
         struct.pack("<i", 1) + b"\x01\x17" + b"\x01\x17" * 500,  # DataValues in DataValues
         struct.pack("<i", 1) + b"\x01\x19" + b"\x40" * 500,  # diagnostics in diagnostics
     ],
@@ -185,8 +241,8 @@ def test_opcua_bombs_are_refused_at_once(bomb: bytes) -> None:
 
 
 def test_opcua_picoseconds_follow_their_timestamp() -> None:
-    # OPC 10000-6 §5.2.2.17: Value, Status, SourceTimestamp, SourcePicoSeconds, ServerTimestamp, ServerPicoSeconds.
-    # asyncua 2.1 has both times first, so this order cannot be compared with it.
+    # OPC 10000-6 §5.2.2.17: Value, Status, SourceTimestamp, SourcePicoSeconds, ServerTimestamp,
+    # ServerPicoSeconds. asyncua 2.1 has both times first, so this order cannot be compared with it.
     ticks = 116_444_736_000_000_000 + 10_000_000
     one = b"\x3f\x06" + struct.pack("<iIqHqH", -5, 0x40900000, ticks, 7, ticks + 1, 9)
     body = HEADER[634] + EMPTY_HEADER + struct.pack("<i", 3) + one * 3 + b"\xff\xff\xff\xff"
@@ -198,7 +254,9 @@ def test_opcua_picoseconds_follow_their_timestamp() -> None:
 def test_opcua_the_servers_time_stands_in_for_the_sources() -> None:
     moment = datetime(2026, 11, 23, 8, tzinfo=UTC)
     value = ua.Variant(1.5, ua.VariantType.Double)
-    out = read_response(responses([ua.DataValue(value, ServerTimestamp=moment + timedelta(seconds=1))] * 2))
+    out = read_response(
+        responses([ua.DataValue(value, ServerTimestamp=moment + timedelta(seconds=1))] * 2)
+    )
     assert out.source == [int(moment.timestamp() + 1) * 10**9] * 2
 
 
@@ -211,24 +269,41 @@ def test_opcua_structures_are_marked_and_their_neighbours_read() -> None:
 STRUCTURES = [
     (ua.Range(-5.0, 120.5), {"low": -5.0, "high": 120.5}),
     (
-        ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C", "de")),
+        ua.EUInformation(
+            "http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C", "de")
+        ),
         {
-            "namespaceUri": "http://www.opcfoundation.org/UA/units/un/cefact", "unitId": 4408652,
-            "displayName": "°C", "description": "",
+            "namespaceUri": "http://www.opcfoundation.org/UA/units/un/cefact",
+            "unitId": 4408652,
+            "displayName": "°C",
+            "description": "",
         },
     ),
     (
         ua.Argument(Name="depth", DataType=ua.NodeId(11), ValueRank=1, ArrayDimensions=[3]),
-        {"name": "depth", "dataType": "i=11", "valueRank": 1, "arrayDimensions": [3], "description": ""},
+        {
+            "name": "depth",
+            "dataType": "i=11",
+            "valueRank": 1,
+            "arrayDimensions": [3],
+            "description": "",
+        },
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("value", "fields"), STRUCTURES, ids=["Range", "EUInformation", "Argument"])
-def test_opcua_structures_that_describe_values_are_read_by_both_decoders(value: Any, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("value", "fields"), STRUCTURES, ids=["Range", "EUInformation", "Argument"]
+)
+def test_opcua_structures_that_describe_values_are_read_by_both_decoders(
+    value: Any, fields: dict[str, Any]
+) -> None:
     body = responses([ua.DataValue(ua.Variant(value)), ua.DataValue(ua.Variant([value, value]))])
     ours = read_response(body)
-    assert [ours.values[0].fields, [each.fields for each in ours.values[1]]] == [fields, [fields, fields]]
+    assert [ours.values[0].fields, [each.fields for each in ours.values[1]]] == [
+        fields,
+        [fields, fields],
+    ]
     same(ours, stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
 
 
@@ -243,9 +318,12 @@ def test_opcua_single_precision_is_the_shortest_decimal_in_both_decoders() -> No
 
 
 def test_opcua_an_array_of_arrays_is_marked_by_both_decoders() -> None:
-    # A list in a list has no place in a data document: the ingest would refuse it with all its neighbours.
+    # A list in a list has no place in a data document: the ingest would refuse it with all its
+    # neighbours.
     inner = ua.Variant([1, 2], ua.VariantType.Int32, is_array=True)
-    body = responses([ua.DataValue(ua.Variant([inner, inner], ua.VariantType.Variant, is_array=True))])
+    body = responses(
+        [ua.DataValue(ua.Variant([inner, inner], ua.VariantType.Variant, is_array=True))]
+    )
     ours = read_response(body)
     assert ours.values == [UNSUPPORTED]
     same(ours, stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
@@ -255,6 +333,10 @@ def test_opcua_an_array_of_arrays_is_marked_by_both_decoders() -> None:
 def test_opcua_a_source_time_of_zero_is_none_in_runs_as_alone(times: list[int]) -> None:
     server = 134_000_000_000_000_000
     records = b"".join(b"\x0d\x0b" + struct.pack("<dqq", 1.0, ticks, server) for ticks in times)
-    out = read_response(HEADER[634] + EMPTY_HEADER + struct.pack("<i", len(times)) + records + b"\xff\xff\xff\xff")
-    expected = [((ticks if ticks > 0 else server) - 116_444_736_000_000_000) * 100 for ticks in times]
+    out = read_response(
+        HEADER[634] + EMPTY_HEADER + struct.pack("<i", len(times)) + records + b"\xff\xff\xff\xff"
+    )
+    expected = [
+        ((ticks if ticks > 0 else server) - 116_444_736_000_000_000) * 100 for ticks in times
+    ]
     assert out.source == expected

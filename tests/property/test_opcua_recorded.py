@@ -1,9 +1,11 @@
-"""The contract of both decoders over what three servers really answered: equal results, whole, damaged and recombined.
+"""The contract of both decoders over what three servers really answered: equal results, whole,
+damaged and recombined.
 
-asyncua keeps times in whole microseconds and node-opcua sends ten times that, so against asyncua times are compared to
-the microsecond; to the last 100 ns they are compared with the reader of the fuzz targets, which was written apart.
-That one also judges damaged bytes, strictly. asyncua does not: it reads over the end of a structure into what follows,
-moves far dates to the year 9999, and takes an index of a namespace for a signed number.
+asyncua keeps times in whole microseconds and node-opcua sends ten times that, so against asyncua
+times are compared to the microsecond; to the last 100 ns they are compared with the reader of the
+fuzz targets, which was written apart. That one also judges damaged bytes, strictly. asyncua does
+not: it reads over the end of a structure into what follows, moves far dates to the year 9999, and
+takes an index of a namespace for a signed number.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ SHORT = [one for one in RESPONSES if len(one.body) < 700]
 each = pytest.mark.parametrize("recorded", RESPONSES, ids=str)
 
 _FAULT = ua.FourByteNodeId(ua.ObjectIds.ServiceFault_Encoding_DefaultBinary)
-_DECODERS: dict[str, Callable[[bytes], Columns | Published]] = {"Read": read_response, "Publish": publish_response}
+_DECODERS: dict[str, Callable[[bytes], Columns | Published]] = {
+    "Read": read_response,
+    "Publish": publish_response,
+}
 
 
 def ours(service: str, body: bytes) -> Decoded:
@@ -49,7 +54,8 @@ def ours(service: str, body: bytes) -> Decoded:
 
 
 def theirs(service: str, body: bytes) -> Decoded:
-    """What asyncua's decoder says, on the way its client takes; raises whatever it stumbles over."""
+    """What asyncua's decoder says, on the way its client takes; raises whatever it stumbles
+    over."""
     if nodeid_from_binary(Buffer(body)) == _FAULT:
         head = Buffer(body)
         nodeid_from_binary(head)
@@ -60,7 +66,11 @@ def theirs(service: str, body: bytes) -> Decoded:
         response.ResponseHeader.ServiceResult.check()
     except UaStatusCodeError as error:
         return int(error.code)
-    return stock.columns(response.Results) if service == "Read" else stock.published(response.Parameters)
+    return (
+        stock.columns(response.Results)
+        if service == "Read"
+        else stock.published(response.Parameters)
+    )
 
 
 def strict(service: str, body: bytes) -> Columns | apart.Publication | int | None:
@@ -76,10 +86,22 @@ def strict(service: str, body: bytes) -> Columns | apart.Publication | int | Non
 def parts(decoded: Decoded | apart.Publication | None) -> Any:
     """Everything that is in it, types of the values included, to be compared."""
     if isinstance(decoded, Published):
-        head = (decoded.subscription, decoded.sequence, list(decoded.available), decoded.ended, decoded.data)
+        head = (
+            decoded.subscription,
+            decoded.sequence,
+            list(decoded.available),
+            decoded.ended,
+            decoded.data,
+        )
         return head, parts(decoded.changes)
     if isinstance(decoded, apart.Publication):
-        head = (decoded.subscription, decoded.sequence, decoded.available, decoded.ended, bool(decoded.kinds))
+        head = (
+            decoded.subscription,
+            decoded.sequence,
+            decoded.available,
+            decoded.ended,
+            bool(decoded.kinds),
+        )
         return head, parts(decoded.changes)
     if isinstance(decoded, Columns):
         # repr: NaN equals itself and True is not 1
@@ -94,7 +116,9 @@ def whole_microseconds(decoded: Decoded) -> Decoded:
         assert changes is None or isinstance(changes, Columns)
         return replace(decoded, changes=changes)
     if isinstance(decoded, Columns):
-        return replace(decoded, source=[None if t is None else t // 1000 * 1000 for t in decoded.source])
+        return replace(
+            decoded, source=[None if t is None else t // 1000 * 1000 for t in decoded.source]
+        )
     return decoded
 
 
@@ -128,12 +152,17 @@ def test_opcua_recordings_hold_what_the_contract_is_about(server: str) -> None:
     assert max(len(got.values) for got in reads) > 100
     assert any(None in got.source for got in reads)
     assert any(not got.data for got in published), "a keep-alive"
-    assert any(got.changes and len(set(got.changes.handles)) < len(got.changes.handles) for got in published)
+    assert any(
+        got.changes and len(set(got.changes.handles)) < len(got.changes.handles)
+        for got in published
+    )
 
 
 def test_opcua_recordings_hold_faults_and_the_end_of_a_subscription() -> None:
     decoded = [
-        ours(one.service, one.body) for one in SHORT if one.what.startswith(("run out", "an unknown", "nothing"))
+        ours(one.service, one.body)
+        for one in SHORT
+        if one.what.startswith(("run out", "an unknown", "nothing"))
     ]
     assert {0x80790000, 0x80250000, 0x800F0000} <= {got for got in decoded if isinstance(got, int)}
     assert 0x800A0000 in {got.ended for got in decoded if isinstance(got, Published)}
@@ -159,14 +188,17 @@ def cut(recorded: Recorded) -> Iterator[bytes]:
 
 
 @each
-def test_opcua_a_recorded_response_cut_anywhere_is_refused_by_both_readers_or_read_the_same(recorded: Recorded) -> None:
+def test_opcua_a_recorded_response_cut_anywhere_is_refused_by_both_readers_or_read_the_same(
+    recorded: Recorded,
+) -> None:
     for body in cut(recorded):
         agree(recorded.service, body)
 
 
 @pytest.mark.parametrize("recorded", SHORT, ids=str)
 def test_opcua_a_cut_response_never_means_two_things(recorded: Recorded) -> None:
-    """Where only the end is missing that one decoder does not look at, what it gives is the whole response's."""
+    """Where only the end is missing that one decoder does not look at, what it gives is the whole
+    response's."""
     expected = parts(whole_microseconds(ours(recorded.service, recorded.body)))
     for body in cut(recorded):
         for decoder, errors in ((ours, DecodeError), (theirs, Exception)):
@@ -178,7 +210,8 @@ def test_opcua_a_cut_response_never_means_two_things(recorded: Recorded) -> None
 
 
 @given(
-    st.sampled_from(RESPONSES), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4)
+    st.sampled_from(RESPONSES),
+    st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4),
 )
 def test_opcua_a_damaged_recording_is_refused_by_both_readers_or_read_the_same(
     recorded: Recorded, damage: list[tuple[float, int]]
@@ -191,8 +224,16 @@ def test_opcua_a_damaged_recording_is_refused_by_both_readers_or_read_the_same(
 
 def _data_values() -> list[ua.DataValue]:
     """Every record of every Read response, decoded by asyncua."""
-    reads = [one.body for one in RESPONSES if one.service == "Read" and isinstance(strict("Read", one.body), Columns)]
-    return [value for body in reads for value in struct_from_binary(ua.ReadResponse, Buffer(body)).Results]
+    reads = [
+        one.body
+        for one in RESPONSES
+        if one.service == "Read" and isinstance(strict("Read", one.body), Columns)
+    ]
+    return [
+        value
+        for body in reads
+        for value in struct_from_binary(ua.ReadResponse, Buffer(body)).Results
+    ]
 
 
 RECORDS = st.lists(st.tuples(st.sampled_from(_data_values()), st.integers(1, 5)), max_size=30).map(
@@ -201,7 +242,9 @@ RECORDS = st.lists(st.tuples(st.sampled_from(_data_values()), st.integers(1, 5))
 
 
 @given(RECORDS)
-def test_opcua_records_of_three_servers_in_any_order_are_read_the_same(values: list[ua.DataValue]) -> None:
+def test_opcua_records_of_three_servers_in_any_order_are_read_the_same(
+    values: list[ua.DataValue],
+) -> None:
     response = ua.ReadResponse()
     response.Results = values
     body = struct_to_binary(response)
@@ -215,7 +258,9 @@ def test_opcua_records_of_three_servers_published_in_any_order_are_read_the_same
     response = ua.PublishResponse()
     for values in notifications:
         change = ua.DataChangeNotification()
-        change.MonitoredItems = [ua.MonitoredItemNotification(at, value) for at, value in enumerate(values)]
+        change.MonitoredItems = [
+            ua.MonitoredItemNotification(at, value) for at, value in enumerate(values)
+        ]
         response.Parameters.NotificationMessage.NotificationData.append(change)
     body = struct_to_binary(response)
     assert parts(ours("Publish", body)) == parts(theirs("Publish", body))

@@ -1,8 +1,10 @@
-"""Any sequence of appending, delivering, crashing and damaging keeps what CONTRACT section 4 promises.
+"""Any sequence of appending, delivering, crashing and damaging keeps what CONTRACT section 4
+promises.
 
-A kill keeps the page cache: the folder as it is. A power cut keeps what was synced and an arbitrary prefix of the
-rest. Damage flips bytes in a folder at rest. After each of them the outbox opens by itself, and every entry it had
-promised to keep is delivered unaltered or reported in a gap, and never both.
+A kill keeps the page cache: the folder as it is. A power cut keeps what was synced and an arbitrary
+prefix of the rest. Damage flips bytes in a folder at rest. After each of them the outbox opens by
+itself, and every entry it had promised to keep is delivered unaltered or reported in a gap, and
+never both.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ SHARE = st.floats(0, 1)
 
 
 class Promises(RuleBasedStateMachine):
-    """The model: what was appended, seen, freed, reported, and what a power cut was allowed to take."""
+    """The model: what was appended, seen, freed, reported, and what a power cut was allowed to
+    take."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,13 +132,17 @@ class Promises(RuleBasedStateMachine):
         box, stream, durable = self.box, self.box.stream, self.box.durable_seq
         segments = list(box._journal.of(stream))
         ends = [
-            (s.path.name, _end_of_durable(s, durable), s.size) for s in segments if not s.sealed or s.last > durable
+            (s.path.name, _end_of_durable(s, durable), s.size)
+            for s in segments
+            if not s.sealed or s.last > durable
         ]
         acks = self.acks_synced.get(self.folder / "acks.log", 0)
         copy = self._copy()
         for name, kept, size in ends:
             _cut(copy / name, kept + round(share * (size - kept)), size if zeros else 0)
-        _cut(copy / "acks.log", acks + round(share * ((copy / "acks.log").stat().st_size - acks)), 0)
+        _cut(
+            copy / "acks.log", acks + round(share * ((copy / "acks.log").stat().st_size - acks)), 0
+        )
         self.excused |= {key for key in self.payloads if key[0] == stream and key[1] > durable}
         self.certain = False
         self._leave(copy)
@@ -160,7 +167,9 @@ class Promises(RuleBasedStateMachine):
         self._collect_gaps()
         if self.certain:
             assert self.box.pending == len(self.payloads.keys() - self.freed - self.gapped)
-            assert self.box.stats.pending == 2 * self.box.pending or self.box.stats.quarantined_entries
+            assert (
+                self.box.stats.pending == 2 * self.box.pending or self.box.stats.quarantined_entries
+            )
 
     def teardown(self) -> None:
         if hasattr(self, "box"):
@@ -186,14 +195,17 @@ class Promises(RuleBasedStateMachine):
         return copy
 
     def _leave(self, copy: Path) -> None:
-        """The old life ends without being asked; what it does from now on happens in a folder nobody looks at."""
+        """The old life ends without being asked; what it does from now on happens in a folder
+        nobody looks at."""
         self._collect_gaps()
         synced = self.acks_synced.get(self.folder / "acks.log", 0)
         self.box.close_now()
         shutil.rmtree(self.folder)
         self.lives += 1
         copy.rename(self.folder)
-        self.acks_synced[self.folder / "acks.log"] = min(synced, (self.folder / "acks.log").stat().st_size)
+        self.acks_synced[self.folder / "acks.log"] = min(
+            synced, (self.folder / "acks.log").stat().st_size
+        )
 
     def _sync_acks(self, acks: AckLog) -> None:
         self._sync(acks)

@@ -23,8 +23,8 @@ S = 1_000_000_000
 T0 = 1_763_899_200 * S
 DAY = 24 * HOUR_NS
 
-#: What a device does next: how many rows come every 5 s, in which state, whether the agent started anew before them,
-#: for how long nothing was read before them, and whether they arrive late.
+#: What a device does next: how many rows come every 5 s, in which state, whether the agent started
+#: anew before them, for how long nothing was read before them, and whether they arrive late.
 STEPS = st.tuples(
     st.integers(1, 30),
     st.sampled_from(["online", "degraded", "offline"]),
@@ -55,10 +55,26 @@ def rows_of(steps: list[Any], begin: int) -> tuple[list[list[dict[str, Any]]], i
             t += 5 * S
             reason = "BadTimeout" if after == "offline" else ""
             covered = 0.0 if after == "offline" or (place == 0 and before != after) else 5.0
-            row = {"device": "m1", "t": t, "state": after, "reason": reason, "covered_s": covered, "scheduled_s": 5.0,
-                   "values": 10, "good": 9, "bad": 1, "last_good_t": t - S}  # fmt: skip
+            row = {
+                "device": "m1",
+                "t": t,
+                "state": after,
+                "reason": reason,
+                "covered_s": covered,
+                "scheduled_s": 5.0,
+                "values": 10,
+                "good": 9,
+                "bad": 1,
+                "last_good_t": t - S,
+            }
             if place == 0 and before != after:
-                row["transition"] = {"from": before, "to": after, "reason": reason, "zh": "因", "en": "why"}
+                row["transition"] = {
+                    "from": before,
+                    "to": after,
+                    "reason": reason,
+                    "zh": "因",
+                    "en": "why",
+                }
             part.append(row)
         state = after
         (late if is_late else now).append(part)
@@ -91,6 +107,11 @@ def test_the_last_day_is_the_same_from_memory_and_from_the_store(
         assert told(recent_report(store, fed, start, now, ["m1"])) == wanted
     start = begin - 60 * S
     assert told(recent_report(store, read, start, now, ["m1"])) == told(report(store, start, now))
-    counts = [(row.state, row.values, row.good, row.bad, row.last_good_t) for row in fed.now(now).values()]
-    assert counts == [(row.state, row.values, row.good, row.bad, row.last_good_t) for row in read.now(now).values()]
+    counts = [
+        (row.state, row.values, row.good, row.bad, row.last_good_t) for row in fed.now(now).values()
+    ]
+    assert counts == [
+        (row.state, row.values, row.good, row.bad, row.last_good_t)
+        for row in read.now(now).values()
+    ]
     store.keep_hours(store.read_open_hours(now + LATE_NS + HOUR_NS, 9))

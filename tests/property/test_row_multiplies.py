@@ -15,13 +15,21 @@ from tests.support.any_plant import any_plant
 from tests.support.exploration import examples
 
 
-def machine(planned: int, run: int, made: int | None, good: int | None, cycle: int | None) -> dict[str, MetricResult]:
+def machine(
+    planned: int, run: int, made: int | None, good: int | None, cycle: int | None
+) -> dict[str, MetricResult]:
     """The row of one machine from what it did, as `oee` makes it."""
     nominal = None if made is None or cycle is None else Fraction(made * cycle)
     worth = None if good is None or cycle is None or (good and not run) else Fraction(good * cycle)
-    pairs = {"M-11": (Fraction(run), Fraction(planned)), "M-13": (nominal, Fraction(run)),
-             "M-12": (None if good is None else Fraction(good), None if made is None else Fraction(made)),
-             "M-14": (worth, Fraction(planned))}  # fmt: skip
+    pairs = {
+        "M-11": (Fraction(run), Fraction(planned)),
+        "M-13": (nominal, Fraction(run)),
+        "M-12": (
+            None if good is None else Fraction(good),
+            None if made is None else Fraction(made),
+        ),
+        "M-14": (worth, Fraction(planned)),
+    }
     return {metric: MetricResult(BY_ID[metric], None, *pair) for metric, pair in pairs.items()}
 
 
@@ -44,12 +52,18 @@ def test_the_row_of_any_machines_multiplies(machines: list[dict[str, MetricResul
     rows = {f"EQ-{number}": results for number, results in enumerate(machines)}
     found = scope_results([*ROW, *ALL], rows, dict.fromkeys(rows, Fraction(1)), ["site"], Window())
     check(found)
-    complete = [key for key, row in rows.items() if all(None not in (r.numerator, r.denominator) for r in row.values())]
+    complete = [
+        key
+        for key, row in rows.items()
+        if all(None not in (r.numerator, r.denominator) for r in row.values())
+    ]
     if complete:
         assert all(found[metric].numerator_ids == tuple(complete) for metric in ROW)
     run, planned = (sum((getattr(row["M-11"], name) for row in rows.values()), Fraction(0))
                     for name in ("numerator", "denominator"))  # fmt: skip
-    assert found["M-11-all"].value == (run / planned if planned else None), "of all, whatever the row rests on"
+    assert found["M-11-all"].value == (run / planned if planned else None), (
+        "of all, whatever the row rests on"
+    )
 
 
 def check(found: dict[str, MetricResult], scope: str = "") -> bool:
@@ -65,7 +79,8 @@ def check(found: dict[str, MetricResult], scope: str = "") -> bool:
 
 
 def test_the_rows_of_any_plant_multiply() -> None:
-    """Whole plants, from facts to figures: machines, lines, workshops, the site. Most of them have rows."""
+    """Whole plants, from facts to figures: machines, lines, workshops, the site. Most of them have
+    rows."""
     rows = 0
     for seed in range(8):
         plant, options = any_plant(seed)

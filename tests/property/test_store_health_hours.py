@@ -1,4 +1,5 @@
-"""Health by hour says what its rows say: in every window, whatever is rolled up, comes late, or is gone."""
+"""Health by hour says what its rows say: in every window, whatever is rolled up, comes late, or is
+gone."""
 
 from __future__ import annotations
 
@@ -29,14 +30,24 @@ TIMES = st.integers(0, 5 * HOUR_NS // MS).map(lambda ms: ms * MS)
 ROWS = st.builds(
     lambda **fields: fields,
     device=st.sampled_from(["m1", "other:m1", "m:2"]),
-    t=st.one_of(TIMES, TIMES.map(lambda t: t // MINUTE_NS * MINUTE_NS), TIMES.map(lambda t: t // HOUR_NS * HOUR_NS)),
+    t=st.one_of(
+        TIMES,
+        TIMES.map(lambda t: t // MINUTE_NS * MINUTE_NS),
+        TIMES.map(lambda t: t // HOUR_NS * HOUR_NS),
+    ),
     last_good_t=st.integers(0, 7 * S),
     scheduled_s=st.integers(0, 6000).map(lambda ms: ms / 1000),
     covered_s=st.integers(0, 6000).map(lambda ms: ms / 1000),
-    due=st.integers(0, 9), done=st.integers(0, 9), good=st.integers(0, 90), bad=st.integers(0, 90),
-    values=st.integers(0, 90), overruns=st.integers(0, 3), latency_ms=st.none() | st.floats(0, 9),
-    state=st.sampled_from(["online", "offline", "degraded"]), reason=st.sampled_from(["", "BadTimeout"]),
-)  # fmt: skip
+    due=st.integers(0, 9),
+    done=st.integers(0, 9),
+    good=st.integers(0, 90),
+    bad=st.integers(0, 90),
+    values=st.integers(0, 90),
+    overruns=st.integers(0, 3),
+    latency_ms=st.none() | st.floats(0, 9),
+    state=st.sampled_from(["online", "offline", "degraded"]),
+    reason=st.sampled_from(["", "BadTimeout"]),
+)
 """`t` counts from a beginning that each example has for itself, `last_good_t` back from `t`."""
 HISTORIES = st.lists(st.lists(ROWS, max_size=8), min_size=1, max_size=5)
 WINDOWS = st.lists(st.tuples(TIMES, TIMES).map(sorted), max_size=3)
@@ -50,12 +61,18 @@ begins = itertools.count(T0, 30 * DAY)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """One whose health is never rolled up, and one where it is."""
     folder = tmp_path_factory.mktemp("health")
-    with closing(DuckDbStore(folder / "raw.duckdb")) as raw, closing(DuckDbStore(folder / "s.duckdb")) as store:
+    with (
+        closing(DuckDbStore(folder / "raw.duckdb")) as raw,
+        closing(DuckDbStore(folder / "s.duckdb")) as store,
+    ):
         yield raw, store
 
 
 def write(store: DuckDbStore, rows: Sequence[dict[str, Any]], begin: int, stored: int) -> None:
-    placed = [row | {"t": begin + row["t"], "last_good_t": begin + row["t"] - row["last_good_t"]} for row in rows]
+    placed = [
+        row | {"t": begin + row["t"], "last_good_t": begin + row["t"] - row["last_good_t"]}
+        for row in rows
+    ]
     store.write(WriteBatch(Rows.empty(), stored, health=placed))
 
 
@@ -70,9 +87,14 @@ def answers(store: DuckDbStore, start: int, end: int) -> list[Any]:
 
 
 @few
-@given(batches=HISTORIES, rolled=st.lists(st.integers(0, 6), min_size=5, max_size=5), windows=WINDOWS)
+@given(
+    batches=HISTORIES, rolled=st.lists(st.integers(0, 6), min_size=5, max_size=5), windows=WINDOWS
+)
 def test_what_is_rolled_up_says_what_the_rows_say(
-    stores: Stores, batches: list[list[dict[str, Any]]], rolled: list[int], windows: list[tuple[int, int]]
+    stores: Stores,
+    batches: list[list[dict[str, Any]]],
+    rolled: list[int],
+    windows: list[tuple[int, int]],
 ) -> None:
     """Some hours are rolled up after each batch, so rows come late for what is kept already."""
     raw, store = stores
@@ -83,7 +105,9 @@ def test_what_is_rolled_up_says_what_the_rows_say(
         write(store, batch, begin, now)
         store.keep_hours(store.read_open_hours(now + LATE_NS, hours))
     for start, end in [(-1, 5 * HOUR_NS), (0, 2 * HOUR_NS), *windows]:
-        assert answers(store, begin + start, begin + end) == answers(raw, begin + start, begin + end)
+        assert answers(store, begin + start, begin + end) == answers(
+            raw, begin + start, begin + end
+        )
 
 
 @few
@@ -98,13 +122,18 @@ def test_when_the_rows_are_gone_full_minutes_still_add_up_and_late_rows_count(
     begin = next(begins)
     for place, batch in enumerate(batches):
         now = begin + 9 * DAY + place * HOUR_NS
-        once = [row | {"t": row["t"] + place} for row in batch if row["t"] % HOUR_NS]  # none comes twice
+        once = [
+            row | {"t": row["t"] + place} for row in batch if row["t"] % HOUR_NS
+        ]  # none comes twice
         write(raw, once, begin, now)
         write(store, once, begin, now)
         if place % 2 == 0:
             store.keep_hours(store.read_open_hours(now + LATE_NS, 99))
             store.retain(now)
-            assert store._count(f"select count(*) from health where t <= {store._health.raw_from}") == 0
+            assert (
+                store._count(f"select count(*) from health where t <= {store._health.raw_from}")
+                == 0
+            )
     for start, end in [(0, 300), *windows]:
         window = begin + start * MINUTE_NS, begin + end * MINUTE_NS
         whole = start % 60 == end % 60 == 0
@@ -112,7 +141,8 @@ def test_when_the_rows_are_gone_full_minutes_still_add_up_and_late_rows_count(
 
 
 def of_minutes(store: DuckDbStore, start: int, end: int, *, exact: bool) -> list[Any]:
-    """What full minutes tell; `exact`: of whole hours the last good reading to the nanosecond, and the newest state."""
+    """What full minutes tell; `exact`: of whole hours the last good reading to the nanosecond, and
+    the newest state."""
     sums = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
     found = store.health(start, end)
     minutes = store.health_sums(start, end, MINUTE_NS)
@@ -121,8 +151,14 @@ def of_minutes(store: DuckDbStore, start: int, end: int, *, exact: bool) -> list
         {key: rows[:, :9].tolist() for key, rows in minutes.items()},
     ]
     if exact:
-        newest = {key: replace(row, latency_ms=None) for key, row in found.items()}  # it may be that of another row
-        told += [newest, {key: int(rows[:, 9].max()) for key, rows in minutes.items()}, store.evidence(start, end)]
+        newest = {
+            key: replace(row, latency_ms=None) for key, row in found.items()
+        }  # it may be that of another row
+        told += [
+            newest,
+            {key: int(rows[:, 9].max()) for key, rows in minutes.items()},
+            store.evidence(start, end),
+        ]
     return told
 
 

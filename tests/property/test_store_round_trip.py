@@ -22,7 +22,11 @@ from edge_agent.stores.columns import Chunk
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.newest_samples import NewestSamples
 
-NAMES = st.text(st.characters(blacklist_categories=("C", "Z"), blacklist_characters="\\"), min_size=1, max_size=12)
+NAMES = st.text(
+    st.characters(blacklist_categories=("C", "Z"), blacklist_characters="\\"),
+    min_size=1,
+    max_size=12,
+)
 NAMES = NAMES.filter(lambda name: fault(name) is None)
 ITEMS = st.one_of(
     st.booleans(),
@@ -70,7 +74,12 @@ def test_newest_samples_survive_a_restart(tmp_path: Path) -> None:
         path = tmp_path / f"{closed}.duckdb"
         first = DuckDbStore(path)
         for t in (1, 3, 2):
-            document = {"device": "m1", "t": t, "values": {**values, "n": t}, "quality": {"dead": "BadTimeout"}}
+            document = {
+                "device": "m1",
+                "t": t,
+                "values": {**values, "n": t},
+                "quality": {"dead": "BadTimeout"},
+            }
             first.write(WriteBatch(Rows.of([decode.data(document, first.catalogue)]), 10 + t))
         live = first.latest()
         assert live["m1"]["n"].value == 3
@@ -83,7 +92,9 @@ ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.floats(-9, 9
 
 
 @given(st.lists(ROWS, max_size=4))
-def test_newest_is_the_last_of_the_newest_times(batches: list[list[tuple[int, int, float]]]) -> None:
+def test_newest_is_the_last_of_the_newest_times(
+    batches: list[list[tuple[int, int, float]]],
+) -> None:
     newest, model = NewestSamples(), {}
     for batch in batches:
         kinds = np.full(1, 3, np.uint8)
@@ -93,23 +104,35 @@ def test_newest_is_the_last_of_the_newest_times(batches: list[list[tuple[int, in
             if sid not in model or t >= model[sid][0]:
                 model[sid] = (t, number)
     rows = newest.rows()
-    got = dict(zip(rows.sid.tolist(), zip(rows.t.tolist(), rows.num.tolist(), strict=True), strict=True))
+    got = dict(
+        zip(rows.sid.tolist(), zip(rows.t.tolist(), rows.num.tolist(), strict=True), strict=True)
+    )
     assert got == model
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 9)), unique_by=lambda m: m[:2]))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 9)),
+        unique_by=lambda m: m[:2],
+    )
+)
 def test_merged_marks_cover_the_same_numbers_and_values(marks: list[tuple[str, int, int]]) -> None:
     rows = merged([StreamMark(*mark) for mark in marks])
     covered = {(stream, seq) for stream, first, last, _ in rows for seq in range(first, last + 1)}
     assert covered == {(stream, seq) for stream, seq, _ in marks}
     for name in "ab":
-        assert sum(v for s, _, _, v in rows if s == name) == sum(v for s, _, v in marks if s == name)
+        assert sum(v for s, _, _, v in rows if s == name) == sum(
+            v for s, _, v in marks if s == name
+        )
 
 
 @given(ROWS, st.sets(st.integers(0, 40)))
 def test_rows_without(batch: list[tuple[int, int, float]], gone: set[int]) -> None:
     kinds = np.full(1, 4, np.uint8)
-    chunks = [Chunk(np.array([s], np.int32), t, np.array([x]), kinds, texts={0: f"{x}"}) for s, t, x in batch]
+    chunks = [
+        Chunk(np.array([s], np.int32), t, np.array([x]), kinds, texts={0: f"{x}"})
+        for s, t, x in batch
+    ]
     gone = {row for row in gone if row < len(batch)}
     rows = Rows.of(chunks).without(gone)
     kept = [item for row, item in enumerate(batch) if row not in gone]

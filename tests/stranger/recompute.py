@@ -1,4 +1,5 @@
-"""Every figure of an evidence pack, from its README alone. Usage: python recompute.py PACK -> JSON on stdout."""
+"""Every figure of an evidence pack, from its README alone. Usage: python recompute.py PACK -> JSON
+on stdout."""
 
 import csv
 import io
@@ -47,7 +48,9 @@ kinds = {row["kind"]: row for row in table("kinds.csv")}
 
 
 def midnight(day, otherwise):
-    return int(datetime.fromisoformat(day).replace(tzinfo=zone).timestamp()) * S if day else otherwise
+    return (
+        int(datetime.fromisoformat(day).replace(tzinfo=zone).timestamp()) * S if day else otherwise
+    )
 
 
 def service(m):  # from, to
@@ -69,7 +72,11 @@ def served(m):  # processes
     text, found = m["process_id"], []
     for part in [text] if text in processes else re.split(r"[;,、|\n]", text):
         finer = [each for each in re.split(r"[/+\s]+", part.strip()) if each]
-        found += finer if part.strip() not in processes and all(f in processes for f in finer) else [part.strip()]
+        found += (
+            finer
+            if part.strip() not in processes and all(f in processes for f in finer)
+            else [part.strip()]
+        )
     return {p for p in found if p}
 
 
@@ -78,7 +85,11 @@ in_use = [m for m in rows if span(m)[0] < span(m)[1]]
 standing = [m for m in in_use if service(m)[0] < end <= service(m)[1]]
 machines, working = ([m for m in each if m["in_scope"] == "Y"] for each in (standing, in_use))
 devices = {row["device"]: row for row in table("facts/devices.csv")}
-first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
+first = {
+    row["device"]: int(row["t_ns"])
+    for row in table("facts/first_good.csv")
+    if int(row["t_ns"]) <= end
+}
 health, states = table("facts/health_minutes.csv", "device"), table("facts/states.csv", "device")
 counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
 events = table("facts/counter_events.csv", "device", "role")
@@ -110,7 +121,9 @@ def scheduled(device, shifts_alone=False):  # spans
     rows = [m["schedule_id"] for m in standing if device in linked_to(m)]
     if shifts_alone and (not plans or len(rows) != 1):
         return [(0, end)]
-    rows = [(int(r["t_ns"]), r["plan"]) for r in plans.get((rows[0],), [])] if len(rows) == 1 else []
+    rows = (
+        [(int(r["t_ns"]), r["plan"]) for r in plans.get((rows[0],), [])] if len(rows) == 1 else []
+    )
     spans = [(a, b) for (a, what), (b, _) in pairwise([*rows, (end, "")]) if what == "shift"]
     usual = within(spans, max(first.get(device, 0), end - 30 * DAY), end)
     return spans if usual or shifts_alone else [(0, end)]
@@ -126,19 +139,27 @@ def total(rows, column):
 
 
 def last_good(device):
-    last = [int(r["last_good_ns"]) for r in minutes(device, end - 30 * DAY, [(0, end)]) if r["last_good_ns"]]
+    last = [
+        int(r["last_good_ns"])
+        for r in minutes(device, end - 30 * DAY, [(0, end)])
+        if r["last_good_ns"]
+    ]
     return max(last, default=None)
 
 
 def contradicted(device):  # health speaks of readings, and nothing is stored
-    return device in stored and not stored[device]["last_sample_ns"] and last_good(device) is not None
+    return (
+        device in stored and not stored[device]["last_sample_ns"] and last_good(device) is not None
+    )
 
 
 def alive(device):
     change = stored[device]["last_change_ns"] if device in stored else end
     if change == "":
         since = max(first.get(device, 0), end - 30 * DAY)
-        return device in first and within(scheduled(device, True), since, end) < min(within_ns, 3600 * S)
+        return device in first and within(scheduled(device, True), since, end) < min(
+            within_ns, 3600 * S
+        )
     return within(scheduled(device, True), int(change), end) < within_ns
 
 
@@ -153,12 +174,17 @@ def networked(m):
         return False
     spans = scheduled(d)
     long = Fraction(within(spans, max(first[d], end - 30 * DAY), end), S)
-    return long > 0 and total(minutes(d, end - 30 * DAY, spans), "covered_s") / long >= Fraction(9, 10)
+    return long > 0 and total(minutes(d, end - 30 * DAY, spans), "covered_s") / long >= Fraction(
+        9, 10
+    )
 
 
 def recent(device):  # online and scheduled seconds, good and expected readings of the window
     spans = scheduled(device)
-    rows, elapsed = minutes(device, start, spans), Fraction(within(spans, max(first.get(device, 0), start), end), S)
+    rows, elapsed = (
+        minutes(device, start, spans),
+        Fraction(within(spans, max(first.get(device, 0), start), end), S),
+    )
     told, good = total(rows, "scheduled_s"), total(rows, "good")
     elapsed = elapsed if device in first else min(elapsed, told)
     r = good + total(rows, "bad")
@@ -176,27 +202,39 @@ def curve(key):  # moments, and what (device, role) has counted until each
     rows = {int(row["t_ns"]): row for row in reversed(counters[key])}  # of one moment the first
     times, amounts = sorted(rows), [Fraction(0)]
     for old, new in pairwise(rows[t] for t in times):
-        before, after, wrap = Fraction(old["reading"]), Fraction(new["reading"]), Fraction(new["modulus"] or 0)
+        before, after, wrap = (
+            Fraction(old["reading"]),
+            Fraction(new["reading"]),
+            Fraction(new["modulus"] or 0),
+        )
         step = after - before
         if old["epoch"] != new["epoch"]:
             step = 0
         elif step < 0 < step + wrap <= wrap / 16:
             step += wrap
         elif step < 0:
-            step = after if key[1] in ("produced", "good", "scrap") and 0 <= after <= before / 2 else 0
+            step = (
+                after if key[1] in ("produced", "good", "scrap") and 0 <= after <= before / 2 else 0
+            )
         amounts.append(amounts[-1] + step)
     return times, amounts
 
 
 def counted(key, spans=((start, end),)):  # pieces or kWh
-    if key not in counters or key in of_another_unit or any(int(row["t_ns"]) < start for row in silences.get(key, [])):
+    if (
+        key not in counters
+        or key in of_another_unit
+        or any(int(row["t_ns"]) < start for row in silences.get(key, []))
+    ):
         return None
     (times, amounts), whole = curve(key), Fraction(0)
     for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
         i = bisect_right(times, t)
         whole += sign * amounts[max(0, i - 1)]
         if 0 < i < len(times) and t > times[i - 1]:
-            share = (amounts[i] - amounts[i - 1]) * Fraction(t - times[i - 1], times[i] - times[i - 1])
+            share = (amounts[i] - amounts[i - 1]) * Fraction(
+                t - times[i - 1], times[i] - times[i - 1]
+            )
             whole += sign * Fraction(floor(share * 10**12 + Fraction(1, 2)), 10**12)
     return whole * Fraction(counters[key][0]["ratio"])
 
@@ -225,7 +263,9 @@ def line_meters(line):
     own_machines = [m for m in working if m["line"] == line and metered(m)]
     if not found:
         return [(metered(m), (span(m),)) for m in own_machines]
-    there = sorted((max(s[0], min(int(row["t_ns"]) for row in counters[key])), s[1]) for key, (s,) in found)
+    there = sorted(
+        (max(s[0], min(int(row["t_ns"]) for row in counters[key])), s[1]) for key, (s,) in found
+    )
     until, gaps = start, []
     for since, over in [*there, (end, end)]:
         gaps += [(until, since)] if since > until else []
@@ -252,7 +292,10 @@ def at(rows, t):  # what has begun last until t
 
 def spans_of(m):  # (from, to, item, mode, bucket, part) since the first state
     rows = [(int(row["t_ns"]), row) for row in states[own(m),]]
-    plan = [(0, "off"), *((int(row["t_ns"]), row["plan"]) for row in plans.get((m["schedule_id"],), []))]
+    plan = [
+        (0, "off"),
+        *((int(row["t_ns"]), row["plan"]) for row in plans.get((m["schedule_id"],), [])),
+    ]
     plan = plan if plans else [(0, "shift")]
     edges = sorted({end, until, *(t for t, _ in [*rows, *plan] if rows[0][0] <= t < until)})
     for a, b in pairwise(edges):
@@ -277,7 +320,9 @@ def joined(spans, start, end):  # what of them lies between, adjoining ones as o
     found = []
     for a, b in ((max(a, start), min(b, end)) for a, b in spans):
         if a < b:
-            found[-1:] = [(found[-1][0], b)] if found and found[-1][1] == a else [*found[-1:], (a, b)]
+            found[-1:] = (
+                [(found[-1][0], b)] if found and found[-1][1] == a else [*found[-1:], (a, b)]
+            )
     return found
 
 
@@ -300,8 +345,16 @@ def worked(m):  # metric -> (numerator, denominator)
     failed = failures(spans)
     failing, repair, last = {i: n for n, places in enumerate(failed) for i in places}, Counter(), 0
     for i, (a, b, item, _, where, part) in enumerate(spans):
-        mending = i in failing or (mending and (part == "maintenance" or not (item == "3" or where == "ASUT")))
-        part = "failure" if i in failing else "corrective" if part == "maintenance" and mending else part
+        mending = i in failing or (
+            mending and (part == "maintenance" or not (item == "3" or where == "ASUT"))
+        )
+        part = (
+            "failure"
+            if i in failing
+            else "corrective"
+            if part == "maintenance" and mending
+            else part
+        )
         last = failing.get(i, last)
         repair[last] += b - a if part in ("failure", "corrective") else 0
         time[where] += max(0, min(b, end) - max(a, start))
@@ -315,19 +368,33 @@ def worked(m):  # metric -> (numerator, denominator)
     down, count = Fraction(sum(repair[n] for n in own_failures), S), len(own_failures)
     pbt, aupt = apt + asut + adet + adot, apt + asut
     aubt = pbt - adot if states[own(m),][0]["order"] else None
-    pq, gq = parts(own(m), joined(((a, b) for a, b, _, _, where, _ in spans if where in PBT), start, end))
+    pq, gq = parts(
+        own(m), joined(((a, b) for a, b, _, _, where, _ in spans if where in PBT), start, end)
+    )
     gq = None if gq is not None and gq < 0 else gq
     pru = Fraction(m["nominal_cycle_s"] or 0) or None
     made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
     nee = None if good is None else ratio(aupt * good, pbt * apt)
-    pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (None if not apt and good else good, pbt)}
+    pairs = {
+        "M-11": (apt, pbt),
+        "M-13": (made, apt),
+        "M-14": (None if not apt and good else good, pbt),
+    }
     pairs |= {"M-15": (None if nee is None else nee * pbt, pbt)}
     pairs |= {"M-16-allocation": (aubt, pbt), "M-16-utilisation": (apt, aubt)}
     pairs |= {"M-16-technical": (apt, apt + adet), "M-16-setup": (asut, aupt)}
-    pairs |= {"M-17-mtbf": (aupt, count), "M-17-mttr": (down, count), "M-17-corrective": (cmt, cmt + pmt)}
+    pairs |= {
+        "M-17-mtbf": (aupt, count),
+        "M-17-mttr": (down, count),
+        "M-17-corrective": (cmt, cmt + pmt),
+    }
     if pbt and pbt == unknown:
         pairs = dict.fromkeys(pairs, (None, None))
-    idle = [(max(a, start), min(b, end)) for a, b, item, *_ in spans if item == "2" and b > start and a < end]
+    idle = [
+        (max(a, start), min(b, end))
+        for a, b, item, *_ in spans
+        if item == "2" and b > start and a < end
+    ]
     used = metered(m)
     return pairs | {"M-12": (gq, pq), "M-20": (counted(used, idle), counted(used, (span(m),)))}
 
@@ -338,7 +405,9 @@ def worked(m):  # metric -> (numerator, denominator)
 def by_kind(m):
     named = [("industrial_robot", m["is_robot"] == "Y"), (m["machine_kind"], True)]
     rows = [
-        kinds[k] for k, said in named if said and k in kinds and (k != "industrial_robot" or options["robot_is_nc"])
+        kinds[k]
+        for k, said in named
+        if said and k in kinds and (k != "industrial_robot" or options["robot_is_nc"])
     ]
     return m["control_class"] in CONTROLLED and any(row["nc"] == "Y" for row in rows)
 
@@ -354,23 +423,42 @@ def smart(m):
 
 
 def rank(part):  # of all delays, in seconds
-    late = sorted((int(row["late_ms"]), int(row["messages"])) for row in table("facts/lateness.csv"))
+    late = sorted(
+        (int(row["late_ms"]), int(row["messages"])) for row in table("facts/lateness.csv")
+    )
     sums = list(accumulate(n for _, n in late))
     return Fraction(late[bisect_left(sums, ceil(part * sums[-1]))][0], 1000) if late else None
 
 
-unseen = {"M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06", "M-07"}
+unseen = {
+    "M-04a-effective",
+    "M-04b-effective",
+    "M-04c-effective",
+    "M-04d",
+    "M-05",
+    "M-05-process",
+    "M-06",
+    "M-07",
+}
 if any(minutes(d, min(start, end - 30 * DAY), [(0, end)]) for d in devices):
     unseen = set()
 keys = [p for p, row in processes.items() if row["is_key"] == "Y"]
-nc_shares = [share(lambda m: nc(m, p), [m for m in machines if p in served(m)]) or Fraction(0) for p in keys]  # noqa: B023
+nc_shares = [
+    share(lambda m, p=p: nc(m, p), [m for m in machines if p in served(m)]) or Fraction(0)
+    for p in keys
+]
 digital, key_machines = ([m for m in machines if test(m)] for test in (
     lambda m: m["digital"] == "Y", lambda m: served(m) & {*keys}))  # fmt: skip
-effective, robots = [m for m in machines if networked(m)], [m for m in machines if m["is_robot"] == "Y"]
+effective, robots = (
+    [m for m in machines if networked(m)],
+    [m for m in machines if m["is_robot"] == "Y"],
+)
 linked = [recent(d) for d in {d for m in machines for d in linked_to(m)} & devices.keys()]
 online, elapsed, good, expected = (sum(each[i] for each in linked) for i in range(4))
 delivering = {p for m in machines if own(m) and fresh(own(m)) for p in served(m)}
-links = {link for d, row in devices.items() if fresh(d) for link in row["business_links"].split(";")} & LINKS
+links = {
+    link for d, row in devices.items() if fresh(d) for link in row["business_links"].split(";")
+} & LINKS
 cost = {m["equipment_id"]: Fraction(m["purchase_cny"]) for m in machines if m["purchase_cny"]}
 figures = {
     "M-01-strict": share(lambda each: each == 1, nc_shares),
@@ -381,17 +469,27 @@ figures = {
     "M-04d": ratio(online, elapsed),
     "M-05": ratio(good, expected),
     "M-05-process": share(lambda p: p in delivering, processes),
-    "M-06": Fraction(len(links), 14) if any(row["business_links"] for row in devices.values()) else None,
-    "M-07": share(lambda m: devices[own(m)]["normalised"] == "Y" and m["interface"] in {
-        "opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"}, effective),
+    "M-06": Fraction(len(links), 14)
+    if any(row["business_links"] for row in devices.values())
+    else None,
+    "M-07": share(
+        lambda m: (
+            devices[own(m)]["normalised"] == "Y"
+            and m["interface"] in {"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"}
+        ),
+        effective,
+    ),
     "M-08-count": share(smart, machines),
-    "M-08-value": ratio(sum(cost[m["equipment_id"]] for m in machines if smart(m)), sum(cost.values()))
-    if len(cost) == len(machines) else None,
+    "M-08-value": ratio(
+        sum(cost[m["equipment_id"]] for m in machines if smart(m)), sum(cost.values())
+    )
+    if len(cost) == len(machines)
+    else None,
     "M-09": share(lambda m: m["brand_origin"] in ("domestic", "local"), robots),
     "M-10": share(lambda m: m["brand_origin"] == "local", robots),
     "M-21-p50": rank(Fraction(1, 2)),
     "M-21-p95": rank(Fraction(95, 100)),
-}  # fmt: skip
+}
 for name, whole in ("a", machines), ("b", digital), ("c", key_machines):
     figures[f"M-04{name}-declared"] = share(lambda m: m["networked_declared"] == "Y", whole)
     figures[f"M-04{name}-effective"] = share(lambda m: m in effective, whole)
@@ -408,10 +506,22 @@ for m in working:
 ROW = ["M-11", "M-13", "M-12", "M-14"]
 summed = ["M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
           "M-16-setup", "M-17-mtbf", "M-17-mttr", "M-17-corrective", "M-20"]  # fmt: skip
-scopes = {f"@{level}:{m[level]}": (level, m[level]) for m in working for level in ("line", "workshop") if m[level]}
+scopes = {
+    f"@{level}:{m[level]}": (level, m[level])
+    for m in working
+    for level in ("line", "workshop")
+    if m[level]
+}
 for scope, (level, value) in {**scopes, "": ("", "")}.items():
-    inside = [work[m["equipment_id"]] for m in working if m["equipment_id"] in work and m.get(level, "") == value]
-    for metric, told in [(each, each) for each in summed] + [("M-11", "M-11-all"), ("M-12", "M-12-all")]:
+    inside = [
+        work[m["equipment_id"]]
+        for m in working
+        if m["equipment_id"] in work and m.get(level, "") == value
+    ]
+    for metric, told in [(each, each) for each in summed] + [
+        ("M-11", "M-11-all"),
+        ("M-12", "M-12-all"),
+    ]:
         pairs = [pair[metric] for pair in inside if None not in pair[metric]]
         figures[told + scope] = ratio(sum(a for a, _ in pairs), sum(b for _, b in pairs))
     whole = [pair for pair in inside if all(None not in pair[metric] for metric in ROW)]

@@ -1,1 +1,2 @@
-"""What tests share: real servers on free loopback ports, and a runner that tolerates no leftover task."""
+"""What tests share: real servers on free loopback ports, and a runner that tolerates no leftover
+task."""

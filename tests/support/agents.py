@@ -17,7 +17,9 @@ class Plc:
     """One Modbus TCP device that counts its connections and requests."""
 
     def __init__(self, **registers: int) -> None:
-        self.device = Device({int(key[1:]): value for key, value in registers.items()} or {0: 7, 1: 8})
+        self.device = Device(
+            {int(key[1:]): value for key, value in registers.items()} or {0: 7, 1: 8}
+        )
         self.connections: set[asyncio.StreamWriter] = set()
         self.silent = False
         self.url = ""
@@ -37,9 +39,14 @@ class Plc:
             yield self
 
 
-def configuration(folder: Path, port: int, devices: Mapping[str, str], extra: str = "", mqtt: str = "") -> Path:
+def configuration(
+    folder: Path, port: int, devices: Mapping[str, str], extra: str = "", mqtt: str = ""
+) -> Path:
     """A site file; `devices`: id -> further keys in YAML's flow style."""
-    lines = [f"  - {{id: {name}, connector: modbus, timeout: 500ms, {keys}}}" for name, keys in devices.items()]
+    lines = [
+        f"  - {{id: {name}, connector: modbus, timeout: 500ms, {keys}}}"
+        for name, keys in devices.items()
+    ]
     path = folder / "site.yaml"
     path.write_text(
         f"agent: {{id: ipc-01, site: test, health: 200ms{extra}}}\n"

@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T], timeout: float = 60.0) -> T:
-    """The result of the coroutine; AssertionError for a leftover task, TimeoutError after `timeout` seconds."""
+    """The result of the coroutine; AssertionError for a leftover task, TimeoutError after `timeout`
+    seconds."""
 
     async def main() -> T:
         result = await asyncio.wait_for(coroutine, timeout)
@@ -23,7 +24,9 @@ def run(coroutine: Coroutine[Any, Any, T], timeout: float = 60.0) -> T:
     return asyncio.run(main())
 
 
-async def until(condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0, what: str = "") -> Any:
+async def until(
+    condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0, what: str = ""
+) -> Any:
     """Poll `condition` (plain or async) every 10 ms until it is true; returns its value."""
     end = time.monotonic() + timeout
     while True:

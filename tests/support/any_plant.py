@@ -1,4 +1,5 @@
-"""Plants of all kinds for the replay tests, drawn from a seed: odd cases come more often than in life."""
+"""Plants of all kinds for the replay tests, drawn from a seed: odd cases come more often than in
+life."""
 
 from __future__ import annotations
 
@@ -48,10 +49,16 @@ def any_plant(seed: int) -> tuple[Plant, FigureOptions]:
 
 def _register(chance: Random) -> Register:
     known = register()
-    processes = tuple(replace(row, industry_type=chance.choice(["discrete", "process"])) for row in known.processes)
+    processes = tuple(
+        replace(row, industry_type=chance.choice(["discrete", "process"]))
+        for row in known.processes
+    )
     rows = [_row(chance, row) for row in known.equipment]
     priced = chance.random() < 0.5
-    return Register(tuple(replace(row, purchase_cny=Decimal(1000)) if priced else row for row in rows), processes)
+    return Register(
+        tuple(replace(row, purchase_cny=Decimal(1000)) if priced else row for row in rows),
+        processes,
+    )
 
 
 def _row(chance: Random, row: Equipment) -> Equipment:
@@ -61,12 +68,18 @@ def _row(chance: Random, row: Equipment) -> Equipment:
     own = [mine] * 8 + [f"{mine};d05", "", "d00;d01", "elsewhere", chance.choice(_DEVICES)]
     return replace(
         row,
-        category="meter" if meter else "inspection" if last else chance.choice(["machining"] * 30 + ["inspection"]),
+        category="meter"
+        if meter
+        else "inspection"
+        if last
+        else chance.choice(["machining"] * 30 + ["inspection"]),
         line=last or chance.choice(["L1", "L2", ""]),
         status=chance.choice(["in_use"] * 7 + ["mothballed", "scrapped"]),
         commissioned=_day(chance) if chance.random() < 0.2 else None,
         retired_on=_day(chance) if chance.random() < 0.2 else None,
-        process_id=chance.choice([row.process_id] * 5 + [f"{row.process_id};P30", "P20+P70", "P10、P99", "P10 P40"]),
+        process_id=chance.choice(
+            [row.process_id] * 5 + [f"{row.process_id};P30", "P20+P70", "P10、P99", "P10 P40"]
+        ),
         machine_kind=chance.choice(["", "", "smt_placer", "conveyor", "industrial_robot"]),
         digital=chance.random() < 0.7,
         control_class=chance.choice(["cnc", "robot", "plc", "manual"]),
@@ -74,7 +87,11 @@ def _row(chance: Random, row: Equipment) -> Equipment:
         networked_declared=chance.random() < 0.8,
         is_robot=chance.random() < 0.3,
         brand_origin=chance.choice(["imported", "domestic", "local"]),
-        gateway_device=chance.choice(_DEVICES[-8:]) if meter else own[0] if last else chance.choice(own),
+        gateway_device=chance.choice(_DEVICES[-8:])
+        if meter
+        else own[0]
+        if last
+        else chance.choice(own),
         meter_id=chance.choice(["", *_DEVICES[-8:]]),
         nominal_cycle_s=chance.choice([None, Decimal(60), Decimal("7.5")]),
         schedule_id=chance.choice(["A", "A", "C", "C", "B", ""]),
@@ -82,12 +99,16 @@ def _row(chance: Random, row: Equipment) -> Equipment:
 
 
 def _day(chance: Random) -> date:
-    """A day near the window, which lies in 2026-05-04 of two zones and has a midnight of the third inside."""
+    """A day near the window, which lies in 2026-05-04 of two zones and has a midnight of the third
+    inside."""
     return date(2026, 5, 4) + timedelta(days=chance.randrange(-2, 3))
 
 
 def _facts(chance: Random) -> WindowFacts:
-    first = {device: END - chance.choice([-MINUTE, 2 * 60 * MINUTE, 3 * DAY, 90 * DAY]) for device in _DEVICES[:21]}
+    first = {
+        device: END - chance.choice([-MINUTE, 2 * 60 * MINUTE, 3 * DAY, 90 * DAY])
+        for device in _DEVICES[:21]
+    }
     return WindowFacts(
         START,
         END,
@@ -95,8 +116,16 @@ def _facts(chance: Random) -> WindowFacts:
         first_good=first,
         minutes={device: _minutes(chance) for device in _DEVICES[:22]},
         states={device: _states(chance) for device in _DEVICES if chance.random() < 0.8},
-        counters=[_counter(chance, device, role) for device in _DEVICES for role in _ROLES if chance.random() < 0.7],
-        lateness={device: {chance.randrange(-50, 900): chance.randrange(1, 9) for _ in range(9)} for device in _DEVICES}
+        counters=[
+            _counter(chance, device, role)
+            for device in _DEVICES
+            for role in _ROLES
+            if chance.random() < 0.7
+        ],
+        lateness={
+            device: {chance.randrange(-50, 900): chance.randrange(1, 9) for _ in range(9)}
+            for device in _DEVICES
+        }
         if chance.random() < 0.9
         else {},
         plan=_plan(chance) if chance.random() < 0.8 else (),
@@ -114,7 +143,11 @@ def _device(chance: Random, device: str) -> AssessedDevice:
     links = (
         ()
         if chance.random() < 0.7
-        else tuple(chance.sample(["设备管理", "能耗管理", "生产管控", "采购管理", "其他"], chance.randrange(3)))
+        else tuple(
+            chance.sample(
+                ["设备管理", "能耗管理", "生产管控", "采购管理", "其他"], chance.randrange(3)
+            )
+        )
     )
     return AssessedDevice(device, normalised=chance.random() < 0.7, business_links=links)
 
@@ -149,19 +182,30 @@ def _counter(chance: Random, device: str, role: Role) -> CounterReadings:
     modulus, reading, t, readings = chance.choice([None, 1 << 16]), 65_000, START - 7 * MINUTE, []
     while t < END + 9 * MINUTE:
         readings.append((t, Fraction(reading, 4 if role == "energy" else 1)))
-        reading = chance.choice([reading + chance.choice([60, 300, 6000])] * 8 + [0, reading * 2 // 3])
+        reading = chance.choice(
+            [reading + chance.choice([60, 300, 6000])] * 8 + [0, reading * 2 // 3]
+        )
         reading = reading % (modulus or 1 << 40)
         t += chance.choice([0, 1, 7, 13, 40, chance.randrange(50)]) * MINUTE
-    ratio = Fraction(1) if role in ("produced", "good", "scrap") else chance.choice([Fraction(40), Fraction(1, 1000)])
+    ratio = (
+        Fraction(1)
+        if role in ("produced", "good", "scrap")
+        else chance.choice([Fraction(40), Fraction(1, 1000)])
+    )
     return CounterReadings(device, role, role, ratio, modulus, tuple(readings))
 
 
 def _plan(chance: Random) -> list[PlannedChange]:
-    """Schedules A and C are drawn; B is off all along; machines without a schedule have none of it."""
+    """Schedules A and C are drawn; B is off all along; machines without a schedule have none of
+    it."""
     rows = [PlannedChange("B", END - 40 * DAY, "off")]
     for schedule in "AC":
         t = END - chance.choice([20, 40]) * DAY
         while t < END:
-            rows.append(PlannedChange(schedule, t, chance.choice(["shift", "shift", "stop", "maintenance", "off"])))
+            rows.append(
+                PlannedChange(
+                    schedule, t, chance.choice(["shift", "shift", "stop", "maintenance", "off"])
+                )
+            )
             t += chance.choice([1, 30, 600]) * MINUTE if t > END - 2 * DAY else 600 * MINUTE
     return rows

@@ -1,4 +1,5 @@
-"""A small plant whose counters are read through the real doors: births and payloads, decoder, DuckDB, figures."""
+"""A small plant whose counters are read through the real doors: births and payloads, decoder,
+DuckDB, figures."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ devices:
       import: {address: holding/0, type: float64, unit: kWh%(meter)s}
 """
 MACHINE: Final = Equipment("EQ-1", line="L1", gateway_device="m1", nominal_cycle_s=Decimal(40))
-METER: Final = Equipment("EQ-9", line="L1", category="meter", in_scope=False, gateway_device="meter")
+METER: Final = Equipment(
+    "EQ-9", line="L1", category="meter", in_scope=False, gateway_device="meter"
+)
 REGISTER: Final = Register((MACHINE, METER))
 
 Reading = tuple[int, Any]
@@ -83,7 +86,10 @@ class CountPlant:
 
     def site(self) -> Site:
         """As the configuration is now."""
-        text = "agent: {id: ipc-01, site: dongguan, timezone: Asia/Shanghai}\nmqtt: {url: mqtt://127.0.0.1:1883}\n"
+        text = (
+            "agent: {id: ipc-01, site: dongguan, timezone: Asia/Shanghai}\nmqtt: {url: "
+            "mqtt://127.0.0.1:1883}\n"
+        )
         text += "store: {path: store.duckdb}\n"
         for name, content in self.files.items():
             (self.folder / f"{name}.csv").write_text(content, encoding="utf-8")
@@ -102,25 +108,43 @@ class CountPlant:
             plugin = InstalledPlugins()[device.connector]
             tables = plan(device, plugin).tables
             pieces = birth(
-                device, tables, {}, agent="ipc-01", path=f"x/{device.id}", area="", staleness=180.0, t=T0 + t, notes={},
+                device,
+                tables,
+                {},
+                agent="ipc-01",
+                path=f"x/{device.id}",
+                area="",
+                staleness=180.0,
+                t=T0 + t,
+                notes={},
                 meaning=Meaning.by(plugin),
-            )  # fmt: skip
+            )
             self.store.catalogue.born(decode.birth(decode.document(b"".join(pieces))))
 
     def write(
-        self, device: str, tag: str, readings: Sequence[Reading], quality: Mapping[int, str] | None = None
+        self,
+        device: str,
+        tag: str,
+        readings: Sequence[Reading],
+        quality: Mapping[int, str] | None = None,
     ) -> None:
         """As payloads; `quality`: place of a reading -> its status."""
         rows = []
         for place, (t, value) in enumerate(readings):
-            document: dict[str, Any] = {"v": 1, "device": device, "t": T0 + t, "values": {tag: value}}
+            document: dict[str, Any] = {
+                "v": 1,
+                "device": device,
+                "t": T0 + t,
+                "values": {tag: value},
+            }
             if quality and place in quality:
                 document["quality"] = {tag: quality[place]}
             rows.append(decode.data(decode.document(orjson.dumps(document)), self.store.catalogue))
         self.store.write(WriteBatch(Rows.of(rows), T0 + 1000 * DAY))
 
     def working(self, since: int, until: int, seen_before: int = HOUR) -> None:
-        """The machine is seen at work: states, and health a minute from `seen_before` its start on."""
+        """The machine is seen at work: states, and health a minute from `seen_before` its start
+        on."""
         times = range(since, until, MINUTE)
         self.write("m1", "machine_state", [(t, 3) for t in times])
         self.write("m1", "operation_mode", [(t, 3) for t in times])
@@ -129,11 +153,24 @@ class CountPlant:
     def alive(self, device: str, since: int, until: int) -> None:
         """Its health says that its values were current."""
         health = [
-            {"device": device, "t": T0 + end, "period_s": 60.0, "scheduled_s": 60.0, "covered_s": 60.0, "due": 1,
-             "done": 1, "good": 1, "bad": 0, "values": 1, "overruns": 0, "state": "online", "reason": "",
-             "last_good_t": T0 + end}
+            {
+                "device": device,
+                "t": T0 + end,
+                "period_s": 60.0,
+                "scheduled_s": 60.0,
+                "covered_s": 60.0,
+                "due": 1,
+                "done": 1,
+                "good": 1,
+                "bad": 0,
+                "values": 1,
+                "overruns": 0,
+                "state": "online",
+                "reason": "",
+                "last_good_t": T0 + end,
+            }
             for end in range(since + MINUTE, until + 1, MINUTE)
-        ]  # fmt: skip
+        ]
         self.store.write(WriteBatch(Rows.of([]), T0 + 1000 * DAY, health=health))
 
     def plant(self, start: int, end: int, calendar: Calendar | None = None) -> Plant:
@@ -144,9 +181,12 @@ class CountPlant:
         signals = PlantSignals(site, self.register, devices, window=window, notes=notes)
         facts, _ = gather_production(StoreFacts(self.store), signals, calendar, *window, T0 + start)
         assessment = Assessment(
-            signals.register, LiveEvidence({}, window[1]), configured=facts.devices.keys(), start=window[0],
+            signals.register,
+            LiveEvidence({}, window[1]),
+            configured=facts.devices.keys(),
+            start=window[0],
             zone=signals.members.zone,
-        )  # fmt: skip
+        )
         return Plant(facts, assessment, grades=dict.fromkeys(facts.devices, "E3"))
 
     def figures(self, start: int, end: int) -> dict[str, MetricResult]:

@@ -1,4 +1,5 @@
-"""A small store of everything the ingest writes, and what can be read of it, to compare after damage."""
+"""A small store of everything the ingest writes, and what can be read of it, to compare after
+damage."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ DATA = 12_288
 
 
 def make_store(path: Path, messages: int, *, logged: int = 0, per_commit: int = 500) -> None:
-    """Messages of 20 random values and a text, a second apart, each with its mark and each ten with a row of health;
-    the last `logged` commits of ten messages stay in the log."""
+    """Messages of 20 random values and a text, a second apart, each with its mark and each ten with
+    a row of health; the last `logged` commits of ten messages stay in the log."""
     chance = np.random.default_rng(7)
     store = DuckDbStore(path, agent="ipc-01")
     for first in range(0, messages, per_commit):
@@ -58,13 +59,31 @@ def batch(store: DuckDbStore, first: int, end: int, chance: np.random.Generator)
         chunks.append(Chunk(sids, t, numbers, kinds, texts={len(TAGS): f"O{number % 97:04d}"}))
         marks.append(StreamMark(STREAM, number + 1, len(sids)))
         if number % 10 == 0:
-            row = {"device": "m1", "t": t, "period_s": 5.0, "scheduled_s": 10.0, "covered_s": 10.0, "due": 10}
-            health.append(row | {"done": 10, "good": 210, "bad": 0, "values": 210, "state": "online", "last_good_t": t})
+            row = {
+                "device": "m1",
+                "t": t,
+                "period_s": 5.0,
+                "scheduled_s": 10.0,
+                "covered_s": 10.0,
+                "due": 10,
+            }
+            health.append(
+                row
+                | {
+                    "done": 10,
+                    "good": 210,
+                    "bad": 0,
+                    "values": 210,
+                    "state": "online",
+                    "last_good_t": t,
+                }
+            )
     return WriteBatch(Rows.of(chunks), T0 + end * SECOND, health=health, marks=marks)
 
 
 def strangers(path: Path, whole: Path) -> dict[str, int]:
-    """Table -> rows of a store that the other one does not have; gap records are left out, and when it was stored."""
+    """Table -> rows of a store that the other one does not have; gap records are left out, and when
+    it was stored."""
     found = {}
     with closing(duckdb.connect(config=NO_NETWORK)) as connection:
         connection.execute(f"attach '{path}' as part (read_only)")
@@ -73,7 +92,9 @@ def strangers(path: Path, whole: Path) -> dict[str, int]:
         for (table,) in connection.execute(tables).fetchall():
             if table not in ("store_id", "salvages", "gaps"):
                 what = "* exclude (stored)" if table in ("samples", "health") else "*"
-                both = f"select {what} from part.{table} except all select {what} from whole.{table}"
+                both = (
+                    f"select {what} from part.{table} except all select {what} from whole.{table}"
+                )
                 found[table] = connection.execute(f"select count(*) from ({both})").fetchall()[0][0]
     return {table: count for table, count in found.items() if count}
 
@@ -117,10 +138,12 @@ def write_at(path: Path, changes: dict[int, bytes]) -> None:
 
 
 def flipped(path: Path, *offsets: int) -> dict[int, bytes]:
-    """Each of these bytes changed, no two of them in the same bits: DuckDB's checksum does not see two equal changes in
-    the highest bytes of two words."""
+    """Each of these bytes changed, no two of them in the same bits: DuckDB's checksum does not see
+    two equal changes in the highest bytes of two words."""
     raw = path.read_bytes()
-    return {offset: bytes([raw[offset] ^ (0x10 + 0x13 * place)]) for place, offset in enumerate(offsets)}
+    return {
+        offset: bytes([raw[offset] ^ (0x10 + 0x13 * place)]) for place, offset in enumerate(offsets)
+    }
 
 
 def outcome(path: Path) -> dict[str, list[tuple[int, Any]]] | str:

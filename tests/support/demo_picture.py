@@ -1,6 +1,7 @@
 """The picture in the README: what a running demo shows in a terminal of 120 x 36, as SVG.
 
-`python -m tests.support.demo_picture data/demo/<time>/demo.yaml > docs/demo.svg`, while that demo runs.
+`python -m tests.support.demo_picture data/demo/<time>/demo.yaml > docs/demo.svg`, while that demo
+runs.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ WIDTH, HEIGHT = 120, 36
 
 @dataclass(frozen=True)
 class _Cells:
-    """The same with a piece of text for each cell: a font whose Chinese letters are not two columns wide keeps them
-    straight, since each piece is given its own place."""
+    """The same with a piece of text for each cell: a font whose Chinese letters are not two columns
+    wide keeps them straight, since each piece is given its own place."""
 
     whole: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for segment in console.render(self.whole, options):
-            yield from (Segment(part, segment.style) for part in re.split(r"( {2,}|\n)", segment.text) if part)
+            yield from (
+                Segment(part, segment.style)
+                for part in re.split(r"( {2,}|\n)", segment.text)
+                if part
+            )
 
 
 def drawn(config: Path) -> str:
@@ -42,9 +47,17 @@ def drawn(config: Path) -> str:
     status, agent, metrics = ask_serve(site), ask_agent(site), ask_metrics(site)
     if status is None or agent is None or metrics is None:
         raise ValueError(f"no demo runs from {config}")
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False)
+    console = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False
+    )
     shown = Path("data/demo/<time>/demo.yaml")  # no folder of whoever drew it
-    console.print(_Cells(picture(status, agent, metrics, shown, site.agent.timezone, Terminal(WIDTH, HEIGHT, "both"))))
+    console.print(
+        _Cells(
+            picture(
+                status, agent, metrics, shown, site.agent.timezone, Terminal(WIDTH, HEIGHT, "both")
+            )
+        )
+    )
     return _PIECE.sub(_as_wide_as_it_is, console.export_svg(title="edge-agent demo"))
 
 
@@ -52,7 +65,8 @@ _PIECE = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*)<')
 
 
 def _as_wide_as_it_is(piece: re.Match[str]) -> str:
-    """A Chinese letter takes two columns; rich gives a piece the width of as many columns as it has letters."""
+    """A Chinese letter takes two columns; rich gives a piece the width of as many columns as it has
+    letters."""
     text = html.unescape(piece[3])
     width = float(piece[1]) / len(text) * cell_len(text)
     return f'textLength="{width:.1f}"{piece[2]}>{piece[3]}<'

@@ -1,4 +1,5 @@
-"""How properties are explored: the same examples at every `./run test`, others at every `./run properties`."""
+"""How properties are explored: the same examples at every `./run test`, others at every `./run
+properties`."""
 
 from __future__ import annotations
 
@@ -19,10 +20,13 @@ def examples(number: int) -> int:
 
 
 def load_profile() -> None:
-    """The profile `ci`: a fixed sequence, so that a landing is blocked by its own faults only. The profile `explore`:
-    by the seed of the command line alone, no file of earlier failures, so that the seed repeats the whole run."""
+    """The profile `ci`: a fixed sequence, so that a landing is blocked by its own faults only. The
+    profile `explore`: by the seed of the command line alone, no file of earlier failures, so that
+    the seed repeats the whole run."""
     slow = [HealthCheck.too_slow]
-    settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=slow)
+    settings.register_profile(
+        "ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=slow
+    )
     settings.register_profile(
         "explore", max_examples=examples(100), deadline=None, database=None, print_blob=True,
         suppress_health_check=slow,

@@ -1,8 +1,10 @@
-"""A week of a small plant with known truth, and with the faults that counters, agents and people make.
+"""A week of a small plant with known truth, and with the faults that counters, agents and people
+make.
 
-Minute readings of four machines and a meter from Tuesday 27 October 2026, 18:00 to Wednesday 4 November, 04:00 (Asia/
-Shanghai); the week is Wednesday to Tuesday, and the month ends in it. All is integers: minutes, parts, tenths and
-hundredths of a kWh. What a machine does is drawn first (`truth`), what is read of it second (`readings`).
+Minute readings of four machines and a meter from Tuesday 27 October 2026, 18:00 to Wednesday 4
+November, 04:00 (Asia/ Shanghai); the week is Wednesday to Tuesday, and the month ends in it. All is
+integers: minutes, parts, tenths and hundredths of a kWh. What a machine does is drawn first
+(`truth`), what is read of it second (`readings`).
 """
 
 from __future__ import annotations
@@ -143,12 +145,14 @@ class FaultWeek:
         self.faults = [*self._part_faults(), *self._energy_faults()]
         for fault in self.faults:
             place = fault.minute - FIRST
-            self.truth[fault.device].shown[fault.tag][place : place + len(fault.shown)] = fault.shown
+            self.truth[fault.device].shown[fault.tag][place : place + len(fault.shown)] = (
+                fault.shown
+            )
 
     def _near(self, minute: int, by: int = 9) -> int:
         return minute + self._random.randint(-by, by)
 
-    # --- truth -------------------------------------------------------------------------------------------------
+    # --- truth ------------------------------------------------------------------------------------
 
     def _machine(self, name: str) -> Truth:
         item = np.where(PLANNED, EXECUTING, STANDING)
@@ -164,8 +168,16 @@ class FaultWeek:
         made = np.cumsum(works * (2 if name == "m2" else 1))
         scrap = made // self._random.randint(30, 60)
         if name == "m4":
-            scrap = np.cumsum(np.append(0, np.diff(scrap)) + ((item == STANDING) & SHIFT & (MINUTES % 10 == 9) & (
-                MINUTES > 1440 * 4 + 1200) & (MINUTES < 1440 * 5 + 240)))  # fmt: skip
+            scrap = np.cumsum(
+                np.append(0, np.diff(scrap))
+                + (
+                    (item == STANDING)
+                    & SHIFT
+                    & (MINUTES % 10 == 9)
+                    & (MINUTES > 1440 * 4 + 1200)
+                    & (MINUTES < 1440 * 5 + 240)
+                )
+            )
         counted = {"parts_total": made, "parts_scrap": scrap}
         shown = {"parts_total": made + 70, "parts_scrap": scrap + 5}
         if name == "m1":
@@ -189,11 +201,14 @@ class FaultWeek:
         shown: dict[str, Longs],
         unit: dict[str, Fraction],
     ) -> None:
-        """m2: 0.3 kWh a minute at work, its meter set to zero while it stands; m3: 0.1; m4: five pulses."""
+        """m2: 0.3 kWh a minute at work, its meter set to zero while it stands; m3: 0.1; m4: five
+        pulses."""
         if name == "m4":
             pulses = np.cumsum(5 * works)
             weight = np.where(MINUTES >= RESCALED, 6, 4)
-            counted["energy"] = np.cumsum(5 * works * weight)  # the step across counts in the new scaling
+            counted["energy"] = np.cumsum(
+                5 * works * weight
+            )  # the step across counts in the new scaling
             shown["energy"], unit["energy"] = (pulses + 20_000) * weight, Fraction(1, 100)
             return
         counted["energy"] = np.cumsum(works * (3 if name == "m2" else 1))
@@ -205,9 +220,17 @@ class FaultWeek:
     def _meter(self) -> Truth:
         counted = 2 * (MINUTES - FIRST)
         place = EXCHANGED - FIRST
-        shown = np.where(MINUTES < EXCHANGED, counted + 120_000, counted - counted[place] + NEW_METER)
+        shown = np.where(
+            MINUTES < EXCHANGED, counted + 120_000, counted - counted[place] + NEW_METER
+        )
         none = np.zeros(0, np.int64)
-        return Truth(none, {"import": counted}, {"import": shown}, {"import": Fraction(1, 10)}, self._known("meter"))
+        return Truth(
+            none,
+            {"import": counted},
+            {"import": shown},
+            {"import": Fraction(1, 10)},
+            self._known("meter"),
+        )
 
     def _known(self, name: str) -> npt.NDArray[np.bool_]:
         known = np.ones(len(MINUTES), bool)
@@ -217,7 +240,8 @@ class FaultWeek:
         return known
 
     def outages(self, name: str) -> list[tuple[int, int]]:
-        """When nothing is read of a device: over a midnight, a shift's end, the month's end (m2: it comes late)."""
+        """When nothing is read of a device: over a midnight, a shift's end, the month's end (m2: it
+        comes late)."""
         return {
             "m1": [(1440 - 90, 1440 + 90), (2 * 1440 + 1095, 2 * 1440 + 1300)],
             "m2": [(MONTH_END - 110, MONTH_END + 110)],
@@ -225,7 +249,7 @@ class FaultWeek:
             "meter": [(MONTH_END - 240, MONTH_END + 360), (EXCHANGED - 3, EXCHANGED + 3)],
         }.get(name, [])
 
-    # --- faults ------------------------------------------------------------------------------------------------
+    # --- faults -----------------------------------------------------------------------------------
 
     def _part_faults(self) -> Iterator[Fault]:
         near = self._near
@@ -277,7 +301,7 @@ class FaultWeek:
         ]
         return "device,tag,time,decision\n" + "".join(rows)
 
-    # --- what is read ------------------------------------------------------------------------------------------
+    # --- what is read -----------------------------------------------------------------------------
 
     def plant(self, folder: Path) -> CountPlant:
         """The plant, its devices announced; the CT ratio is corrected by a second birth."""
@@ -289,7 +313,8 @@ class FaultWeek:
         return made
 
     def tell(self, made: CountPlant, start: int, end: int, *, without: Sequence[str] = ()) -> None:
-        """What is read at the minutes `start..end`: in pieces that come in any order, some documents twice."""
+        """What is read at the minutes `start..end`: in pieces that come in any order, some
+        documents twice."""
         pieces = [
             (device, begin, min(begin + 600, end))
             for device in self.truth
@@ -306,11 +331,18 @@ class FaultWeek:
             self._write(made, device, start, end, np.ones(len(MINUTES), bool))
             self.truth[device].known[start - FIRST : end - FIRST] = True
 
-    def _write(self, made: CountPlant, device: str, start: int, end: int, read: npt.NDArray[np.bool_]) -> None:
+    def _write(
+        self, made: CountPlant, device: str, start: int, end: int, read: npt.NDArray[np.bool_]
+    ) -> None:
         truth, places = self.truth[device], slice(start - FIRST, end - FIRST)
-        columns = {tag: in_unit(column[places], truth.unit[tag]) for tag, column in truth.shown.items()}
+        columns = {
+            tag: in_unit(column[places], truth.unit[tag]) for tag, column in truth.shown.items()
+        }
         if len(truth.item):
-            columns |= {"machine_state": truth.item[places].tolist(), "operation_mode": [3] * (end - start)}
+            columns |= {
+                "machine_state": truth.item[places].tolist(),
+                "operation_mode": [3] * (end - start),
+            }
         documents = [
             {"v": 1, "device": device, "t": T0 + ns(start + place),
              "values": {tag: column[place] for tag, column in columns.items()}}
@@ -319,7 +351,10 @@ class FaultWeek:
         known = (truth.known if read is truth.read else read)[places]
         health = [health_row(device, start + a, start + b) for a, b in blocks_of(known, 10)]
         documents += self._random.sample(documents, len(documents) // 50)
-        rows = [decode.data(decode.document(orjson.dumps(each)), made.store.catalogue) for each in documents]
+        rows = [
+            decode.data(decode.document(orjson.dumps(each)), made.store.catalogue)
+            for each in documents
+        ]
         if rows:
             made.store.write(WriteBatch(Rows.of(rows), T0 + 60 * DAY, health=health))
 
@@ -352,6 +387,19 @@ def blocks_of(flags: npt.NDArray[np.bool_], most: int) -> Iterator[tuple[int, in
 def health_row(device: str, start: int, end: int) -> dict[str, Any]:
     """Minutes in which its values were current."""
     t, seconds, polls = T0 + ns(end), 60.0 * (end - start), end - start
-    return {"device": device, "t": t, "period_s": seconds, "scheduled_s": seconds, "covered_s": seconds, "due": polls,
-            "done": polls, "good": polls, "bad": 0, "values": polls, "overruns": 0, "state": "online", "reason": "",
-            "last_good_t": t}  # fmt: skip
+    return {
+        "device": device,
+        "t": t,
+        "period_s": seconds,
+        "scheduled_s": seconds,
+        "covered_s": seconds,
+        "due": polls,
+        "done": polls,
+        "good": polls,
+        "bad": 0,
+        "values": polls,
+        "overruns": 0,
+        "state": "online",
+        "reason": "",
+        "last_good_t": t,
+    }

@@ -1,7 +1,7 @@
 """A small store file of the format that this program writes now, for `tests/data/formats/VERSION`.
 
-Run `python -m tests.support.format_samples FOLDER` when the number of a format was raised, and keep what it writes: the
-files are opened in `tests/unit/test_formats.py` by every later version.
+Run `python -m tests.support.format_samples FOLDER` when the number of a format was raised, and keep
+what it writes: the files are opened in `tests/unit/test_formats.py` by every later version.
 """
 
 from __future__ import annotations
@@ -25,8 +25,21 @@ from edge_agent.stores.sidecar import Sidecar
 
 T0, S = 1_763_900_000_000_000_000, 1_000_000_000
 _STREAM = "ipc-01/0/9f3c"
-_HEALTH = {"period_s": 5.0, "scheduled_s": 5.0, "covered_s": 5.0, "due": 5, "done": 5, "good": 5, "bad": 0, "values": 5,
-           "latency_ms": 1.0, "latency_max_ms": 2.0, "overruns": 0, "state": "online", "reason": ""}  # fmt: skip
+_HEALTH = {
+    "period_s": 5.0,
+    "scheduled_s": 5.0,
+    "covered_s": 5.0,
+    "due": 5,
+    "done": 5,
+    "good": 5,
+    "bad": 0,
+    "values": 5,
+    "latency_ms": 1.0,
+    "latency_max_ms": 2.0,
+    "overruns": 0,
+    "state": "online",
+    "reason": "",
+}
 
 
 def _births() -> list[dict[str, Any]]:
@@ -49,7 +62,13 @@ def _batch(catalogue: Catalogue) -> Assembly:
         catalogue.born({"v": 1, "device": "plc-1", "agent": "ipc-01", "staleness": 6.0, **birth})
     for n in range(12):
         about = {"stream": _STREAM, "t": T0 + 5 * n * S}
-        found.append(_read("data", about | {"seq": 2 * n + 1, "values": {"energy_import": 100.0 + n}}, catalogue))
+        found.append(
+            _read(
+                "data",
+                about | {"seq": 2 * n + 1, "values": {"energy_import": 100.0 + n}},
+                catalogue,
+            )
+        )
         health = about | {"seq": 2 * n + 2, "last_good_t": T0 + 5 * n * S, **_HEALTH}
         found.append(_read("health", health, catalogue))
     return Assembly.of(found, T0 + 61 * S)

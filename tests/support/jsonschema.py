@@ -1,4 +1,5 @@
-"""As much of JSON Schema draft-07 as the published schema uses; an unknown keyword fails the test that meets it."""
+"""As much of JSON Schema draft-07 as the published schema uses; an unknown keyword fails the test
+that meets it."""
 
 from __future__ import annotations
 
@@ -7,9 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 _TYPES: Mapping[str, Any] = {
-    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
     "null": type(None),
-}  # fmt: skip
+}
 _NOTES = {
     "title",
     "description",
@@ -24,7 +30,9 @@ _NOTES = {
 }
 
 
-def faults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "$") -> list[str]:
+def faults(
+    value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str = "$"
+) -> list[str]:
     """Where a value breaks the schema."""
     found: list[str] = []
     for keyword, wanted in schema.items():
@@ -47,20 +55,32 @@ def _ref(value: Any, wanted: str, schema: Any, root: Any, path: str) -> list[str
 
 
 def _any_of(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
-    return [] if any(not faults(value, one, root, path) for one in wanted) else [f"{path}: fits no alternative"]
+    return (
+        []
+        if any(not faults(value, one, root, path) for one in wanted)
+        else [f"{path}: fits no alternative"]
+    )
 
 
 def _if(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
-    return faults(value, schema["else" if faults(value, wanted, root, path) else "then"], root, path)
+    return faults(
+        value, schema["else" if faults(value, wanted, root, path) else "then"], root, path
+    )
 
 
 def _properties(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
     there = [key for key in wanted if isinstance(value, dict) and key in value]
-    return [fault for key in there for fault in faults(value[key], wanted[key], root, f"{path}.{key}")]
+    return [
+        fault for key in there for fault in faults(value[key], wanted[key], root, f"{path}.{key}")
+    ]
 
 
 def _additional(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
-    extra = [key for key in value if key not in schema.get("properties", {})] if isinstance(value, dict) else []
+    extra = (
+        [key for key in value if key not in schema.get("properties", {})]
+        if isinstance(value, dict)
+        else []
+    )
     if isinstance(wanted, bool):
         return [] if wanted else [f"{path}.{key}: unknown" for key in extra]
     return [fault for key in extra for fault in faults(value[key], wanted, root, f"{path}.{key}")]
@@ -74,8 +94,16 @@ def _property_names(value: Any, wanted: Any, schema: Any, root: Any, path: str) 
 def _items(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
     items = value if isinstance(value, list) else []
     if isinstance(wanted, list):
-        return [fault for item, one in zip(items, wanted, strict=False) for fault in faults(item, one, root, path)]
-    return [fault for index, item in enumerate(items) for fault in faults(item, wanted, root, f"{path}[{index}]")]
+        return [
+            fault
+            for item, one in zip(items, wanted, strict=False)
+            for fault in faults(item, one, root, path)
+        ]
+    return [
+        fault
+        for index, item in enumerate(items)
+        for fault in faults(item, wanted, root, f"{path}[{index}]")
+    ]
 
 
 def _holds(good: Any) -> Any:
@@ -86,11 +114,19 @@ def _holds(good: Any) -> Any:
 
 
 _CHECKS: Mapping[str, Any] = {
-    "type": _type, "$ref": _ref, "anyOf": _any_of, "if": _if, "properties": _properties, "items": _items,
-    "additionalProperties": _additional, "propertyNames": _property_names,
+    "type": _type,
+    "$ref": _ref,
+    "anyOf": _any_of,
+    "if": _if,
+    "properties": _properties,
+    "items": _items,
+    "additionalProperties": _additional,
+    "propertyNames": _property_names,
     "enum": _holds(lambda value, wanted: value in wanted),
     "const": _holds(lambda value, wanted: value == wanted),
-    "required": _holds(lambda value, wanted: not isinstance(value, dict) or set(wanted) <= set(value)),
+    "required": _holds(
+        lambda value, wanted: not isinstance(value, dict) or set(wanted) <= set(value)
+    ),
     "pattern": _holds(lambda value, wanted: not isinstance(value, str) or re.search(wanted, value)),
     "minLength": _holds(lambda value, wanted: not isinstance(value, str) or len(value) >= wanted),
     "maxLength": _holds(lambda value, wanted: not isinstance(value, str) or len(value) <= wanted),
@@ -100,5 +136,7 @@ _CHECKS: Mapping[str, Any] = {
     "exclusiveMaximum": _holds(lambda value, wanted: not _is(value, "number") or value < wanted),
     "minItems": _holds(lambda value, wanted: not isinstance(value, list) or len(value) >= wanted),
     "maxItems": _holds(lambda value, wanted: not isinstance(value, list) or len(value) <= wanted),
-    "minProperties": _holds(lambda value, wanted: not isinstance(value, dict) or len(value) >= wanted),
-}  # fmt: skip
+    "minProperties": _holds(
+        lambda value, wanted: not isinstance(value, dict) or len(value) >= wanted
+    ),
+}

@@ -1,4 +1,5 @@
-"""A serial bus on a pty: units with registers and perhaps an identification, at a name that is moved at will."""
+"""A serial bus on a pty: units with registers and perhaps an identification, at a name that is
+moved at will."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ class Station(Device):
     def _identification(self, texts: tuple[str, ...], first: int) -> bytes:
         last = first + 1 if self.parts else len(texts)
         more = last < len(texts)
-        head = bytes((0x2B, 0x0E, 0x01, 0x01, 0xFF if more else 0, last if more else 0, last - first))
+        head = bytes(
+            (0x2B, 0x0E, 0x01, 0x01, 0xFF if more else 0, last if more else 0, last - first)
+        )
         objects = (bytes((n, len(texts[n]))) + texts[n].encode() for n in range(first, last))
         return head + b"".join(objects)
 

@@ -1,4 +1,5 @@
-"""Small Modbus servers in bytes that do what users have reported, and devices that the agent's own loop polls."""
+"""Small Modbus servers in bytes that do what users have reported, and devices that the agent's own
+loop polls."""
 
 from __future__ import annotations
 
@@ -27,13 +28,18 @@ EVERY = 0.02
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def plan(url: str, *addresses: str, every: float = EVERY, device: str = "d", **options: Any) -> DevicePlan:
-    """Tags named by what they read; an address may carry a type or a count: `holding/4 float32`, `coil/0 count 12`."""
+def plan(
+    url: str, *addresses: str, every: float = EVERY, device: str = "d", **options: Any
+) -> DevicePlan:
+    """Tags named by what they read; an address may carry a type or a count: `holding/4 float32`,
+    `coil/0 count 12`."""
     made = make_plan(url, {}, device, **options)
     tags: dict[str, dict[str, Any]] = {}
     for text in addresses:
         address, *more = text.split()
-        keys: dict[str, Any] = {"count": int(more[1])} if more[:1] == ["count"] else {"type": more[0]} if more else {}
+        keys: dict[str, Any] = (
+            {"count": int(more[1])} if more[:1] == ["count"] else {"type": more[0]} if more else {}
+        )
         tags[address] = {"address": address, **keys}
     return DevicePlan(device, made.options, (make_table(tags, device, every),))
 
@@ -47,7 +53,9 @@ async def listening(serve: Serve, scheme: str = "tcp") -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         handlers[task] = writer
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
             await serve(reader, writer)
         writer.close()
 
@@ -81,7 +89,9 @@ def same(pdu: bytes) -> bytes:
     """The answer PDU in which each register holds its address (each coil whether that is odd)."""
     function, address, count = asked(pdu)
     if function <= 2:
-        text = "".join("01"[a % 2] for a in range(address, address + count)).ljust(-(-count // 8) * 8, "0")
+        text = "".join("01"[a % 2] for a in range(address, address + count)).ljust(
+            -(-count // 8) * 8, "0"
+        )
         data = bytes(int(text[n : n + 8][::-1], 2) for n in range(0, len(text), 8))
     else:
         data = b"".join(struct.pack(">H", a) for a in range(address, address + count))

@@ -1,4 +1,5 @@
-"""What tests against Modbus programs of others share: libmodbus' server and what it holds, children, a serial line."""
+"""What tests against Modbus programs of others share: libmodbus' server and what it holds,
+children, a serial line."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def modbus_serial(folder: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def running(argv, **options):
     """A child process, ended with its pipes closed."""
-    process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, **options)
+    process = subprocess.Popen(
+        [str(a) for a in argv], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, **options
+    )
     try:
         yield process
     finally:
@@ -90,7 +93,9 @@ async def pymodbus_server(kind: str, **options):
     from pymodbus import server as servers
     from pymodbus.simulator import DataType, SimData, SimDevice
 
-    device = SimDevice(1, [SimData(0, values=[3 * n for n in range(150)], datatype=DataType.REGISTERS)])
+    device = SimDevice(
+        1, [SimData(0, values=[3 * n for n in range(150)], datatype=DataType.REGISTERS)]
+    )
     made = getattr(servers, f"Modbus{kind}Server")(device, **options)
     await made.listen()
     try:

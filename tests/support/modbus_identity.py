@@ -1,4 +1,5 @@
-"""Devices on serial buses that change places: read as the polling loop reads them, and what their results are."""
+"""Devices on serial buses that change places: read as the polling loop reads them, and what their
+results are."""
 
 from __future__ import annotations
 
@@ -58,10 +59,14 @@ async def read(made: ModbusConnection, plan: DevicePlan) -> Batch | DeviceError:
 
 
 def good(result: Batch | DeviceError) -> bool:
-    return isinstance(result, Batch) and all(is_good(result.status.get(n, 0)) for n in range(len(result.values)))
+    return isinstance(result, Batch) and all(
+        is_good(result.status.get(n, 0)) for n in range(len(result.values))
+    )
 
 
-async def turns(made: ModbusConnection, *plans: DevicePlan, times: int = 4) -> list[Batch | DeviceError]:
+async def turns(
+    made: ModbusConnection, *plans: DevicePlan, times: int = 4
+) -> list[Batch | DeviceError]:
     return [await read(made, plan) for _ in range(times) for plan in plans]
 
 
@@ -69,5 +74,9 @@ def another(result: Batch | DeviceError) -> bool:
     return isinstance(result, DeviceError) and result.cause.name in OTHERS
 
 
-def two_buses(one: tuple[str, ...] | None = ACME, other: tuple[str, ...] | None = OTHER) -> tuple[SerialBus, SerialBus]:
-    return SerialBus({1: Station({0: 1234, 5: 100}, one)}), SerialBus({1: Station({0: 4321, 5: 200}, other)})
+def two_buses(
+    one: tuple[str, ...] | None = ACME, other: tuple[str, ...] | None = OTHER
+) -> tuple[SerialBus, SerialBus]:
+    return SerialBus({1: Station({0: 1234, 5: 100}, one)}), SerialBus(
+        {1: Station({0: 4321, 5: 200}, other)}
+    )

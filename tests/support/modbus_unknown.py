@@ -1,7 +1,8 @@
-"""Modbus units that nobody has described: by published register maps with plausible values, and strangers.
+"""Modbus units that nobody has described: by published register maps with plausible values, and
+strangers.
 
-The maps are `tests/data/register_maps.csv`. What a real device has between the registers of its map is there as well:
-zeros, or numbers of its own.
+The maps are `tests/data/register_maps.csv`. What a real device has between the registers of its map
+is there as well: zeros, or numbers of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ class Unit:
 
     def __init__(self, *, refuses: bool = True, texts: tuple[str, ...] | None = None) -> None:
         """`refuses`: what is not there is exception 2; else it reads 0."""
-        self.tables: dict[str, dict[int, int]] = {"holding": {}, "input": {}, "coil": {}, "discrete": {}}
+        self.tables: dict[str, dict[int, int]] = {
+            "holding": {},
+            "input": {},
+            "coil": {},
+            "discrete": {},
+        }
         self.refuses = refuses
         self.texts = texts
         self.functions: list[int] = []
@@ -47,18 +53,23 @@ class Unit:
             return bytes([function | 0x80, 2])
         words = [registers.get(at, 0) for at in wanted]
         if function <= 2:
-            packed = sum(bool(word) << n for n, word in enumerate(words)).to_bytes((count + 7) // 8, "little")
+            packed = sum(bool(word) << n for n, word in enumerate(words)).to_bytes(
+                (count + 7) // 8, "little"
+            )
             return bytes([function, len(packed)]) + packed
         return bytes([function, 2 * count]) + b"".join(word.to_bytes(2, "big") for word in words)
 
     def _identification(self) -> bytes:
         texts = self.texts or ()
-        body = b"".join(bytes((n, len(text.encode()))) + text.encode() for n, text in enumerate(texts))
+        body = b"".join(
+            bytes((n, len(text.encode()))) + text.encode() for n, text in enumerate(texts)
+        )
         return bytes((0x2B, 0x0E, 1, 1, 0, 0, len(texts))) + body
 
 
 def of_map(name: str, seed: int = 1, *, refuses: bool = True, neighbours: bool = False) -> Unit:
-    """A device of one map in ordinary service. `neighbours`: numbers of its own between the registers of the map."""
+    """A device of one map in ordinary service. `neighbours`: numbers of its own between the
+    registers of the map."""
     chosen = random.Random(f"{name} {seed}")
     unit = Unit(refuses=refuses)
     rows = [row for row in csv.DictReader(MAPS.read_text().splitlines()) if row["device"] == name]
@@ -83,17 +94,28 @@ def _value(unit: str, name: str, load: float, chosen: random.Random) -> float:
     volts = 400 if "l1l2" in name or "l2l3" in name or "l3l1" in name else 230
     watts = 230 * load
     ordinary: dict[str, Callable[[], float]] = {
-        "V": lambda: volts * chosen.uniform(0.98, 1.02), "A": lambda: load * chosen.uniform(0.9, 1.1),
-        "W": lambda: watts * chosen.uniform(0.8, 1), "kW": lambda: watts / 1000 * chosen.uniform(0.8, 1),
-        "VA": lambda: watts, "kVA": lambda: watts / 1000, "var": lambda: watts * 0.3, "kvar": lambda: watts * 0.0003,
-        "Hz": lambda: chosen.uniform(49.9, 50.1), "kWh": lambda: chosen.uniform(500, 90_000),
-        "kvarh": lambda: chosen.uniform(100, 9000), "%": lambda: chosen.uniform(40, 100), "deg": lambda: 12.5,
-        "rpm": lambda: chosen.uniform(800, 6000), "mm/min": lambda: chosen.uniform(100, 3000),
+        "V": lambda: volts * chosen.uniform(0.98, 1.02),
+        "A": lambda: load * chosen.uniform(0.9, 1.1),
+        "W": lambda: watts * chosen.uniform(0.8, 1),
+        "kW": lambda: watts / 1000 * chosen.uniform(0.8, 1),
+        "VA": lambda: watts,
+        "kVA": lambda: watts / 1000,
+        "var": lambda: watts * 0.3,
+        "kvar": lambda: watts * 0.0003,
+        "Hz": lambda: chosen.uniform(49.9, 50.1),
+        "kWh": lambda: chosen.uniform(500, 90_000),
+        "kvarh": lambda: chosen.uniform(100, 9000),
+        "%": lambda: chosen.uniform(40, 100),
+        "deg": lambda: 12.5,
+        "rpm": lambda: chosen.uniform(800, 6000),
+        "mm/min": lambda: chosen.uniform(100, 3000),
         "mm": lambda: chosen.uniform(-20, 20),
-    }  # fmt: skip
+    }
     if unit in ordinary:
         return ordinary[unit]()
-    return chosen.uniform(0.85, 0.99) if "cosphi" in name else float(chosen.choice([1, 2, 4, 8, 16]))
+    return (
+        chosen.uniform(0.85, 0.99) if "cosphi" in name else float(chosen.choice([1, 2, 4, 8, 16]))
+    )
 
 
 def _everywhere(make: Callable[[int, random.Random], int], seed: int) -> Unit:
@@ -103,7 +125,9 @@ def _everywhere(make: Callable[[int, random.Random], int], seed: int) -> Unit:
     return unit
 
 
-def _floats(values: Callable[[random.Random], float], table: str, addresses: Iterable[int], seed: int) -> Unit:
+def _floats(
+    values: Callable[[random.Random], float], table: str, addresses: Iterable[int], seed: int
+) -> Unit:
     chosen, unit = random.Random(seed), Unit()
     for at in addresses:
         unit.load(table, at, struct.pack(">f", values(chosen)))
@@ -119,8 +143,12 @@ STRANGERS: dict[str, Callable[[], Unit]] = {
     "noise": lambda: _everywhere(lambda at, chosen: chosen.randrange(0x10000), 2),
     "small-numbers": lambda: _everywhere(lambda at, chosen: chosen.randrange(200), 3),
     "plc-of-100-words": lambda: _plc(),
-    "oven-temperatures": lambda: _floats(lambda chosen: chosen.uniform(20, 400), "input", range(0, 120, 2), 4),
-    "dryer-temperatures": lambda: _floats(lambda chosen: chosen.uniform(60, 90), "holding", range(0, 120, 2), 5),
+    "oven-temperatures": lambda: _floats(
+        lambda chosen: chosen.uniform(20, 400), "input", range(0, 120, 2), 4
+    ),
+    "dryer-temperatures": lambda: _floats(
+        lambda chosen: chosen.uniform(60, 90), "holding", range(0, 120, 2), 5
+    ),
 }
 
 

@@ -1,4 +1,5 @@
-"""A Modbus device for tests, written apart from the connector: encodes values, answers reads, misbehaves on order."""
+"""A Modbus device for tests, written apart from the connector: encodes values, answers reads,
+misbehaves on order."""
 
 from __future__ import annotations
 
@@ -24,11 +25,13 @@ from edge_agent.sdk import Clock, DevicePlan
 SOURCES = Path(__file__).parent
 
 CLIENTS = ("own", "pymodbus")
-"""Who speaks on tcp and rtu-tcp: our codec, or pymodbus. What a device's answers come to must not depend on it."""
+"""Who speaks on tcp and rtu-tcp: our codec, or pymodbus. What a device's answers come to must not
+depend on it."""
 
 
 def speak(client: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let one of CLIENTS speak on every line of this test; with the fast paths off there is only one."""
+    """Let one of CLIENTS speak on every line of this test; with the fast paths off there is only
+    one."""
     if client == "own" and os.environ.get("EDGE_AGENT_STOCK") == "1":
         pytest.skip("EDGE_AGENT_STOCK=1 turns our own codec off")
     monkeypatch.setenv("EDGE_AGENT_STOCK", "1" if client == "pymodbus" else "0")
@@ -36,13 +39,20 @@ def speak(client: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 _CODES = {
-    "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "uint64": "Q",
+    "float32": "f",
     "float64": "d",
-}  # fmt: skip
+}
 
 
 def ordered(big_endian: bytes, order: str) -> bytes:
-    """Big-endian bytes as they come on the wire in an order, register by register, one step after the other."""
+    """Big-endian bytes as they come on the wire in an order, register by register, one step after
+    the other."""
     words = [big_endian[i : i + 2] for i in range(0, len(big_endian), 2)]
     if order in ("DCBA", "CDAB"):
         words.reverse()
@@ -51,8 +61,11 @@ def ordered(big_endian: bytes, order: str) -> bytes:
     return b"".join(words)
 
 
-def encode(value: Any, type_: str, order: str = "ABCD", *, length: int = 0, encoding: str = "ascii") -> bytes:
-    """One value as a device sends it: the inverse of the codec, by way of text and hex where that is possible."""
+def encode(
+    value: Any, type_: str, order: str = "ABCD", *, length: int = 0, encoding: str = "ascii"
+) -> bytes:
+    """One value as a device sends it: the inverse of the codec, by way of text and hex where that
+    is possible."""
     if type_ == "string":
         data = value.encode(encoding).ljust(length + length % 2, b"\0")
         swap = "BADC" if order in ("BADC", "DCBA") else "ABCD"
@@ -68,7 +81,9 @@ def bits(values: list[bool]) -> bytes:
     return bytes(int(text[i : i + 8][::-1], 2) for i in range(0, len(text), 8))
 
 
-def make_table(tags: Mapping[str, Mapping[str, Any]], device: str = "d", every: float = 1.0) -> TagTable:
+def make_table(
+    tags: Mapping[str, Mapping[str, Any]], device: str = "d", every: float = 1.0
+) -> TagTable:
     """A table from tag keys as in YAML."""
     made = []
     for name, keys in tags.items():
@@ -77,7 +92,9 @@ def make_table(tags: Mapping[str, Mapping[str, Any]], device: str = "d", every: 
     return TagTable(device, every, tuple(made))
 
 
-def make_plan(url: str, tags: Mapping[str, Mapping[str, Any]], device: str = "d", **options: Any) -> DevicePlan:
+def make_plan(
+    url: str, tags: Mapping[str, Mapping[str, Any]], device: str = "d", **options: Any
+) -> DevicePlan:
     """A device with one table."""
     return DevicePlan(device, ModbusDevice(url=url, **options), (make_table(tags, device),))
 
@@ -90,7 +107,8 @@ def connection(*plans: DevicePlan) -> ModbusConnection:
 
 
 class Device:
-    """Registers and bits of one simulated device; addresses in `holes` are refused with exception 2."""
+    """Registers and bits of one simulated device; addresses in `holes` are refused with exception
+    2."""
 
     def __init__(self, registers: Mapping[int, int] | None = None, *, limit: int = 125) -> None:
         self.registers = dict(registers or {})
@@ -109,7 +127,9 @@ class Device:
         if function <= 2:
             data = bits([bool(self.registers.get(a, 0)) for a in range(address, address + count)])
         else:
-            data = b"".join(self.registers.get(a, 0).to_bytes(2, "big") for a in range(address, address + count))
+            data = b"".join(
+                self.registers.get(a, 0).to_bytes(2, "big") for a in range(address, address + count)
+            )
         return bytes([function, len(data)]) + data
 
 
@@ -121,14 +141,18 @@ def load(device: Device, address: int, data: bytes) -> None:
 
 def mbap(tid: int, unit: int, pdu: bytes, *, protocol: int = 0, length: int | None = None) -> bytes:
     """A Modbus TCP frame, with whatever header."""
-    return struct.pack(">HHHB", tid, protocol, len(pdu) + 1 if length is None else length, unit) + pdu
+    return (
+        struct.pack(">HHHB", tid, protocol, len(pdu) + 1 if length is None else length, unit) + pdu
+    )
 
 
 Script = Callable[[asyncio.StreamWriter, int, int, bytes], Awaitable[None]]
 """(writer, transaction id, unit, request PDU): sends whatever it likes."""
 
 
-async def honest(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes, device: Device) -> None:
+async def honest(
+    writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes, device: Device
+) -> None:
     """What a sound device does."""
     writer.write(mbap(tid, unit, device.answer(pdu)))
 
@@ -142,8 +166,11 @@ async def tcp_device(script: Script, context: ssl.SSLContext | None = None) -> A
         handler = asyncio.current_task()
         assert handler is not None
         handlers[handler] = writer
-        # Cancelled at the end; swallowed here, since StreamReaderProtocol reports a cancelled handler as an error.
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        # Cancelled at the end; swallowed here, since StreamReaderProtocol reports a cancelled
+        # handler as an error.
+        with contextlib.suppress(
+            asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError
+        ):
             while True:
                 head = await reader.readexactly(7)
                 tid, _, length, unit = struct.unpack(">HHHB", head)

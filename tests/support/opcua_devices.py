@@ -9,7 +9,17 @@ from typing import Any
 
 from connectors.opcua import PLUGIN
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, kind
-from edge_agent.sdk import Batch, Clock, Connection, DeviceError, DevicePlan, Pollable, Streaming, Tag, TagTable
+from edge_agent.sdk import (
+    Batch,
+    Clock,
+    Connection,
+    DeviceError,
+    DevicePlan,
+    Pollable,
+    Streaming,
+    Tag,
+    TagTable,
+)
 from tests.support.aio import until
 
 
@@ -69,7 +79,9 @@ class Stream:
     def rows(self) -> Iterable[tuple[str, Any, int, int]]:
         """(tag, value, status, t) in the order of arrival."""
         for batch in self.batches:
-            columns: Sequence[int] = range(len(batch.table)) if batch.columns is None else batch.columns
+            columns: Sequence[int] = (
+                range(len(batch.table)) if batch.columns is None else batch.columns
+            )
             assert len(columns) == len(batch.values) == len(set(columns))
             for at, column in enumerate(columns):
                 yield batch.table.names[column], batch.values[at], batch.status.get(at, 0), batch.t
@@ -98,7 +110,9 @@ async def streaming(*plans: DevicePlan) -> AsyncIterator[Stream]:
     async with opened(*plans) as connection:
         assert isinstance(connection, Streaming)
         stream = Stream()
-        stream.task = asyncio.create_task(connection.stream(stream.batches.append, stream.alive.append))
+        stream.task = asyncio.create_task(
+            connection.stream(stream.batches.append, stream.alive.append)
+        )
         try:
             yield stream
         finally:

@@ -1,4 +1,5 @@
-"""The three OPC UA servers of the tests, as programs of their own: asyncua's, python `opcua`, and node-opcua."""
+"""The three OPC UA servers of the tests, as programs of their own: asyncua's, python `opcua`, and
+node-opcua."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ PACKAGES = Path(sys.prefix) / "node" / "node_modules"
 def asyncua(folder: Path) -> Iterator[Server]:
     port = free_port()
     argv = [sys.executable, "-m", "tests.support.opcua_server", str(port), "--tick", "0.05"]
-    with serving(argv, port, folder / "asyncua.log", {"PYTHONPATH": str(HERE.parents[1])}) as server:
+    with serving(
+        argv, port, folder / "asyncua.log", {"PYTHONPATH": str(HERE.parents[1])}
+    ) as server:
         yield server
 
 
@@ -39,7 +42,8 @@ def python_opcua(folder: Path) -> Iterator[Server]:
 
 
 def node_packages_ready() -> None:
-    """The packages of node missing is a failure in CI and a counted skip elsewhere, as with any tool."""
+    """The packages of node missing is a failure in CI and a counted skip elsewhere, as with any
+    tool."""
     if not (PACKAGES.parent / "ready").is_file():
         problem = f"no {PACKAGES}: './run test' installs it"
         if os.environ.get("CI"):
@@ -53,7 +57,9 @@ def node_opcua(folder: Path, program: str = "server.cjs", **settings: str) -> It
     node_packages_ready()
     port = free_port()
     argv = [tool("node"), NODE / program, str(port), folder / "node-opcua"]
-    with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}, 100.0) as server:
+    with serving(
+        argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}, 100.0
+    ) as server:
         yield server
 
 

@@ -42,7 +42,9 @@ class Proxy:
                 one.close()
             self._open -= both
 
-    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, both: _Writers) -> None:
+    async def _back(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, both: _Writers
+    ) -> None:
         number = 0
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
@@ -83,4 +85,6 @@ async def proxy(target: int) -> AsyncIterator[Proxy]:
         server.close()
         made.cut()
         while made._open:
-            await asyncio.sleep(0.01)  # poll interval: until both directions of every connection have ended
+            await asyncio.sleep(
+                0.01
+            )  # poll interval: until both directions of every connection have ended

@@ -1,4 +1,5 @@
-"""The python `opcua` 0.98 server (another code base than asyncua's client of today), as a program."""
+"""The python `opcua` 0.98 server (another code base than asyncua's client of today), as a
+program."""
 
 from __future__ import annotations
 
@@ -18,10 +19,14 @@ def main() -> None:
     server = Server()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{sys.argv[1]}/test")
     index = server.register_namespace(URI)
-    machine = server.nodes.objects.add_object(ua.NodeId("Machine", index), ua.QualifiedName("Machine", index))
+    machine = server.nodes.objects.add_object(
+        ua.NodeId("Machine", index), ua.QualifiedName("Machine", index)
+    )
 
     def add(name: str, value: Any, kind: ua.VariantType) -> Any:
-        return machine.add_variable(ua.NodeId(name, index), ua.QualifiedName(name, index), ua.Variant(value, kind))
+        return machine.add_variable(
+            ua.NodeId(name, index), ua.QualifiedName(name, index), ua.Variant(value, kind)
+        )
 
     for name, value in {
         "Boolean": True, "SByte": -5, "Byte": 200, "Int16": -3000, "UInt16": 60000, "Int32": -(2**31),
@@ -32,7 +37,9 @@ def main() -> None:
     add("LocalizedText", ua.LocalizedText("运行"), ua.VariantType.LocalizedText)
     add("Double[]", [1.5, -2.5], ua.VariantType.Double)
     bad = add("Bad", 2.0, ua.VariantType.Double)
-    bad.set_data_value(ua.DataValue(ua.Variant(2.0, ua.VariantType.Double), ua.StatusCode(0x808C0000)))
+    bad.set_data_value(
+        ua.DataValue(ua.Variant(2.0, ua.VariantType.Double), ua.StatusCode(0x808C0000))
+    )
     counter = add("Counter", 0.0, ua.VariantType.Double)
     server.start()
     value = 0.0

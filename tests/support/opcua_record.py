@@ -1,7 +1,8 @@
-"""Record what the three servers answer, for the contract of both decoders: `python -m tests.support.opcua_record`.
+"""Record what the three servers answer, for the contract of both decoders: `python -m
+tests.support.opcua_record`.
 
-Only bodies of Read and Publish responses and of faults are kept: those hold no address and no name of a machine.
-The contract is tests/property/test_opcua_recorded.py.
+Only bodies of Read and Publish responses and of faults are kept: those hold no address and no name
+of a machine. The contract is tests/property/test_opcua_recorded.py.
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ FOLDER = Path(__file__).parents[1] / "data" / "opcua"
 _NAMES = [*KINDS, "Bad", "Uncertain", "nowhere"]
 _STANDARD = [2258, 2259, 2267, 7612, 11493]
 """CurrentTime, State, ServiceLevel, an array of LocalizedTexts, one of structures."""
-_ATTRIBUTES = ("NodeId", "NodeClass", "BrowseName", "DisplayName", "DataType", "ValueRank", "ArrayDimensions")
+_ATTRIBUTES = (
+    "NodeId",
+    "NodeClass",
+    "BrowseName",
+    "DisplayName",
+    "DataType",
+    "ValueRank",
+    "ArrayDimensions",
+)
 _TIMES = ("Both", "Source", "Server", "Neither")
 _PATIENCE_S = 4.0
 """A server that has not answered by then will not: some say nothing where others send a fault."""
@@ -54,7 +63,10 @@ class Recorded:
 def load(path: Path) -> list[Recorded]:
     """The responses of one server's file, whose first line says which version it was."""
     _, *lines = map(json.loads, path.read_text().splitlines())
-    return [Recorded(path.stem, line["service"], line["what"], bytes.fromhex(line["body"])) for line in lines]
+    return [
+        Recorded(path.stem, line["service"], line["what"], bytes.fromhex(line["body"]))
+        for line in lines
+    ]
 
 
 class _Recorder:
@@ -65,7 +77,9 @@ class _Recorder:
         self._server, self._session, self._wire, self._index = server, session, wire, index
 
     async def _ask(self, request: Any, token: ua.NodeId | None = None) -> bytes:
-        request.RequestHeader.AuthenticationToken = token or self._session.service.authentication_token
+        request.RequestHeader.AuthenticationToken = (
+            token or self._session.service.authentication_token
+        )
         (body,) = await self._wire.ask([struct_to_binary(request)], _PATIENCE_S)
         return body
 
@@ -74,7 +88,9 @@ class _Recorder:
         self.kept.append(Recorded(self._server, service, what, body))
 
     def _own(self, name: str, attribute: str = "Value", part: str | None = None) -> ua.ReadValueId:
-        return ua.ReadValueId(ua.NodeId(name, self._index), ua.AttributeIds[attribute], IndexRange=part)
+        return ua.ReadValueId(
+            ua.NodeId(name, self._index), ua.AttributeIds[attribute], IndexRange=part
+        )
 
     async def _read(self, what: str, asked: Iterable[ua.ReadValueId], times: str = "Both") -> None:
         request = ua.ReadRequest()
@@ -83,16 +99,30 @@ class _Recorder:
         self._keep("Read", what, await self._ask(request))
 
     async def reads(self) -> None:
-        """Every kind with and without times, bad ones, long runs, other attributes, structures, parts of arrays."""
+        """Every kind with and without times, bad ones, long runs, other attributes, structures,
+        parts of arrays."""
         for times in _TIMES:
             await self._read(f"all kinds, times: {times}", map(self._own, _NAMES), times)
-        long = ["Counter"] * 60 + ["Bad", "String"] + ["Int32"] * 40 + ["nowhere"] * 3 + ["Double[]", "Float", "Float"]
+        long = (
+            ["Counter"] * 60
+            + ["Bad", "String"]
+            + ["Int32"] * 40
+            + ["nowhere"] * 3
+            + ["Double[]", "Float", "Float"]
+        )
         for times in ("Both", "Neither"):
             await self._read(f"long runs, times: {times}", map(self._own, long), times)
-        await self._read("attributes", [self._own(name, a) for name in ("Float", "Double[]") for a in _ATTRIBUTES])
+        await self._read(
+            "attributes",
+            [self._own(name, a) for name in ("Float", "Double[]") for a in _ATTRIBUTES],
+        )
         value = ua.AttributeIds.Value
-        await self._read("standard nodes", [ua.ReadValueId(ua.NodeId(number), value) for number in _STANDARD])
-        await self._read("parts of values", [self._own(n, part="0:1") for n in ("Double[]", "String", "Double")])
+        await self._read(
+            "standard nodes", [ua.ReadValueId(ua.NodeId(number), value) for number in _STANDARD]
+        )
+        await self._read(
+            "parts of values", [self._own(n, part="0:1") for n in ("Double[]", "String", "Double")]
+        )
         await self._read("one value", [self._own("Double")])
         with contextlib.suppress(TimeoutError):
             await self._read("nothing asked", [])
@@ -111,24 +141,35 @@ class _Recorder:
         await self._unsubscribe(quiet)
 
     async def ends(self) -> None:
-        """A subscription that ran out while nobody fetched, and requests that are refused; in this order."""
+        """A subscription that ran out while nobody fetched, and requests that are refused; in this
+        order."""
         await self._subscribe("Both", ["Float"], 1000, lifetime=3)
-        await asyncio.sleep(3 * _PATIENCE_S)  # no answer to wait for: that nobody asks is what ends it
+        await asyncio.sleep(
+            3 * _PATIENCE_S
+        )  # no answer to wait for: that nobody asks is what ends it
         await self._published("run out", 2)
         with contextlib.suppress(TimeoutError, ConnectionError):
             request = ua.ReadRequest()
             request.Parameters.NodesToRead = [self._own("Double")]
-            self._keep("Read", "an unknown session", await self._ask(request, ua.NodeId(b"nobody's", 0)))
+            self._keep(
+                "Read", "an unknown session", await self._ask(request, ua.NodeId(b"nobody's", 0))
+            )
 
-    async def _subscribe(self, times: str, names: Sequence[str], most: int, lifetime: int = 1000) -> int:
+    async def _subscribe(
+        self, times: str, names: Sequence[str], most: int, lifetime: int = 1000
+    ) -> int:
         service = self._session.service
         request = ua.CreateSubscriptionRequest()
         request.Parameters = ua.CreateSubscriptionParameters(200.0, lifetime, 1, most, True)
-        made = ua.ua_binary.struct_from_binary(ua.CreateSubscriptionResponse, await service._send_request(request))
+        made = ua.ua_binary.struct_from_binary(
+            ua.CreateSubscriptionResponse, await service._send_request(request)
+        )
         number = int(made.Parameters.SubscriptionId)
         items = [
             ua.MonitoredItemCreateRequest(
-                self._own(name), ua.MonitoringMode.Reporting, ua.MonitoringParameters(at, 10.0, QueueSize=20)
+                self._own(name),
+                ua.MonitoringMode.Reporting,
+                ua.MonitoringParameters(at, 10.0, QueueSize=20),
             )
             for at, name in enumerate(names)
         ]
@@ -155,7 +196,9 @@ class _Recorder:
 
 @contextlib.asynccontextmanager
 async def _session(port: int) -> AsyncIterator[OpcuaSession]:
-    session = OpcuaSession([plan(endpoint(port), table([tag("Double", node=f"nsu={URI};s=Double")]))])
+    session = OpcuaSession(
+        [plan(endpoint(port), table([tag("Double", node=f"nsu={URI};s=Double")]))]
+    )
     await session.open()
     try:
         yield session
@@ -184,7 +227,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, SERVERS[name](Path(folder)) as server:
             kept = asyncio.run(record(name, server.port))
         lines = [{"server": name, "version": VERSIONS[name]()}]
-        lines += [{"service": one.service, "what": one.what, "body": one.body.hex()} for one in kept]
+        lines += [
+            {"service": one.service, "what": one.what, "body": one.body.hex()} for one in kept
+        ]
         path = FOLDER / f"{name}.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         print(f"{path}: {len(kept)} responses")

@@ -33,12 +33,15 @@ class Users(UserManager):
     def get_user(
         self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
     ) -> User | None:
-        known = (username, password) == ("operator", "geheim 密码") or (certificate and certificate == self.certificate)
+        known = (username, password) == ("operator", "geheim 密码") or (
+            certificate and certificate == self.certificate
+        )
         return User(role=UserRole.User, name="operator") if known else None
 
 
 class Secured:
-    """A server with all policies, an insecure endpoint besides, and its certificate under `folder`."""
+    """A server with all policies, an insecure endpoint besides, and its certificate under
+    `folder`."""
 
     def __init__(self, folder: Path, make: MakeCertificate | None = None) -> None:
         """`make`: the server's certificate for its key; None: one that is as it should be."""
@@ -59,7 +62,9 @@ class Secured:
         path.write_bytes(make(private).public_bytes(serialization.Encoding.DER))
         path.with_suffix(".pem").write_bytes(
             private.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
             )
         )
         return path
@@ -72,7 +77,9 @@ class Secured:
         server = await new_server(self.users)
         await server.set_application_uri(SERVER_URI)
         kinds = [
-            k for k in ua.SecurityPolicyType if any(p.replace("_", "") in k.name.replace("_", "") for p in POLICIES)
+            k
+            for k in ua.SecurityPolicyType
+            if any(p.replace("_", "") in k.name.replace("_", "") for p in POLICIES)
         ]
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity, *kinds])
         await server.load_certificate(self.certificate)

@@ -1,4 +1,5 @@
-"""An asyncua server with one variable of every kind, in this process or (`main`) as a program that can be killed."""
+"""An asyncua server with one variable of every kind, in this process or (`main`) as a program that
+can be killed."""
 
 from __future__ import annotations
 
@@ -53,12 +54,16 @@ async def build(server: Server, uris: Sequence[str] = (URI,), count: int = 0) ->
     for uri in uris:
         await server.register_namespace(uri)
     index = await server.get_namespace_index(URI)
-    machine = await server.nodes.objects.add_object(ua.NodeId("Machine", index), ua.QualifiedName("Machine", index))
+    machine = await server.nodes.objects.add_object(
+        ua.NodeId("Machine", index), ua.QualifiedName("Machine", index)
+    )
     nodes: dict[str, Any] = {}
 
     async def add(parent: Any, name: str, value: Any, kind: str) -> None:
         variant = ua.Variant(value, ua.VariantType[kind])
-        nodes[name] = await parent.add_variable(ua.NodeId(name, index), ua.QualifiedName(name, index), variant)
+        nodes[name] = await parent.add_variable(
+            ua.NodeId(name, index), ua.QualifiedName(name, index), variant
+        )
 
     for name, (value, kind, _) in KINDS.items():
         await add(machine, name, value, kind)
@@ -73,14 +78,18 @@ async def build(server: Server, uris: Sequence[str] = (URI,), count: int = 0) ->
             folder = await machine.add_folder(ua.NodeId(name, index), ua.QualifiedName(name, index))
         await add(folder, f"n{number}", float(number), "Double")
     if OTHER in uris:
-        # The same identifier in another namespace, with another value: the trap of a reordered namespace table.
+        # The same identifier in another namespace, with another value: the trap of a reordered
+        # namespace table.
         other = await server.get_namespace_index(OTHER)
-        await server.nodes.objects.add_variable(ua.NodeId("Double", other), ua.QualifiedName("Double", other), -1.0)
+        await server.nodes.objects.add_variable(
+            ua.NodeId("Double", other), ua.QualifiedName("Double", other), -1.0
+        )
     return nodes
 
 
 async def new_server(user_manager: Any = None) -> Server:
-    """An asyncua server with the standard nodes only. Building them once a process saves 2 s of CPU for each."""
+    """An asyncua server with the standard nodes only. Building them once a process saves 2 s of CPU
+    for each."""
     server = Server(iserver=LeanServer(user_manager, clock=True))
     await server.init()
     return server
@@ -140,7 +149,9 @@ class Running:
         """Yields when the server listens, ends its thread afterwards."""
         running, ready = cls(port), threading.Event()
         serve = running._serve(uris, count, ready)
-        thread = threading.Thread(target=lambda: running._loop.run_until_complete(serve), name="opcua-server")
+        thread = threading.Thread(
+            target=lambda: running._loop.run_until_complete(serve), name="opcua-server"
+        )
         thread.start()
         try:
             assert ready.wait(60)

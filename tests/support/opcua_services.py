@@ -1,4 +1,5 @@
-"""A TCP relay before an OPC UA server that notes which services a client asks for, and how many nodes in each."""
+"""A TCP relay before an OPC UA server that notes which services a client asks for, and how many
+nodes in each."""
 
 from __future__ import annotations
 
@@ -54,8 +55,12 @@ class Relay:
         ends = (writer, back_writer)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._copy(reader, back_writer, ends, asked=True), name="relay-up")
-                group.create_task(self._copy(back_reader, writer, ends, asked=False), name="relay-down")
+                group.create_task(
+                    self._copy(reader, back_writer, ends, asked=True), name="relay-up"
+                )
+                group.create_task(
+                    self._copy(back_reader, writer, ends, asked=False), name="relay-down"
+                )
         finally:
             for end in ends:
                 end.close()
@@ -97,5 +102,7 @@ async def relay(target: int) -> AsyncIterator[Relay]:
     finally:
         server.close()
         while made.open:
-            await asyncio.sleep(0.01)  # poll interval: until both directions of every connection have ended
+            await asyncio.sleep(
+                0.01
+            )  # poll interval: until both directions of every connection have ended
         await server.wait_closed()

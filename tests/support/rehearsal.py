@@ -1,4 +1,5 @@
-"""The demo's two lines sped up, with the truth written down: what the simulated machines really did."""
+"""The demo's two lines sped up, with the truth written down: what the simulated machines really
+did."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ class Rehearsal:
         self.spec["start_hour"] = self.start_hour
         endpoints = await self.simulation.start(self.spec)
         file = self.folder / "site.yaml"
-        file.write_text(rehearse.redirect(original, endpoints, self._overrides(port)), encoding="utf-8")
+        file.write_text(
+            rehearse.redirect(original, endpoints, self._overrides(port)), encoding="utf-8"
+        )
         self.site = load(file)
         await self._child("serve", python("edge_agent", "serve", str(file)))
         await until(lambda: ask_serve(self.site), 30, "serve answers")
@@ -88,29 +91,39 @@ class Rehearsal:
             "agent": {"health": f"{6 * self.every_s:g}s"},
             "mqtt": {"url": f"mqtt://127.0.0.1:{port}"},
             "outbox": {"path": str(self.folder / "outbox")},
-            "store": {"path": str(self.folder / "store.duckdb"), "quarantine": str(self.folder / "quarantine")},
+            "store": {
+                "path": str(self.folder / "store.duckdb"),
+                "quarantine": str(self.folder / "quarantine"),
+            },
             "register": {"calendar": str(calendar)},
             "defaults": {"modbus": {"every": period}, "opcua": {"every": period}},
         }
 
     async def _child(self, name: str, argv: list[str]) -> None:
-        self.children.append(await ChildProcess.start(name, argv, self.folder, self.clock.to_environment()))
+        self.children.append(
+            await ChildProcess.start(name, argv, self.folder, self.clock.to_environment())
+        )
 
     async def settle(self) -> dict[str, Any]:
-        """End the agent and wait until the store has all it acknowledged; the agent's last words."""
+        """End the agent and wait until the store has all it acknowledged; the agent's last
+        words."""
         await self.children.pop().stop()
         words = final_status(self.site)
         assert words is not None
 
         def stored() -> bool:
             status = ask_serve(self.site)
-            return status is not None and status["counters"]["stored"] >= words["counters"]["acknowledged"]
+            return (
+                status is not None
+                and status["counters"]["stored"] >= words["counters"]["acknowledged"]
+            )
 
         await until(lambda: asyncio.to_thread(stored), 60, "all is stored")
         return words
 
 
-#: The simulators' own calendar (two shifts of ten hours, a break in each), as a plant would write it down.
+#: The simulators' own calendar (two shifts of ten hours, a break in each), as a plant would write
+#: it down.
 CALENDAR = """\
 timezone: Asia/Shanghai
 schedules:
@@ -138,7 +151,9 @@ class Truth:
             row = json.loads(line)
             t, device = row["t"], row["device"]
             if row["event"] == "state":
-                self.states.setdefault(device, []).append((t, row["item_state"], row["operation_mode"]))
+                self.states.setdefault(device, []).append(
+                    (t, row["item_state"], row["operation_mode"])
+                )
             elif row["event"] == "parts":
                 self.parts.setdefault(device, []).append((t, row["made"], row["scrap"]))
             elif row["event"] == "energy":

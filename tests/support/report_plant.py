@@ -39,14 +39,17 @@ _MODES = {"None": 0, "Maintenance": 1, "Setup": 2, "Processing": 3}
 
 
 def register() -> Register:
-    """The golden factory; EQ-001 gets the golden shift's nominal cycle, one machine a project with a price."""
+    """The golden factory; EQ-001 gets the golden shift's nominal cycle, one machine a project with
+    a price."""
     found, _ = load(GOLDEN / "equipment_register.csv", GOLDEN / "processes.csv")
     return with_row(found, "EQ-001", nominal_cycle_s=Decimal(60))
 
 
 def with_row(known: Register, key: str, **cells: Any) -> Register:
     """The register with other cells in one row."""
-    rows = tuple(replace(row, **cells) if row.equipment_id == key else row for row in known.equipment)
+    rows = tuple(
+        replace(row, **cells) if row.equipment_id == key else row for row in known.equipment
+    )
     return Register(rows, known.processes)
 
 
@@ -65,37 +68,78 @@ def shift_states() -> tuple[StateChange, ...]:
     """Its segments as states, from a day before the window on (not known)."""
     rows = [StateChange(START - BEFORE_NS, 0, 0, True, "no-coverage")]
     for begin, _, item, mode, order, *_ in golden_shift()["segments"]:
-        rows.append(StateChange(START + begin * MINUTE, _ITEMS[item], _MODES[mode.split(" ")[0]], order == "order"))
+        rows.append(
+            StateChange(
+                START + begin * MINUTE, _ITEMS[item], _MODES[mode.split(" ")[0]], order == "order"
+            )
+        )
     return tuple(rows)
 
 
 def shift_plan() -> tuple[PlannedChange, ...]:
-    """Its calendar: work around the clock until a day off before it; the last half hour is planned maintenance."""
-    rows = ((END - 30 * DAY, "shift"), (START - BEFORE_NS, "off"), (START, "shift"), (UPKEEP, "maintenance"))
+    """Its calendar: work around the clock until a day off before it; the last half hour is planned
+    maintenance."""
+    rows = (
+        (END - 30 * DAY, "shift"),
+        (START - BEFORE_NS, "off"),
+        (START, "shift"),
+        (UPKEEP, "maintenance"),
+    )
     return tuple(PlannedChange("", t, plan) for t, plan in rows)
 
 
 def shift_counters(device: str = "lathe01") -> list[CounterReadings]:
-    """330 parts, 9 of them scrap, over a counter that is set to zero once; and 12.5 kWh. None in the maintenance."""
-    made = [(START, 1000), (START + 150 * MINUTE, 1120), (START + 200 * MINUTE, 0), (UPKEEP, 210), (END, 210)]
+    """330 parts, 9 of them scrap, over a counter that is set to zero once; and 12.5 kWh. None in
+    the maintenance."""
+    made = [
+        (START, 1000),
+        (START + 150 * MINUTE, 1120),
+        (START + 200 * MINUTE, 0),
+        (UPKEEP, 210),
+        (END, 210),
+    ]
     scrap = [(START, 7), (UPKEEP, 16), (END, 16)]
     kwh = [(START, Fraction("327136.25")), (END, Fraction("327148.75"))]
     return [
-        CounterReadings(device, "produced", "parts_total", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made)),
-        CounterReadings(device, "scrap", "parts_scrap", Fraction(1), None, tuple((t, Fraction(n)) for t, n in scrap)),
+        CounterReadings(
+            device,
+            "produced",
+            "parts_total",
+            Fraction(1),
+            None,
+            tuple((t, Fraction(n)) for t, n in made),
+        ),
+        CounterReadings(
+            device,
+            "scrap",
+            "parts_scrap",
+            Fraction(1),
+            None,
+            tuple((t, Fraction(n)) for t, n in scrap),
+        ),
         CounterReadings(device, "energy", "import", Fraction(1), None, tuple(kwh)),
     ]
 
 
 def facts(**changes: Any) -> WindowFacts:
-    """Live facts as golden/live.json has them: one row per device says what 30 days of minutes would add up to.
+    """Live facts as golden/live.json has them: one row per device says what 30 days of minutes
+    would add up to.
 
     It ends with the shift's last minute of work."""
     live = json.loads((GOLDEN / "live.json").read_text(encoding="utf-8"), parse_float=Decimal)
     devices, first, minutes = {}, {}, {}
     for name, fact in live.items():
-        devices[name] = AssessedDevice(name, f"设备 {name}", "ML1", connector="modbus", endpoint="tcp://10.0.0.1:502", tags=3,
-                               controller=True, normalised=True, business_links=("设备管理",))  # fmt: skip
+        devices[name] = AssessedDevice(
+            name,
+            f"设备 {name}",
+            "ML1",
+            connector="modbus",
+            endpoint="tcp://10.0.0.1:502",
+            tags=3,
+            controller=True,
+            normalised=True,
+            business_links=("设备管理",),
+        )
         if fact.get("last_good_age_h") is None:
             continue
         covered = Fraction(fact["coverage"]) * SCHEDULED_S
@@ -104,8 +148,17 @@ def facts(**changes: Any) -> WindowFacts:
         minutes[name] = MinuteHealth(
             [[UPKEEP, 1000 * SCHEDULED_S, int(1000 * covered), 10, 10, 90, 10, 100, 0, END - age]]
         )
-    known = WindowFacts(START, END, devices, first_good=first, minutes=minutes, states={"lathe01": shift_states()},
-                  counters=shift_counters(), lateness={"lathe01": {120: 3, 900: 1}}, plan=shift_plan())  # fmt: skip
+    known = WindowFacts(
+        START,
+        END,
+        devices,
+        first_good=first,
+        minutes=minutes,
+        states={"lathe01": shift_states()},
+        counters=shift_counters(),
+        lateness={"lathe01": {120: 3, 900: 1}},
+        plan=shift_plan(),
+    )
     return replace(known, **changes)
 
 

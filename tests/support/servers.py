@@ -1,4 +1,5 @@
-"""Real servers for tests: each on a free port of 127.0.0.1, stopped by pid, its files in the test's own folder."""
+"""Real servers for tests: each on a free port of 127.0.0.1, stopped by pid, its files in the test's
+own folder."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now.
 
-    It lies below those the kernel gives to outgoing connections: none of them can take it while a server is away.
+    It lies below those the kernel gives to outgoing connections: none of them can take it while a
+    server is away.
     """
     while True:
         port = random.randrange(10_000, 30_000)
@@ -70,7 +72,9 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
 
-def wait_port(port: int, process: subprocess.Popen[bytes], log: Path, timeout: float = 90.0) -> None:
+def wait_port(
+    port: int, process: subprocess.Popen[bytes], log: Path, timeout: float = 90.0
+) -> None:
     """Return when the port accepts; fail with the log when the process ends or the time is over."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -84,13 +88,21 @@ def wait_port(port: int, process: subprocess.Popen[bytes], log: Path, timeout: f
 
 @contextlib.contextmanager
 def serving(
-    argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str] | None = None, patience: float = 30.0
+    argv: Sequence[str | Path],
+    port: int,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    patience: float = 30.0,
 ) -> Iterator[Server]:
-    """Start a program that listens on `port`; yields when it accepts, which may take `patience` seconds, and stops it
-    at the end."""
+    """Start a program that listens on `port`; yields when it accepts, which may take `patience`
+    seconds, and stops it at the end."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [str(a) for a in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+            [str(a) for a in argv],
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
         )
     server = Server(process, port, log)
     try:
@@ -102,14 +114,17 @@ def serving(
 
 @contextlib.contextmanager
 def mosquitto(folder: Path, port: int | None = None, extra: str = "") -> Iterator[Server]:
-    """A mosquitto broker with persistence in `folder`; start it again with the same folder and port to restart it."""
+    """A mosquitto broker with persistence in `folder`; start it again with the same folder and port
+    to restart it."""
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "mosquitto.conf"
     anonymous = "" if "allow_anonymous" in extra else "allow_anonymous true\n"
     conf.write_text(
-        f"listener {port} 127.0.0.1\n{anonymous}persistence true\npersistence_location {folder}/\nautosave_interval 1\n"
-        f"max_inflight_messages 200\nmax_queued_messages 0\nuser root\nlog_type error\nlog_type warning\n{extra}\n"
+        f"listener {port} 127.0.0.1\n{anonymous}persistence true\npersistence_location "
+        f"{folder}/\nautosave_interval 1\n"
+        "max_inflight_messages 200\nmax_queued_messages 0\nuser root\nlog_type error\nlog_type "
+        f"warning\n{extra}\n"
     )
     with serving([tool("mosquitto"), "-c", conf], port, folder / "mosquitto.log") as server:
         yield server
@@ -128,7 +143,8 @@ def nats(folder: Path, port: int | None = None) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "nats.conf"
     conf.write_text(
-        f'server_name: test\nlisten: "127.0.0.1:{client}"\njetstream {{ store_dir: "{folder}/js" }}\n'
+        f'server_name: test\nlisten: "127.0.0.1:{client}"\njetstream {{ store_dir: "{folder}/js" '
+        f"}}\n"
         f'mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 10000, ack_wait: "60s" }}\n'
     )
     with serving([nats_program(), "-c", conf], port, folder / "nats.log") as server:
@@ -142,7 +158,8 @@ def influxdb1(folder: Path) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "influxdb.conf"
     conf.write_text(
-        f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc}"\n[meta]\n dir = "{folder}/meta"\n'
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc}"\n[meta]\n dir = '
+        f'"{folder}/meta"\n'
         f'[data]\n dir = "{folder}/data"\n wal-dir = "{folder}/wal"\n'
         f'[http]\n bind-address = "127.0.0.1:{port}"\n log-enabled = false\n max-body-size = 0\n'
         f"[monitor]\n store-enabled = false\n"
@@ -157,8 +174,11 @@ def victoria_metrics(folder: Path) -> Iterator[Server]:
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     argv = [
-        tool("victoria-metrics"), f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}",
-        "-retentionPeriod=100y", "-dedup.minScrapeInterval=1ms",
-    ]  # fmt: skip
+        tool("victoria-metrics"),
+        f"-storageDataPath={folder}/vm",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        "-retentionPeriod=100y",
+        "-dedup.minScrapeInterval=1ms",
+    ]
     with serving(argv, port, folder / "vm.log") as server:
         yield server

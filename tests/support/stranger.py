@@ -13,9 +13,12 @@ NOT_REPLAYABLE: dict[str, str] = {}
 
 
 def stranger(folder: Path) -> dict[str, str | None]:
-    """Every figure of a pack as the script computes it: without this package, and no warning allowed."""
+    """Every figure of a pack as the script computes it: without this package, and no warning
+    allowed."""
     command = [sys.executable, "-I", "-W", "error", str(SCRIPT), str(folder)]
-    told: dict[str, str | None] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    told: dict[str, str | None] = json.loads(
+        subprocess.run(command, capture_output=True, check=True).stdout
+    )
     return told
 
 
@@ -23,4 +26,6 @@ def claimed(folder: Path) -> dict[str, str | None]:
     """Every figure of a pack as it says itself, without those that cannot be replayed."""
     figures = json.loads((folder / "figures.json").read_bytes())
     exact = {figure["key"]: figure["value_exact"] for figure in figures}
-    return {key: value for key, value in exact.items() if key.partition("@")[0] not in NOT_REPLAYABLE}
+    return {
+        key: value for key, value in exact.items() if key.partition("@")[0] not in NOT_REPLAYABLE
+    }

@@ -1,4 +1,5 @@
-"""What keeps a site of a thousand devices smooth: not all of them in one go, and nothing kept in vain."""
+"""What keeps a site of a thousand devices smooth: not all of them in one go, and nothing kept in
+vain."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ DEVICES = 2 * DEVICES_AT_ONCE + 5
 def many(folder: Path) -> Path:
     return write(
         folder,
-        f"outbox: {{path: {folder}/outbox}}\ndevices:\n  - {{for: {{i: 1..{DEVICES}}}, id: 'd{{i}}', connector: modbus,"
+        f"outbox: {{path: {folder}/outbox}}\ndevices:\n  - {{for: {{i: 1..{DEVICES}}}, id: "
+        f"'d{{i}}', connector: modbus,"
         " url: 'tcp://h{i}', tags: {a: {address: holding/0}}}\n",
     )
 
@@ -56,11 +58,14 @@ def test_health_rows_are_spread_and_each_device_has_one_in_a_period(
     steps = [after - before for before, after in pairwise(written)]
     assert sum(steps) == DEVICES
     assert max(steps) <= DEVICES_AT_ONCE
-    assert all(device.health.row(device.health._row_start)["period_s"] == 0 for device in made.devices)
+    assert all(
+        device.health.row(device.health._row_start)["period_s"] == 0 for device in made.devices
+    )
 
 
 def test_nothing_of_the_written_file_stays_behind(tmp_path: Path) -> None:
-    """Not even until the collector comes: by then the memory is full of holes and does not go back."""
+    """Not even until the collector comes: by then the memory is full of holes and does not go
+    back."""
     path = many(tmp_path)
     write(
         tmp_path,
@@ -81,8 +86,12 @@ def test_nothing_of_the_written_file_stays_behind(tmp_path: Path) -> None:
     assert left == []
 
 
-def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the test run's own logs stay as they are
+def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        logs, "configure", lambda *_: None
+    )  # the test run's own logs stay as they are
     before = gc.get_threshold()
     seen: list[object] = []
 

@@ -17,7 +17,11 @@ def figures(read: int, pending: int, oldest: int | None) -> dict[str, Any]:
 
 def test_figures_are_added_and_of_the_oldest_values_the_oldest_counts() -> None:
     whole = sum_documents([figures(10, 1, None), figures(5, 2, 700), figures(1, 3, 600)])
-    assert (whole["counters"]["read"], whole["outbox"]["pending_values"], whole["outbox"]["oldest_t"]) == (16, 6, 600)
+    assert (
+        whole["counters"]["read"],
+        whole["outbox"]["pending_values"],
+        whole["outbox"]["oldest_t"],
+    ) == (16, 6, 600)
     assert whole.keys() == {"counters", "entries", "outbox"}
     assert sum_documents([figures(1, 0, None)])["outbox"]["oldest_t"] is None
 
@@ -25,4 +29,8 @@ def test_figures_are_added_and_of_the_oldest_values_the_oldest_counts() -> None:
 def test_a_life_that_is_over_has_counted_and_holds_nothing() -> None:
     over = ended(figures(10, 7, 700))
     assert over["counters"]["read"] == 10
-    assert (over["outbox"]["pending_values"], over["outbox"]["bytes"], over["outbox"]["oldest_t"]) == (0, 0, None)
+    assert (
+        over["outbox"]["pending_values"],
+        over["outbox"]["bytes"],
+        over["outbox"]["oldest_t"],
+    ) == (0, 0, None)

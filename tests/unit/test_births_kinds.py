@@ -1,4 +1,5 @@
-"""A tag whose type only its device knows: the birth document says it as soon as a value has shown it."""
+"""A tag whose type only its device knows: the birth document says it as soon as a value has shown
+it."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def test_the_birth_document_follows_the_types_that_values_show(tmp_path: Path) -
         def answer(*values: Value) -> list[dict[str, Any]]:
             """The documents that are announced after an answer of the first device."""
             broker.documents.clear()
-            status = {at: STATUS["BadNodeIdUnknown"] for at, value in enumerate(values) if value is None}
+            status = {
+                at: STATUS["BadNodeIdUnknown"] for at, value in enumerate(values) if value is None
+            }
             first.answered(Batch(table, 1, list(values), status), 1.0)
             fleet.learn_kinds(fleet.devices)
             return list(broker.documents)
@@ -61,14 +64,18 @@ def test_the_birth_document_follows_the_types_that_values_show(tmp_path: Path) -
         def types(document: dict[str, Any]) -> dict[str, str | None]:
             return {name: entry.get("type") for name, entry in document["tags"].items()}
 
-        assert [types(document) for document in broker.documents] == [{"a": None, "b": None, "c": "float"}] * 2
+        assert [types(document) for document in broker.documents] == [
+            {"a": None, "b": None, "c": "float"}
+        ] * 2
         (told,) = answer(True, None, 1.5)
         assert (told["device"], types(told)) == ("cnc-1", {"a": "bool", "b": None, "c": "float"})
         assert answer(False, None, 2.5) == [], "nothing new"
         (told,) = answer(True, [1, 2], 1.5)
         assert types(told) == {"a": "bool", "b": "array", "c": "float"}
         (told,) = answer("on", [1, 2], 1.5)
-        assert types(told) == {"a": "text", "b": "array", "c": "float"}, "another type of the server's"
+        assert types(told) == {"a": "text", "b": "array", "c": "float"}, (
+            "another type of the server's"
+        )
         assert answer(None, None, 1.5) == [], "no value says nothing of the type"
     finally:
         outbox.close_now()

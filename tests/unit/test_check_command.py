@@ -1,4 +1,5 @@
-"""`edge-agent check`: what stands in the way (exit status 2), and what is only worth knowing (a note)."""
+"""`edge-agent check`: what stands in the way (exit status 2), and what is only worth knowing (a
+note)."""
 
 from __future__ import annotations
 

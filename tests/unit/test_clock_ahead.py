@@ -1,4 +1,5 @@
-"""A clock that jumped ahead and was put right: what it stamped pins no value and proves no device alive."""
+"""A clock that jumped ahead and was put right: what it stamped pins no value and proves no device
+alive."""
 
 from __future__ import annotations
 
@@ -32,11 +33,27 @@ def test_what_comes_after_a_jump_replaces_what_was_stamped_ahead(ahead: int) -> 
     assert newest.rows().num.tolist() == [5.0]
 
 
-@pytest.mark.parametrize(("ahead", "quality"), [(0, "Good"), (1, "Good"), (3600, "UncertainLastUsableValue")])
+@pytest.mark.parametrize(
+    ("ahead", "quality"), [(0, "Good"), (1, "Good"), (3600, "UncertainLastUsableValue")]
+)
 def test_a_sample_from_the_future_is_not_fresh(ahead: int, quality: str) -> None:
     catalogue, newest = Catalogue(), NewestSamples()
-    newest.update(Rows.of([Chunk(catalogue.ids("m1", ("n", "machine_state")), NOW + ahead * S, np.ones(2), TWO_KINDS)]))
-    readings, state = newest.by_device(catalogue, NOW)["m1"], newest.of_tag(catalogue, "m1", "machine_state")
+    newest.update(
+        Rows.of(
+            [
+                Chunk(
+                    catalogue.ids("m1", ("n", "machine_state")),
+                    NOW + ahead * S,
+                    np.ones(2),
+                    TWO_KINDS,
+                )
+            ]
+        )
+    )
+    readings, state = (
+        newest.by_device(catalogue, NOW)["m1"],
+        newest.of_tag(catalogue, "m1", "machine_state"),
+    )
     row = _device("m1", {"tags": 2}, readings, state, NOTHING_RECENT, NOW)
     assert row["quality"] == quality
     assert (row["last_good_age_s"] is None) == (ahead > 5)

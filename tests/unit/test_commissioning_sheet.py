@@ -19,7 +19,12 @@ EXAMPLE = ROOT / "configs" / "examples" / "tower-light.yaml"
 VALUES: dict[tuple[str, str], dict[str, Any]] = {
     ("press-01", "input_1"): {"value": True, "quality": "Good", "t": 1763900000123456789},
     ("press-01", "input_2"): {"value": None, "quality": "BadTimeout", "t": None},
-    ("press-01", "machine_state"): {"value": 3, "label": "Executing", "quality": "Good", "t": 1763900000123456789},
+    ("press-01", "machine_state"): {
+        "value": 3,
+        "label": "Executing",
+        "quality": "Good",
+        "t": 1763900000123456789,
+    },
     ("press-02", "current"): {"value": 7.25, "quality": "Good", "t": 1763900000123456789},
 }
 
@@ -31,15 +36,34 @@ def test_the_workbook_has_a_sheet_for_each_device_with_room_to_sign(tmp_path: Pa
     assert book.sheetnames == ["press-01", "press-02"]
     rows = list(book["press-01"].iter_rows(values_only=True))
     assert [str(cell).split("\n")[0] for cell in rows[0]] == [
-        "变量", "说明", "地址", "读数", "单位", "质量", "读取时间", "应为", "核对 ✓", "核对人", "备注",
-    ]  # fmt: skip
-    assert rows[1][:1] + rows[1][2:7] == ("input_1", "discrete/0", "1", None, "Good", "2025-11-23 20:13:20")
+        "变量",
+        "说明",
+        "地址",
+        "读数",
+        "单位",
+        "质量",
+        "读取时间",
+        "应为",
+        "核对 ✓",
+        "核对人",
+        "备注",
+    ]
+    assert rows[1][:1] + rows[1][2:7] == (
+        "input_1",
+        "discrete/0",
+        "1",
+        None,
+        "Good",
+        "2025-11-23 20:13:20",
+    )
     assert rows[2][3] is None
     assert rows[2][5] == "BadTimeout"
     assert rows[-1][0] == "machine_state"
     assert rows[-1][3] == "3 Executing"
     assert {cell for row in rows[1:] for cell in row[7:]} == {None}
-    assert [row[0] for row in book["press-02"].iter_rows(min_row=2, values_only=True)] == ["current"]
+    assert [row[0] for row in book["press-02"].iter_rows(min_row=2, values_only=True)] == [
+        "current"
+    ]
 
 
 def test_the_page_names_the_device_and_says_that_its_state_is_derived() -> None:
@@ -55,7 +79,8 @@ def test_what_a_file_says_is_text_and_no_markup_or_formula(tmp_path: Path) -> No
     config = tmp_path / "plant.yaml"
     config.write_text(
         "agent: {id: ipc-01}\nmqtt: {url: mqtt://127.0.0.1}\ndevices:\n"
-        "  - {id: 'a[1]', name: '<b>=1+1', connector: modbus, url: tcp://127.0.0.1:1, tags: {'=cmd': {address: 40001,"
+        "  - {id: 'a[1]', name: '<b>=1+1', connector: modbus, url: tcp://127.0.0.1:1, tags: "
+        "{'=cmd': {address: 40001,"
         " description: '<script>'}}}\n"
         + "".join(
             f"  - {{id: '{'x' * 40}{n}', connector: modbus, url: tcp://127.0.0.1:1, unit: {n}, "
@@ -85,7 +110,8 @@ def test_a_device_that_does_not_answer_has_its_reason_on_the_sheet(
     config = tmp_path / "plant.yaml"
     config.write_text(
         "agent: {id: ipc-01}\nmqtt: {url: mqtt://127.0.0.1}\noutbox: {path: outbox}\ndevices:\n"
-        f"  - {{id: a, connector: modbus, url: 'tcp://127.0.0.1:{port}', tags: {{x: {{address: 40001}}}}}}\n",
+        f"  - {{id: a, connector: modbus, url: 'tcp://127.0.0.1:{port}', tags: {{x: {{address: "
+        f"40001}}}}}}\n",
         encoding="utf-8",
     )
     assert main(["tags", "sheet", str(config), "--out", str(tmp_path / "s.html")]) == 0

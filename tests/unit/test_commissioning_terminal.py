@@ -49,8 +49,11 @@ def width(request: pytest.FixtureRequest) -> int:
 
 
 @contextlib.contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch, width: int, locale: str) -> Iterator[Callable[[], list[str]]]:
-    """Standard output and standard error are a terminal of so many columns; gives what was written there, as lines."""
+def terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int, locale: str
+) -> Iterator[Callable[[], list[str]]]:
+    """Standard output and standard error are a terminal of so many columns; gives what was written
+    there, as lines."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     settings = termios.tcgetattr(theirs)
@@ -100,7 +103,9 @@ def commands(folder: Path) -> dict[str, tuple[list[str], int]]:
     plant, bad, points = folder / "plant.yaml", folder / "bad.yaml", folder / "list.csv"
     plant.write_text(PLANT, encoding="utf-8")
     bad.write_text(PLANT.replace("connector: opcua", "conector: opcua"), encoding="utf-8")
-    points.write_text("变量名,地址,类型\nx,100,整数\ny,40001,int16\ny,40002,word\n", encoding="utf-8")
+    points.write_text(
+        "变量名,地址,类型\nx,100,整数\ny,40001,int16\ny,40002,word\n", encoding="utf-8"
+    )
     good = folder / "good.csv"
     good.write_text("变量名,地址,类型,不认识\nx,40005,int16,1\n", encoding="utf-8")
     return {
@@ -108,12 +113,21 @@ def commands(folder: Path) -> dict[str, tuple[list[str], int]]:
         "check of a faulty file": (["check", str(bad)], 2),
         "check of no file": (["check", str(folder / "absent.yaml")], 2),
         "tags import": (["tags", "import", str(points), "--device", "m"], 2),
-        "tags import --into": (["tags", "import", str(good), "--device", "m", "--into", str(plant)], 0),
+        "tags import --into": (
+            ["tags", "import", str(good), "--device", "m", "--into", str(plant)],
+            0,
+        ),
         "tags export": (["tags", "export", str(plant), "--out", str(folder / "out.csv")], 0),
-        "tags sheet": (["tags", "sheet", str(plant), "--blank", "--out", str(folder / "s.html")], 0),
+        "tags sheet": (
+            ["tags", "sheet", str(plant), "--blank", "--out", str(folder / "s.html")],
+            0,
+        ),
         "convert": (["convert", "kepware", str(good), "--out", str(folder / "converted.yaml")], 0),
         "init": (["init", str(folder / "first.yaml"), "--yes"], 0),
-        "register from": (["register", "from", str(plant), "--out", str(folder / "register.csv")], 0),
+        "register from": (
+            ["register", "from", str(plant), "--out", str(folder / "register.csv")],
+            0,
+        ),
         "scan": (["scan", "modbus", "tcp://127.0.0.1:1", "--units", "1"], 1),
         "probe": (["probe", "tcp://127.0.0.1:1", "--from", "0"], 1),
         "browse": (["browse", "opc.tcp://127.0.0.1:1"], 1),
@@ -121,16 +135,31 @@ def commands(folder: Path) -> dict[str, tuple[list[str], int]]:
 
 
 COMMANDS = (
-    "check", "check of a faulty file", "check of no file", "tags import", "tags import --into", "tags export",
-    "tags sheet", "convert", "init", "register from", "scan", "probe", "browse",
-)  # fmt: skip
+    "check",
+    "check of a faulty file",
+    "check of no file",
+    "tags import",
+    "tags import --into",
+    "tags export",
+    "tags sheet",
+    "convert",
+    "init",
+    "register from",
+    "scan",
+    "probe",
+    "browse",
+)
 #: What files of the tests say, in whatever language.
 QUOTED = re.compile("一线总表|变量名|地址|类型|整数|不认识(?!的)|点表|设备台账")
 
 
 @pytest.mark.parametrize(
     ("name", "locale"),
-    [*itertools.product(COMMANDS, ("zh_CN.UTF-8", "en_GB.UTF-8")), ("check", "C"), ("tags import --into", "C")],
+    [
+        *itertools.product(COMMANDS, ("zh_CN.UTF-8", "en_GB.UTF-8")),
+        ("check", "C"),
+        ("tags import --into", "C"),
+    ],
 )
 def test_a_command_fits_a_terminal_and_speaks_its_language(
     name: str, locale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,7 +173,9 @@ def test_a_command_fits_a_terminal_and_speaks_its_language(
     assert_fits(found, 80)
     text = "".join(found)
     text = QUOTED.sub("", text) if locale.startswith("en") else text
-    if locale.startswith("en") and name != "register from":  # whose empty columns have Chinese names
+    if (
+        locale.startswith("en") and name != "register from"
+    ):  # whose empty columns have Chinese names
         assert CHINESE.search(text) is None, text
     if locale.startswith("zh"):
         assert CHINESE.search(text)
@@ -154,7 +185,9 @@ def test_a_command_fits_a_terminal_and_speaks_its_language(
         assert re.search(r"\b(the|is|are|device|wrote)\b", text)
 
 
-def test_check_fits_narrow_terminals(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_fits_narrow_terminals(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("check", "check of a faulty file"):
         words, status = commands(tmp_path)[name]
         with terminal(monkeypatch, width, "C") as lines:
@@ -164,17 +197,38 @@ def test_check_fits_narrow_terminals(width: int, tmp_path: Path, monkeypatch: py
     assert "conector" in "".join(found)
 
 
-def test_check_says_the_same_into_a_pipe_on_single_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_the_same_into_a_pipe_on_single_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words, _ = commands(tmp_path)["check"]
     assert main(words) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split() == [
-        "设备", "DEVICE", "连接器", "CONNECTOR", "地址", "AT", "模板", "PROFILE", "变量", "TAGS", "周期", "EVERY",
-        "值/秒", "VALUES/S", "请求/轮", "REQUESTS",
-    ]  # fmt: skip
+        "设备",
+        "DEVICE",
+        "连接器",
+        "CONNECTOR",
+        "地址",
+        "AT",
+        "模板",
+        "PROFILE",
+        "变量",
+        "TAGS",
+        "周期",
+        "EVERY",
+        "值/秒",
+        "VALUES/S",
+        "请求/轮",
+        "REQUESTS",
+    ]
     assert "提示 Notes (2):" in out
     note = out.index("提示 Notes (2):")
-    assert [line[:6].strip() == "" for line in out[note + 1 : note + 5]] == [False, True, False, True]
+    assert [line[:6].strip() == "" for line in out[note + 1 : note + 5]] == [
+        False,
+        True,
+        False,
+        True,
+    ]
     assert max(map(cell_len, out)) > 100
 
 
@@ -182,7 +236,8 @@ LONG = Finding(
     "x", "plant.yaml:12:5",
     "站号 3 在 1 秒内没有应答（站号 3 holding/0 × 1）：请检查设备电源、站号和接线，"
     "再运行 edge-agent doctor plant.yaml 查看。",
-    "Unit 3 did not answer within 1 s: check the device's power, its unit number and wiring, and run"
+    "Unit 3 did not answer within 1 s: check the device's power, its unit number and wiring, and "
+    "run"
     " `edge-agent doctor plant.yaml`.",
 )  # fmt: skip
 
@@ -215,7 +270,17 @@ def test_doctor_and_scan_fit_a_terminal(
 
     monkeypatch.setattr(chain, "examine", examine)
     config = commands(tmp_path)["check"][0][1]
-    found = [Scanned(ScanAnswer("tcp://10.0.0.1:502 unit 3", {}, {"VendorName": "ACME " * 20}, zh=LONG.zh, en=LONG.en))]
+    found = [
+        Scanned(
+            ScanAnswer(
+                "tcp://10.0.0.1:502 unit 3",
+                {},
+                {"VendorName": "ACME " * 20},
+                zh=LONG.zh,
+                en=LONG.en,
+            )
+        )
+    ]
     with terminal(monkeypatch, width, locale) as lines:
         assert main(["doctor", config]) == 1
         show(Console(highlight=False), found, compared=True, ignores_units=False)

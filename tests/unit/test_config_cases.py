@@ -1,4 +1,5 @@
-"""Golden cases: a configuration in, its exact findings out (`tests/cases/config/NAME/{config.yaml,expected.txt}`).
+"""Golden cases: a configuration in, its exact findings out
+(`tests/cases/config/NAME/{config.yaml,expected.txt}`).
 
 An empty `expected.txt` says that the file loads. To add a case, write `config.yaml` and run
 `EDGE_AGENT_WRITE_CASES=1 pytest tests/unit/test_config_cases.py`, then read what it wrote.
@@ -42,5 +43,12 @@ def test_the_findings_are_exactly_these(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in CASES.iterdir()))
 def test_no_finding_shows_a_secret_or_the_library_behind_it(name: str) -> None:
     findings = told(CASES / name)
-    for forbidden in ("hunter2", "12345678", "pydantic", "Traceback", "validation error", "Input should"):
+    for forbidden in (
+        "hunter2",
+        "12345678",
+        "pydantic",
+        "Traceback",
+        "validation error",
+        "Input should",
+    ):
         assert forbidden not in findings

@@ -26,7 +26,10 @@ def test_tags_are_grouped_by_period_in_the_order_of_the_file(tmp_path: Path) -> 
         "every: 2s, tags: {a: {address: holding/1}, b: {address: holding/2, every: 100ms},"
         " c: {address: holding/3}, d: {address: holding/4, every: 0.1}}",
     )
-    assert [(table.every, table.names) for table in plan.tables] == [(0.1, ("b", "d")), (2.0, ("a", "c"))]
+    assert [(table.every, table.names) for table in plan.tables] == [
+        (0.1, ("b", "d")),
+        (2.0, ("a", "c")),
+    ]
     assert {table.device for table in plan.tables} == {"m"}
     assert isinstance(plan.options, ModbusDevice)
     assert values_per_second(plan.tables) == pytest.approx(21.0)
@@ -35,21 +38,28 @@ def test_tags_are_grouped_by_period_in_the_order_of_the_file(tmp_path: Path) -> 
 def test_a_tag_carries_what_the_file_says(tmp_path: Path) -> None:
     plan = compiled(
         tmp_path,
-        "tags: {a: {address: holding/7, scale: 0.1, offset: -4, unit: kW, range: [0, 9], map: {0: off},"
+        "tags: {a: {address: holding/7, scale: 0.1, offset: -4, unit: kW, range: [0, 9], map: "
+        "{0: off},"
         " sentinels: [32767], description: d, business_link: energy}}",
     )
     (tag,) = plan.tables[0].tags
     assert isinstance(tag.where, ModbusTag)
     assert tag.where.address == "holding/7"
     assert (tag.scale, tag.offset, tag.unit, tag.low, tag.high) == (0.1, -4.0, "kW", 0.0, 9.0)
-    assert (tag.labels, tag.sentinels, tag.description, tag.business_link) == ({0: "off"}, (32767.0,), "d", "energy")
+    assert (tag.labels, tag.sentinels, tag.description, tag.business_link) == (
+        {0: "off"},
+        (32767.0,),
+        "d",
+        "energy",
+    )
 
 
 def test_kind_is_the_connectors_unless_scaling_makes_a_fraction(tmp_path: Path) -> None:
     plan = compiled(
         tmp_path,
         "tags: {a: {address: holding/1}, b: {address: holding/1, scale: 10},"
-        " c: {address: holding/1, type: float32}, d: {address: holding/1, type: string, length: 2}}",
+        " c: {address: holding/1, type: float32}, d: {address: holding/1, type: string, length: "
+        "2}}",
     )
     assert [tag.kind for tag in plan.tables[0].tags] == ["int", "float", "float", "text"]
 
@@ -72,7 +82,10 @@ def test_report_by_change(tmp_path: Path, device: str, tag: str, report: Report)
 
 
 def test_staleness_is_three_periods_but_at_least_three_seconds(tmp_path: Path) -> None:
-    text = 'devices:\n  - {{id: m, connector: modbus, url: "tcp://h", {0} tags: {{a: {{address: holding/1}}}}}}\n'
+    text = (
+        'devices:\n  - {{id: m, connector: modbus, url: "tcp://h", {0} tags: {{a: {{address: '
+        "holding/1}}}}}}\n"
+    )
     (device,) = site(tmp_path, text.format("")).devices
     assert (staleness(device, 0.1), staleness(device, 5.0)) == (3.0, 15.0)
     (device,) = site(tmp_path, text.format("staleness: 1m,")).devices
@@ -80,6 +93,12 @@ def test_staleness_is_three_periods_but_at_least_three_seconds(tmp_path: Path) -
 
 
 def test_two_loads_of_one_file_are_equal_so_a_reload_can_tell_what_changed(tmp_path: Path) -> None:
-    text = 'devices:\n  - {id: m, connector: modbus, url: "tcp://h", tags: {a: {address: holding/1}}}\n'
+    text = (
+        'devices:\n  - {id: m, connector: modbus, url: "tcp://h", tags: {a: {address: '
+        "holding/1}}}\n"
+    )
     assert site(tmp_path, text).devices == site(tmp_path, text).devices
-    assert site(tmp_path, text).devices != site(tmp_path, text.replace("holding/1", "holding/2")).devices
+    assert (
+        site(tmp_path, text).devices
+        != site(tmp_path, text.replace("holding/1", "holding/2")).devices
+    )

@@ -46,7 +46,9 @@ def test_a_store_section_says_that_the_store_is_waited_for(
 def test_what_is_written_counts(tmp_path: Path) -> None:
     for written in ("broker", "store"):
         path = tmp_path / f"{written}.yaml"
-        path.write_text(f"agent: {{id: a}}\nmqtt: {{url: mqtt://h, confirm: {written}}}\nstore: {{}}\n")
+        path.write_text(
+            f"agent: {{id: a}}\nmqtt: {{url: mqtt://h, confirm: {written}}}\nstore: {{}}\n"
+        )
         from edge_agent.config import load
 
         loaded = load(path)

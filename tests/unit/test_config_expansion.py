@@ -67,11 +67,18 @@ def test_a_template_may_hold_variables_and_the_device_overrides_it(tmp_path: Pat
     (device,) = devices
     assert (device.line, device.url) == ("ML2", "tcp://10.0.0.5")  # type: ignore[attr-defined]
     assert list(device.tags) == ["a", "c", "d"]
-    assert (device.tags["a"].address, device.tags["a"].unit, device.tags["a"].map) == ("holding/9", "rpm", {1: "y"})
+    assert (device.tags["a"].address, device.tags["a"].unit, device.tags["a"].map) == (
+        "holding/9",
+        "rpm",
+        {1: "y"},
+    )
 
 
 def test_braces_outside_for_are_text(tmp_path: Path) -> None:
-    text = 'devices: [{id: m, name: "{i} {{x}}", connector: modbus, url: "tcp://h", tags: {a: {address: coil/1}}}]'
+    text = (
+        'devices: [{id: m, name: "{i} {{x}}", connector: modbus, url: "tcp://h", tags: {a: '
+        "{address: coil/1}}}]"
+    )
     assert site(tmp_path, text).devices[0].name == "{i} {{x}}"
 
 
@@ -92,11 +99,27 @@ def test_defaults_stand_below_everything(tmp_path: Path) -> None:
 
 
 def test_included_files_join_and_the_including_file_wins_in_defaults(tmp_path: Path) -> None:
-    device = '{{id: {0}, connector: modbus, url: "tcp://h", template: t, tags: {{a: {{address: coil/1}}}}}}'
-    write(tmp_path, f"devices: [{device.format('b')}]\ninclude: ../common.yaml\n", "lines/l1.yaml", head="")
+    device = (
+        '{{id: {0}, connector: modbus, url: "tcp://h", template: t, tags: {{a: {{address: '
+        "coil/1}}}}}}"
+    )
+    write(
+        tmp_path,
+        f"devices: [{device.format('b')}]\ninclude: ../common.yaml\n",
+        "lines/l1.yaml",
+        head="",
+    )
     write(tmp_path, f"devices: [{device.format('c')}]\n", "lines/l2.yaml", head="")
-    write(tmp_path, "templates: {t: {line: X}}\ndefaults: {modbus: {unit: 4, every: 7s}}\n", "common.yaml", head="")
-    text = f"include: [lines/*.yaml, common.yaml]\ndefaults: {{modbus: {{unit: 5}}}}\ndevices: [{device.format('a')}]\n"
+    write(
+        tmp_path,
+        "templates: {t: {line: X}}\ndefaults: {modbus: {unit: 4, every: 7s}}\n",
+        "common.yaml",
+        head="",
+    )
+    text = (
+        f"include: [lines/*.yaml, common.yaml]\ndefaults: {{modbus: {{unit: 5}}}}\ndevices: "
+        f"[{device.format('a')}]\n"
+    )
     devices = site(tmp_path, text).devices
     assert [device.id for device in devices] == ["a", "b", "c"]
     assert {(device.line, device.unit, device.every) for device in devices} == {("X", 5, 7.0)}  # type: ignore[attr-defined]
@@ -126,7 +149,10 @@ def test_paths_count_from_the_file_they_are_written_in(tmp_path: Path) -> None:
 
 
 def test_a_range_without_end_does_not_become_a_list(tmp_path: Path) -> None:
-    path = write(tmp_path, 'devices: [{for: {i: 1..999999999, j: 1..999999999}, id: "a{i}{j}", connector: modbus}]')
+    path = write(
+        tmp_path,
+        'devices: [{for: {i: 1..999999999, j: 1..999999999}, id: "a{i}{j}", connector: modbus}]',
+    )
     assert [finding.code for finding in refused(path)] == ["too-large"]
 
 
@@ -194,12 +220,17 @@ def test_for_inside_tags_gives_a_tag_for_every_combination(tmp_path: Path) -> No
     assert list(tags) == [
         "first", "axis1_speed", "axis1_load", "axis2_speed", "axis2_load", "bit00", "bit15", "last",
     ]  # fmt: skip
-    assert [tags[name].address for name in ("axis1_speed", "axis2_load")] == ["holding/8", "holding/18"]
+    assert [tags[name].address for name in ("axis1_speed", "axis2_load")] == [
+        "holding/8",
+        "holding/18",
+    ]
     assert tags["axis1_load"].unit == "{load}"
     assert [tags[name].bit for name in ("bit00", "bit15")] == [0, 15]
 
 
-def test_for_inside_tags_of_template_profile_and_defaults_is_laid_over_tag_by_tag(tmp_path: Path) -> None:
+def test_for_inside_tags_of_template_profile_and_defaults_is_laid_over_tag_by_tag(
+    tmp_path: Path,
+) -> None:
     write(
         tmp_path,
         """

@@ -1,4 +1,5 @@
-"""Profiles: where they are found, how they are laid under a device, and what keeps their addresses right."""
+"""Profiles: where they are found, how they are laid under a device, and what keeps their addresses
+right."""
 
 from __future__ import annotations
 
@@ -87,5 +88,7 @@ def test_every_bundled_profile_loads_with_its_connector(tmp_path: Path, name: st
     modbus = "connector: modbus" in path.read_text(encoding="utf-8")
     where, own = ("url: tcp://h:502", "holding/0") if modbus else ("endpoint: opc.tcp://h:4840", "")
     tags = f", tags: {{own_tag: {{address: {own}}}}}" if own else ""
-    (device,) = load(write(tmp_path, f"devices: [{{id: d, profile: {name}, {where}{tags}}}]\n", head=HEAD)).devices
+    (device,) = load(
+        write(tmp_path, f"devices: [{{id: d, profile: {name}, {where}{tags}}}]\n", head=HEAD)
+    ).devices
     assert device.tags

@@ -52,7 +52,9 @@ def plain(value: Any) -> Any:
 
 def test_the_checked_in_schema_is_current() -> None:
     """If not: `edge-agent schema > configs/edge-agent.schema.json`."""
-    assert (ROOT / "configs" / "edge-agent.schema.json").read_text(encoding="utf-8") == schema.schema()
+    assert (ROOT / "configs" / "edge-agent.schema.json").read_text(
+        encoding="utf-8"
+    ) == schema.schema()
 
 
 def test_the_checked_in_reference_is_current() -> None:
@@ -81,7 +83,9 @@ def test_every_example_names_the_schema_and_fits_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_loads_with_the_real_connectors(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_example_loads_with_the_real_connectors(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     assert load(path).devices
@@ -106,8 +110,14 @@ def test_a_hundred_plcs_take_at_most_twelve_lines() -> None:
         ("defaults: {modbus: {endpoint: x}}", "$.defaults.modbus.endpoint"),
         ("defaults: {s7: {}}", "$.defaults.s7"),
         ("agent: {id: 'a:b'}", "$.agent.id"),
-        ("devices: [{id: a, connector: modbus, tags: {' a': {address: 1}}}]", "$.devices[0].tags. a"),
-        ("devices: [{id: a, connector: modbus, tags: {t: {for: 3, address: 1}}}]", "$.devices[0].tags"),
+        (
+            "devices: [{id: a, connector: modbus, tags: {' a': {address: 1}}}]",
+            "$.devices[0].tags. a",
+        ),
+        (
+            "devices: [{id: a, connector: modbus, tags: {t: {for: 3, address: 1}}}]",
+            "$.devices[0].tags",
+        ),
     ],
 )
 def test_an_editor_sees_a_slip(tmp_path: Path, text: str, fault: str) -> None:
@@ -135,7 +145,9 @@ def test_the_yaml_of_the_reference_loads(tmp_path: Path) -> None:
     assert len(load(write(tmp_path, block)).devices) == 100
 
 
-def test_check_prints_a_line_for_each_device_and_the_sum(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_a_line_for_each_device_and_the_sum(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert command(check, str(ROOT / "configs" / "examples" / "mixed-site.yaml")) == 0
     out = capsys.readouterr().out
     assert "opc.tcp://10.0.1.31:4840" in out
@@ -153,14 +165,20 @@ def test_check_show_prints_what_loads_again_without_secrets(
     assert "hunter" not in out
     (tmp_path / "shown.yaml").write_text(out, encoding="utf-8")
     shown, original = load(tmp_path / "shown.yaml"), load(path)
-    assert [list(device.tags) for device in shown.devices] == [list(device.tags) for device in original.devices]
+    assert [list(device.tags) for device in shown.devices] == [
+        list(device.tags) for device in original.devices
+    ]
 
 
 def test_check_refuses_with_every_finding(tmp_path: Path) -> None:
     path = write(tmp_path, "outboks: 1\ndevices: [{id: a, connector: modbuss}]\n")
     with pytest.raises(ConfigError) as caught:
         command(check, str(path))
-    assert [finding.code for finding in caught.value.findings] == ["unknown-key", "no-tags", "unknown-connector"]
+    assert [finding.code for finding in caught.value.findings] == [
+        "unknown-key",
+        "no-tags",
+        "unknown-connector",
+    ]
 
 
 def test_schema_prints_json_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,11 +199,15 @@ def test_profiles_lists_and_shows(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_modbus_site_does_not_pay_for_opc_ua() -> None:
     code = (
-        "import sys; from edge_agent.config import load; from edge_agent.config.compile import plans;"
+        "import sys; from edge_agent.config import load; from edge_agent.config.compile import "
+        "plans;"
         f"plans(load({str(ROOT / 'configs' / 'examples' / 'hundred-plcs.yaml')!r}));"
-        "print([name for name in ('asyncua', 'numpy', 'duckdb', 'rich', 'connectors.opcua') if name in sys.modules])"
+        "print([name for name in ('asyncua', 'numpy', 'duckdb', 'rich', 'connectors.opcua') if "
+        "name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -51,9 +51,13 @@ def test_nothing_that_is_printed_holds_a_secret(tmp_path: Path) -> None:
     assert "**********" in dump(effective(loaded))
 
 
-def test_a_secret_of_the_wrong_length_or_kind_is_not_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_of_the_wrong_length_or_kind_is_not_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HUSH", "hunter2")
-    path = write(tmp_path, "outbox: {max_bytes: !env HUSH}\nstore: {kind: !env HUSH, url: !env HUSH}\n")
+    path = write(
+        tmp_path, "outbox: {max_bytes: !env HUSH}\nstore: {kind: !env HUSH, url: !env HUSH}\n"
+    )
     findings = refused(path)
     assert len(findings) == 3
     assert "hunter2" not in "".join(map(str, findings))

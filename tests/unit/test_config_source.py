@@ -49,8 +49,16 @@ def test_a_number_with_several_spellings_keeps_its_own(text: str) -> None:
 
 def test_a_number_that_keeps_its_text_is_a_number_to_everybody_else() -> None:
     number = plain("0x9CA5")
-    assert (number, f"{number}", f"{number:06}", f"{number:x}") == (40101, "40101", "040101", "9ca5")
-    assert dump({"a": number, "b": plain("40101.10"), "c": "0x10"}) == 'a: 0x9CA5\nb: 40101.10\nc: "0x10"\n'
+    assert (number, f"{number}", f"{number:06}", f"{number:x}") == (
+        40101,
+        "40101",
+        "040101",
+        "9ca5",
+    )
+    assert (
+        dump({"a": number, "b": plain("40101.10"), "c": "0x10"})
+        == 'a: 0x9CA5\nb: 40101.10\nc: "0x10"\n'
+    )
 
 
 def test_every_key_and_value_knows_its_place(tmp_path: Path) -> None:
@@ -65,9 +73,16 @@ def test_every_key_and_value_knows_its_place(tmp_path: Path) -> None:
 
 
 def test_anchors_and_merge_keys(tmp_path: Path) -> None:
-    table, codes = parsed(tmp_path / "a.yaml", "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: *a\nd: {<<: [*a, {z: 4}]}\n")
+    table, codes = parsed(
+        tmp_path / "a.yaml", "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: *a\nd: {<<: [*a, {z: 4}]}\n"
+    )
     assert not codes
-    assert table == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2}, "d": {"x": 1, "y": 2, "z": 4}}
+    assert table == {
+        "a": {"x": 1, "y": 2},
+        "b": {"x": 1, "y": 3},
+        "c": {"x": 1, "y": 2},
+        "d": {"x": 1, "y": 2, "z": 4},
+    }
 
 
 def test_billion_laughs_is_a_finding_and_costs_nothing(tmp_path: Path) -> None:
@@ -89,7 +104,10 @@ def test_a_huge_file_is_a_finding(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_more_values_than_anyone_writes_is_a_finding(tmp_path: Path) -> None:
-    assert parsed(tmp_path / "a.yaml", "a: [" + "1," * (MAX_NODES + 1) + "]") == (None, ["too-large"])
+    assert parsed(tmp_path / "a.yaml", "a: [" + "1," * (MAX_NODES + 1) + "]") == (
+        None,
+        ["too-large"],
+    )
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])

@@ -1,4 +1,5 @@
-"""Equal tags are one object, whichever way devices came to have them; and so is everything made of them."""
+"""Equal tags are one object, whichever way devices came to have them; and so is everything made of
+them."""
 
 from __future__ import annotations
 
@@ -31,8 +32,10 @@ def written_out(*devices: str) -> str:
     "text",
     [
         f"templates: {{t: {{connector: modbus, tags: {{{TAGS}}}}}}}\n"
-        "devices:\n  - {id: d0, template: t, url: 'tcp://h0'}\n  - {id: d1, template: t, url: 'tcp://h1'}\n",
-        f"devices:\n  - {{for: {{i: 0..1}}, id: 'd{{i}}', connector: modbus, url: 'tcp://h{{i}}', tags: {{{TAGS}}}}}\n",
+        "devices:\n  - {id: d0, template: t, url: 'tcp://h0'}\n  - {id: d1, template: t, url: "
+        "'tcp://h1'}\n",
+        f"devices:\n  - {{for: {{i: 0..1}}, id: 'd{{i}}', connector: modbus, url: "
+        f"'tcp://h{{i}}', tags: {{{TAGS}}}}}\n",
         written_out(f"tags: {{{TAGS}}}", f"tags: {{{TAGS}}}"),
         "devices:\n  - {id: d0, profile: eastron-sdm120, url: 'tcp://h0'}\n"
         "  - {id: d1, profile: eastron-sdm120, url: 'tcp://h1'}\n",
@@ -61,8 +64,12 @@ def test_what_is_made_of_equal_tags_is_made_once(tmp_path: Path) -> None:
     assert layout.asks is layout.asks
 
 
-@pytest.mark.parametrize("key", ["unit: 2", "base: 1", "word_order: little", "max_registers: 3", "max_gap: 0"])
-def test_devices_that_are_read_in_another_way_share_tags_but_no_plan(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["unit: 2", "base: 1", "word_order: little", "max_registers: 3", "max_gap: 0"]
+)
+def test_devices_that_are_read_in_another_way_share_tags_but_no_plan(
+    tmp_path: Path, key: str
+) -> None:
     tags = "a: {address: holding/1, type: float32}, b: {address: holding/9}"
     found = site(tmp_path, written_out(f"tags: {{{tags}}}", f"tags: {{{tags}}}, {key}"))
     one, two = plans(found)
@@ -73,7 +80,10 @@ def test_devices_that_are_read_in_another_way_share_tags_but_no_plan(tmp_path: P
 
 
 def test_what_tags_take_from_their_device_is_not_shared(tmp_path: Path) -> None:
-    found = site(tmp_path, written_out(*(f"tags: {{{TAGS}}}, {own}" for own in ("every: 2s", "report: change"))))
+    found = site(
+        tmp_path,
+        written_out(*(f"tags: {{{TAGS}}}, {own}" for own in ("every: 2s", "report: change"))),
+    )
     one, two = (plan.tables[0] for plan in plans(found))
     assert (one.every, two.every) == (2.0, 1.0)
     assert [table.tags[0].report.on_change for table in (one, two)] == [False, True]
@@ -81,7 +91,8 @@ def test_what_tags_take_from_their_device_is_not_shared(tmp_path: Path) -> None:
 
 def test_one_tag_of_its_own_leaves_the_others_shared(tmp_path: Path) -> None:
     text = f"templates: {{t: {{connector: modbus, tags: {{{TAGS}}}}}}}\ndevices:\n" + "".join(
-        f"  - {{id: d{n}, template: t, url: 'tcp://h{n}', tags: {{c: {{address: holding/{n}}}}}}}\n" for n in (7, 8)
+        f"  - {{id: d{n}, template: t, url: 'tcp://h{n}', tags: {{c: {{address: holding/{n}}}}}}}\n"
+        for n in (7, 8)
     )
     one, two = devices(tmp_path, text)
     assert one.tags["a"] is two.tags["a"]
@@ -90,7 +101,9 @@ def test_one_tag_of_its_own_leaves_the_others_shared(tmp_path: Path) -> None:
 
 
 def test_addresses_that_are_equal_as_numbers_and_not_as_written_stay_apart(tmp_path: Path) -> None:
-    found = site(tmp_path, written_out("tags: {a: {address: 0x9CA5}}", "tags: {a: {address: 40101}}"))
+    found = site(
+        tmp_path, written_out("tags: {a: {address: 0x9CA5}}", "tags: {a: {address: 40101}}")
+    )
     points = [
         point
         for plan in plans(found)
@@ -100,7 +113,9 @@ def test_addresses_that_are_equal_as_numbers_and_not_as_written_stay_apart(tmp_p
     assert [point.address for point in points] == [0x9CA5, 100]
 
 
-def test_a_secret_in_a_tag_is_read_for_each_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_in_a_tag_is_read_for_each_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WORDS", "from outside")
     tags = "tags: {a: {address: holding/0, description: !env WORDS}}"
     one, two = devices(tmp_path, written_out(tags, tags))

@@ -54,10 +54,15 @@ def test_the_socket_is_its_users_alone_unless_a_group_is_named(tmp_path: Path) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to any group")
 def test_a_named_group_may_ask(tmp_path: Path) -> None:
-    assert listening(tmp_path / "a.sock", group=OTHER_GROUP) == (0o660, grp.getgrnam(OTHER_GROUP).gr_gid)
+    assert listening(tmp_path / "a.sock", group=OTHER_GROUP) == (
+        0o660,
+        grp.getgrnam(OTHER_GROUP).gr_gid,
+    )
 
 
-def test_a_group_that_is_gone_by_now_does_not_stop_the_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_group_that_is_gone_by_now_does_not_stop_the_data(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert listening(tmp_path / "a.sock", group="no-such-group")[0] == 0o600
     assert "socket-group-refused group=no-such-group" in caplog.text
 
@@ -90,8 +95,12 @@ def test_the_socket_is_in_the_runtime_directory_where_there_is_one(
             found = client.socket_path(tmp_path / "outbox" / "agent")
             assert found == path, "a command outside of the unit finds it"
             assert await asyncio.to_thread(client.ask, found, "hello") == "from the unit"
-            monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run" / "edge-agent-serve" / "ml1"))
-            assert client.socket_path(tmp_path / "outbox" / "agent") == path, "and so does one of another unit"
+            monkeypatch.setenv(
+                "RUNTIME_DIRECTORY", str(tmp_path / "run" / "edge-agent-serve" / "ml1")
+            )
+            assert client.socket_path(tmp_path / "outbox" / "agent") == path, (
+                "and so does one of another unit"
+            )
             monkeypatch.delenv("RUNTIME_DIRECTORY")
         assert client.socket_path(tmp_path / "outbox" / "agent") == beside
 
@@ -109,7 +118,9 @@ while True:
 """
 
     def __init__(self, path: Path, says: str) -> None:
-        self._process = subprocess.Popen([sys.executable, "-c", self.CODE, path, says], stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.CODE, path, says], stdout=subprocess.PIPE
+        )
         self.pid = self._process.pid
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -121,7 +132,9 @@ while True:
 
 @pytest.mark.parametrize(("part", "key"), [("run", "outbox.path"), ("serve", "store.path")])
 @pytest.mark.parametrize("says", ["", "hello\n", '{"ok": {"x": 1}}\n', "[1]\n"])
-def test_somebodys_socket_is_said_to_be_somebodys(tmp_path: Path, part: str, key: str, says: str) -> None:
+def test_somebodys_socket_is_said_to_be_somebodys(
+    tmp_path: Path, part: str, key: str, says: str
+) -> None:
     stranger = Stranger(tmp_path / "a.sock", says)
     try:
         text = why_not(tmp_path / "a.sock", part)
@@ -177,7 +190,9 @@ def test_what_is_no_socket_is_not_taken_away(tmp_path: Path, make: str) -> None:
     assert path.is_symlink() or path.exists()
 
 
-def test_asking_a_stranger_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_asking_a_stranger_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path, "devices: []\n")
     (tmp_path / "data" / "outbox").mkdir(parents=True)
     stranger = Stranger(tmp_path / "data" / "outbox" / "agent.sock", "HTTP/1.1 400 Bad Request\n")
@@ -194,7 +209,9 @@ def test_a_socket_left_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
     assert listening(tmp_path / "a.sock")[0] == 0o600
 
 
-def test_a_name_with_the_signs_of_a_pattern_is_found_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_the_signs_of_a_pattern_is_found_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unit = tmp_path / "run" / "edge-agent-serve" / "ml1"
     unit.mkdir(parents=True)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(unit))

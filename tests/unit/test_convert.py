@@ -1,9 +1,13 @@
-"""Configurations of other programs as plant files: values where they belong, and what is left out with line and reason.
+"""Configurations of other programs as plant files: values where they belong, and what is left out
+with line and reason.
 
 Written for this test in the layouts that these documents publish:
-- Telegraf: influxdata/telegraf `plugins/inputs/modbus` (register, request and metric style), `plugins/inputs/opcua`;
-- ThingsBoard IoT Gateway: thingsboard/thingsboard-gateway, default `modbus.json` and `opcua.json`, old and new form;
-- Neuron: emqx/neuron-docs `api/configuration` (gtags, template), `api/data-type` (numbers of types, serial settings);
+- Telegraf: influxdata/telegraf `plugins/inputs/modbus` (register, request and metric style),
+  `plugins/inputs/opcua`;
+- ThingsBoard IoT Gateway: thingsboard/thingsboard-gateway, default `modbus.json` and `opcua.json`,
+  old and new form;
+- Neuron: emqx/neuron-docs `api/configuration` (gtags, template), `api/data-type` (numbers of types,
+  serial settings);
 - Kepware: the CSV of a device (see test_point_lists).
 """
 
@@ -131,7 +135,9 @@ def converted(source: str, name: str, text: str, folder: Path, *options: str) ->
 def said(capsys: pytest.CaptureFixture[str], kind: str = "left_out") -> dict[str, str]:
     """What was left out: its name -> the line."""
     document = json.loads(capsys.readouterr().out)
-    return {each["en"].partition(":")[0]: each["where"].rpartition(":")[2] for each in document[kind]}
+    return {
+        each["en"].partition(":")[0]: each["where"].rpartition(":")[2] for each in document[kind]
+    }
 
 
 def line_of(text: str, part: str) -> str:
@@ -167,9 +173,16 @@ def test_telegraf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "address": "holding/5", "type": "int32", "word_order": "CDAB", "scale": 0.001,
     }  # fmt: skip
     assert tag(site, "Press", "torque") == {"address": "holding/10", "type": "float32"}
-    assert device(site, "bus-3")["url"] == "rtu:///dev/ttyUSB0?baudrate=19200&bytesize=8&parity=E&stopbits=1"
+    assert (
+        device(site, "bus-3")["url"]
+        == "rtu:///dev/ttyUSB0?baudrate=19200&bytesize=8&parity=E&stopbits=1"
+    )
     assert (device(site, "bus-3")["unit"], device(site, "bus-3")["every"]) == (3, 2.0)
-    assert tag(site, "bus-3", "current") == {"address": "holding/3", "type": "float32", "word_order": "DCBA"}
+    assert tag(site, "bus-3", "current") == {
+        "address": "holding/3",
+        "type": "float32",
+        "word_order": "DCBA",
+    }
     assert tag(site, "bus-3", "serial") == {
         "address": "holding/9", "type": "string", "length": 16, "word_order": "DCBA",
     }  # fmt: skip
@@ -183,12 +196,17 @@ def test_telegraf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys) == {
         name: line_of(TELEGRAF, text)
         for name, text in {
-            "inputs.cpu": "[[inputs.cpu]]", "inputs.modbus busy_retries": "busy_retries", "odd": '"odd"',
-            "half": '"half"', "workarounds close_connection_after_gather": "close_connection",
-            "request tags": "request.tags]", "inputs.modbus controller": "10.0.4.8",
-            "request measurement": "measurement", "auth_method": "auth_method",
+            "inputs.cpu": "[[inputs.cpu]]",
+            "inputs.modbus busy_retries": "busy_retries",
+            "odd": '"odd"',
+            "half": '"half"',
+            "workarounds close_connection_after_gather": "close_connection",
+            "request tags": "request.tags]",
+            "inputs.modbus controller": "10.0.4.8",
+            "request measurement": "measurement",
+            "auth_method": "auth_method",
         }.items()
-    }  # fmt: skip
+    }
     assert "hunter2" not in text
     assert "# not carried over" in text.replace("没有照搬 / ", "")
 
@@ -231,36 +249,73 @@ THINGSBOARD = """\
 def test_thingsboard_modbus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site, _ = converted("thingsboard", "modbus.json", THINGSBOARD, tmp_path)
     assert device(site, "Temp-Sensor-1") == {
-        "id": "Temp-Sensor-1", "connector": "modbus", "url": "tcp://10.0.5.1:5021", "unit": 2, "timeout": 3.0,
-        "word_order": "CDAB", "every": 5.0, "report": "change",
-    }  # fmt: skip
-    assert tag(site, "Temp-Sensor-1", "temperature") == {"address": "input/8", "type": "int32", "scale": 0.1}
-    assert tag(site, "Temp-Sensor-1", "ratio") == {"address": "holding/18", "type": "uint16", "scale": 0.5}
-    assert tag(site, "Temp-Sensor-1", "serial") == {"address": "input/1", "type": "string", "length": 8}
+        "id": "Temp-Sensor-1",
+        "connector": "modbus",
+        "url": "tcp://10.0.5.1:5021",
+        "unit": 2,
+        "timeout": 3.0,
+        "word_order": "CDAB",
+        "every": 5.0,
+        "report": "change",
+    }
+    assert tag(site, "Temp-Sensor-1", "temperature") == {
+        "address": "input/8",
+        "type": "int32",
+        "scale": 0.1,
+    }
+    assert tag(site, "Temp-Sensor-1", "ratio") == {
+        "address": "holding/18",
+        "type": "uint16",
+        "scale": 0.5,
+    }
+    assert tag(site, "Temp-Sensor-1", "serial") == {
+        "address": "input/1",
+        "type": "string",
+        "length": 8,
+    }
     assert tag(site, "Temp-Sensor-1", "door") == {"address": "discrete/3"}
     assert said(capsys) == {
         name: line_of(THINGSBOARD, text)
         for name, text in {
-            "slave": '"slave":', "level": '"level"', "Temp Sensor/1 attributeUpdates": "attributeUpdates",
+            "slave": '"slave":',
+            "level": '"level"',
+            "Temp Sensor/1 attributeUpdates": "attributeUpdates",
             "Temp Sensor/1 rpc": '"rpc"',
         }.items()
-    }  # fmt: skip
+    }
 
 
-def test_thingsboard_modbus_of_the_older_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thingsboard_modbus_of_the_older_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = {
         "server": {
-            "type": "serial", "port": "/dev/ttyS1", "method": "rtu", "baudrate": 9600, "parity": "E",
+            "type": "serial",
+            "port": "/dev/ttyS1",
+            "method": "rtu",
+            "baudrate": 9600,
+            "parity": "E",
             "byteOrder": "BIG",
             "devices": [
                 {
-                    "unitId": 1, "deviceName": "m", "attributesPollPeriod": 60000, "timeseriesPollPeriod": 1000,
+                    "unitId": 1,
+                    "deviceName": "m",
+                    "attributesPollPeriod": 60000,
+                    "timeseriesPollPeriod": 1000,
                     "attributes": [{"tag": "id", "type": "16int", "functionCode": 3, "address": 0}],
-                    "timeseries": [{"tag": "p", "type": "32float", "functionCode": 3, "objectsCount": 2, "address": 1}],
+                    "timeseries": [
+                        {
+                            "tag": "p",
+                            "type": "32float",
+                            "functionCode": 3,
+                            "objectsCount": 2,
+                            "address": 1,
+                        }
+                    ],
                 }
             ],
         }
-    }  # fmt: skip
+    }
     site, _ = converted("thingsboard", "modbus.json", json.dumps(old, indent="\t"), tmp_path)
     assert device(site, "m")["url"] == "rtu:///dev/ttyS1?baudrate=9600&parity=E"
     assert tag(site, "m", "p") == {"address": "holding/1", "type": "float32"}
@@ -301,7 +356,12 @@ def test_thingsboard_opcua(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert tag(site, name, "t") == {"node": "ns=2;i=5"}
     assert tag(site, name, "humidity") == {"path": "Objects/2:Device1/2:Humidity"}
     assert tag(site, name, "battery") == {"path": "Objects/2:Device1/2:Battery/2:Level"}
-    assert said(capsys) == {"security Basic128Rsa15": "6", "lost": "17", "site": "18", f"{name} rpc_methods": "20"}
+    assert said(capsys) == {
+        "security Basic128Rsa15": "6",
+        "lost": "17",
+        "site": "18",
+        f"{name} rpc_methods": "20",
+    }
 
 
 NEURON = """\
@@ -344,12 +404,29 @@ def test_neuron(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site, _ = converted("neuron", "neuron.json", NEURON, tmp_path)
     assert [each.id for each in site.devices] == ["line1", "line1-2", "bus", "cnc"]
     assert device(site, "line1") == {
-        "id": "line1", "connector": "modbus", "url": "tcp://10.0.6.1:502", "timeout": 3.0, "pause_ms": 20.0,
-    }  # fmt: skip
-    assert tag(site, "line1", "speed") == {"address": 400001, "type": "uint16", "scale": 0.1, "every": 2.0}
-    assert tag(site, "line1", "power") == {"address": 300004, "type": "float32", "word_order": "CDAB", "every": 2.0}
+        "id": "line1",
+        "connector": "modbus",
+        "url": "tcp://10.0.6.1:502",
+        "timeout": 3.0,
+        "pause_ms": 20.0,
+    }
+    assert tag(site, "line1", "speed") == {
+        "address": 400001,
+        "type": "uint16",
+        "scale": 0.1,
+        "every": 2.0,
+    }
+    assert tag(site, "line1", "power") == {
+        "address": 300004,
+        "type": "float32",
+        "word_order": "CDAB",
+        "every": 2.0,
+    }
     assert device(site, "line1-2")["unit"] == 2
-    assert device(site, "bus")["url"] == "rtu:///dev/ttyS2?baudrate=9600&parity=E&stopbits=1&bytesize=8"
+    assert (
+        device(site, "bus")["url"]
+        == "rtu:///dev/ttyS2?baudrate=9600&parity=E&stopbits=1&bytesize=8"
+    )
     assert tag(site, "bus", "run") == {"address": "400010.4", "type": "bool"}
     assert tag(site, "cnc", "State") == {"node": "ns=2;s=Channel.State"}
     assert tag(site, "cnc", "Time") == {"node": "ns=0;i=2258"}
@@ -378,9 +455,24 @@ def test_the_other_forms_of_neuron(document: dict[str, Any], tmp_path: Path) -> 
 
 def test_addresses_of_neuron_that_begin_with_zero(tmp_path: Path) -> None:
     params = {"host": "h", "address_base": 0}
-    document = {"drivers": [{"name": "t", "plugin": "Modbus TCP", "params": params, "groups": [
-        {"group": "g", "tags": [{"name": "a", "address": "1!400000", "attribute": 1, "type": 4},
-                                {"name": "b", "address": "1!300003.2", "attribute": 1, "type": 11}]}]}]}  # fmt: skip
+    document = {
+        "drivers": [
+            {
+                "name": "t",
+                "plugin": "Modbus TCP",
+                "params": params,
+                "groups": [
+                    {
+                        "group": "g",
+                        "tags": [
+                            {"name": "a", "address": "1!400000", "attribute": 1, "type": 4},
+                            {"name": "b", "address": "1!300003.2", "attribute": 1, "type": 11},
+                        ],
+                    }
+                ],
+            }
+        ]
+    }
     site, _ = converted("neuron", "n.json", json.dumps(document), tmp_path)
     assert tag(site, "t", "a") == {"address": "holding/0", "type": "uint16"}
     assert tag(site, "t", "b") == {"address": "input/3.2", "type": "bool"}
@@ -398,11 +490,30 @@ Far,465537,Word,1,RO,100,,,,,
 
 def test_kepware(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site, _ = converted(
-        "kepware", "Line1.csv", KEPWARE, tmp_path, "--url", "tcp://10.0.7.1", "--unit", "3", "--device", "l1"
+        "kepware",
+        "Line1.csv",
+        KEPWARE,
+        tmp_path,
+        "--url",
+        "tcp://10.0.7.1",
+        "--unit",
+        "3",
+        "--device",
+        "l1",
     )
-    assert device(site, "l1") == {"id": "l1", "connector": "modbus", "url": "tcp://10.0.7.1", "unit": 3}
+    assert device(site, "l1") == {
+        "id": "l1",
+        "connector": "modbus",
+        "url": "tcp://10.0.7.1",
+        "unit": 3,
+    }
     assert [name for each in site.devices for name in each.tags] == ["Speed"]
-    assert tag(site, "l1", "Speed") == {"address": 400001, "type": "uint16", "scale": 0.1, "every": 0.1}
+    assert tag(site, "l1", "Speed") == {
+        "address": 400001,
+        "type": "uint16",
+        "scale": 0.1,
+        "every": 0.1,
+    }
     left = json.loads(capsys.readouterr().out)["left_out"]
     assert [each["where"].partition("Line1.csv:")[2] for each in left] == [
         "3:Scaling", "4:Address", "5:Tag Name", "6:Tag Name",
@@ -425,7 +536,9 @@ def test_a_file_of_which_nothing_comes_is_a_sentence(
     source: str, name: str, text: str, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    assert main(["convert", source, str(tmp_path / name), "--out", str(tmp_path / "plant.yaml")]) == 2
+    assert (
+        main(["convert", source, str(tmp_path / name), "--out", str(tmp_path / "plant.yaml")]) == 2
+    )
     assert str(tmp_path / name) in capsys.readouterr().err
     assert not (tmp_path / "plant.yaml").exists()
 
@@ -433,12 +546,30 @@ def test_a_file_of_which_nothing_comes_is_a_sentence(
 def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "Line1.csv").write_text(KEPWARE, encoding="utf-8")
     (tmp_path / "plant.yaml").write_text("mine", encoding="utf-8")
-    assert main(["convert", "kepware", str(tmp_path / "Line1.csv"), "--out", str(tmp_path / "plant.yaml")]) == 2
+    assert (
+        main(
+            [
+                "convert",
+                "kepware",
+                str(tmp_path / "Line1.csv"),
+                "--out",
+                str(tmp_path / "plant.yaml"),
+            ]
+        )
+        == 2
+    )
     assert (tmp_path / "plant.yaml").read_text(encoding="utf-8") == "mine"
 
 
 def test_json_knows_its_lines_and_agrees_with_the_library() -> None:
-    for text in (THINGSBOARD, NEURON, '[1, -2.5e3, true, null, "\\u4e2d\\n"]', "{}", "[]", ' {"a" : [ {} ] } '):
+    for text in (
+        THINGSBOARD,
+        NEURON,
+        '[1, -2.5e3, true, null, "\\u4e2d\\n"]',
+        "{}",
+        "[]",
+        ' {"a" : [ {} ] } ',
+    ):
         assert json_text.parse(text) == json.loads(text)
     found = json_text.parse(NEURON)
     assert found["nodes"][1].line == 4

@@ -1,7 +1,8 @@
-"""What a value may cost, counted and not timed: requests, messages, system calls, objects, calls of Python.
+"""What a value may cost, counted and not timed: requests, messages, system calls, objects, calls of
+Python.
 
-Cost per value stays low because hardly anything is done per value. These counts break when somebody adds a
-request, a write or an object where there was none, on any machine and under any load.
+Cost per value stays low because hardly anything is done per value. These counts break when somebody
+adds a request, a write or an object where there was none, on any machine and under any load.
 """
 
 from __future__ import annotations
@@ -55,14 +56,19 @@ class Bench:
         text = "devices:\n"
         names = ", ".join(f"v{n}: {{address: holding/{2 * n}, type: float32}}" for n in range(tags))
         for n in range(devices):
-            text += (
-                f"  - {{id: plc-{n:03}, line: ml1, connector: modbus, url: 'tcp://127.0.0.1:1', tags: {{{names}}}}}\n"
-            )
+            text += f"  - {{id: plc-{n:03}, line: ml1, connector: modbus, url: 'tcp://127.0.0.1:1', tags: {{{names}}}}}\n"
         found = site(folder, text)
-        self.outbox = Outbox(folder / "outbox", agent="ipc-01", max_bytes=1 << 28, fsync_ms=fsync_ms)
+        self.outbox = Outbox(
+            folder / "outbox", agent="ipc-01", max_bytes=1 << 28, fsync_ms=fsync_ms
+        )
         self.topics = Topics("edge", "demo", "dongguan")
-        workshop, plugins = DeviceFactory(found.agent, self.topics, self.outbox, Clock()), plugins_or_installed(None)
-        self.devices = [workshop.make(device, plugins[device.connector]).polled for device in found.devices]
+        workshop, plugins = (
+            DeviceFactory(found.agent, self.topics, self.outbox, Clock()),
+            plugins_or_installed(None),
+        )
+        self.devices = [
+            workshop.make(device, plugins[device.connector]).polled for device in found.devices
+        ]
         self.columns = [[n + 0.1 for n in range(tags)], [n + 0.2 for n in range(tags)]]
         self.cycles = 0
 
@@ -130,7 +136,10 @@ def test_syncs_do_not_grow_with_what_is_written(tmp_path: Path) -> None:
 
 def test_syncs_are_at_most_one_per_interval(tmp_path: Path) -> None:
     interval = 0.02
-    with bench(tmp_path / "eager", 10, 10, fsync_ms=round(interval * 1000)) as made, counting("fdatasync") as synced:
+    with (
+        bench(tmp_path / "eager", 10, 10, fsync_ms=round(interval * 1000)) as made,
+        counting("fdatasync") as synced,
+    ):
         start = time.monotonic()
         while len(synced) < 5:
             made.cycle()
@@ -139,7 +148,8 @@ def test_syncs_are_at_most_one_per_interval(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tags", [100, 1000])
 def test_objects_per_value(tmp_path: Path, tags: int) -> None:
-    """Blocks of memory beyond the batch's own, looked at where most are alive: while encoding, while writing."""
+    """Blocks of memory beyond the batch's own, looked at where most are alive: while encoding,
+    while writing."""
     with bench(tmp_path / "b", 1, tags) as made:
         alive: list[int] = []
         dumps, writev = orjson.dumps, os.writev
@@ -166,7 +176,8 @@ def test_objects_per_value(tmp_path: Path, tags: int) -> None:
 
 
 def test_nothing_stays_behind(tmp_path: Path) -> None:
-    """A thousand messages later, delivered and acknowledged, the process holds what it held before."""
+    """A thousand messages later, delivered and acknowledged, the process holds what it held
+    before."""
     with bench(tmp_path / "b", 10, 20) as made:
         made.outbox.attach()
 
@@ -186,9 +197,13 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
 
 
 def held_by(folder: Path, devices: int, tags: int) -> int:
-    """Bytes that so many equal devices hold when they have been read once: configuration, plans, health, births."""
+    """Bytes that so many equal devices hold when they have been read once: configuration, plans,
+    health, births."""
     names = ", ".join(f"v{n}: {{address: holding/{2 * n}, type: float32}}" for n in range(tags))
-    text = f"devices:\n  - {{for: {{i: 1..{devices}}}, id: 'plc-{{i}}', connector: modbus, url: 'tcp://h{{i}}',"
+    text = (
+        f"devices:\n  - {{for: {{i: 1..{devices}}}, id: 'plc-{{i}}', connector: modbus, url: "
+        f"'tcp://h{{i}}',"
+    )
     path = write(folder / f"{devices}x{tags}", f"{text} tags: {{{names}}}}}\n")
     outbox = Outbox(path.parent / "outbox", agent="ipc-01", max_bytes=1 << 28, fsync_ms=10_000)
     topics, plugins = Topics("edge", "demo", "dongguan"), plugins_or_installed(None)
@@ -201,7 +216,11 @@ def held_by(folder: Path, devices: int, tags: int) -> int:
         readers = []
         for member in kept:
             (table,) = member.polled.plan.tables
-            readers.append(ModbusTableReader(table, Unit(table.device, device_options(member.polled.plan.options))))
+            readers.append(
+                ModbusTableReader(
+                    table, Unit(table.device, device_options(member.polled.plan.options))
+                )
+            )
             member.polled.answered(Batch(table, CYCLE_NS, [1.0] * tags), 1.0, 0.001)
         while (entry := outbox.take_live() or outbox.take_backlog()) is not None:
             outbox.acknowledge([entry], release=True)
@@ -216,14 +235,24 @@ def held_by(folder: Path, devices: int, tags: int) -> int:
 
 
 def test_memory_of_equal_devices_does_not_depend_on_their_tags(tmp_path: Path) -> None:
-    """Tags, plans, decoders and what a birth says of tags are held once; a device adds its own state."""
-    shapes = ((2, 2), (20, 100), (220, 100), (220, 200))  # the first: caches and what is imported late
+    """Tags, plans, decoders and what a birth says of tags are held once; a device adds its own
+    state."""
+    shapes = (
+        (2, 2),
+        (20, 100),
+        (220, 100),
+        (220, 200),
+    )  # the first: caches and what is imported late
     code = (
         "import sys; from pathlib import Path; from tests.unit.test_cost_guard import held_by\n"
         f"print(*(held_by(Path(sys.argv[1]), *shape) for shape in {shapes}))"
     )  # in a process of its own, where no earlier test has left anything
     said = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True, cwd=Path.cwd()
+        [sys.executable, "-c", code, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path.cwd(),
     )
     few, many, wide = map(int, said.stdout.split()[1:])
     assert (many - few) / 200 <= 12_000, "bytes a device"
@@ -243,7 +272,9 @@ def test_no_pydantic_and_no_logging_on_the_way(tmp_path: Path) -> None:
     with bench(tmp_path / "b", 3, 50) as made:
         called = calls_during(made.cycle)
     assert called
-    assert not [name for name in called if "pydantic" in name or "logging" in name or "datetime" in name]
+    assert not [
+        name for name in called if "pydantic" in name or "logging" in name or "datetime" in name
+    ]
 
 
 @dataclass
@@ -277,7 +308,9 @@ async def sending(made: Bench) -> AsyncIterator[Sending]:
         made.outbox.attach()
         while made.outbox.take_backlog() is not None:
             continue
-        session = PublishSession(config, link, made.outbox, {}, counters, lambda message: None, SuspectMessages())
+        session = PublishSession(
+            config, link, made.outbox, {}, counters, lambda message: None, SuspectMessages()
+        )
         made.outbox.on_append = session.appended
         try:
             yield Sending(session, link, counters, theirs)
@@ -294,7 +327,10 @@ def test_a_cycle_is_one_send_and_its_acknowledgements_one_write(
         async with sending(made) as under:
             pipe = under.link._pipe
             assert pipe is not None
-            with patch.object(pipe, "_sock", wraps=pipe._sock) as sock, counting("write") as written:
+            with (
+                patch.object(pipe, "_sock", wraps=pipe._sock) as sock,
+                counting("write") as written,
+            ):
                 made.cycle()
                 await until(lambda: under.session.in_flight == 10)
                 assert sock.send.call_count == 1
@@ -307,7 +343,9 @@ def test_a_cycle_is_one_send_and_its_acknowledgements_one_write(
         run(scenario(made))
 
 
-def test_sending_and_acknowledging_call_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sending_and_acknowledging_call_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EDGE_AGENT_STOCK", "0")
 
     async def scenario(made: Bench) -> None:
@@ -326,8 +364,11 @@ def test_sending_and_acknowledging_call_little(tmp_path: Path, monkeypatch: pyte
         run(scenario(made))
 
 
-def test_what_nobody_joins_is_sent_and_booked_without_a_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each timer is the agent waking up once more, with cold caches: dearer than all that it then does."""
+def test_what_nobody_joins_is_sent_and_booked_without_a_timer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each timer is the agent waking up once more, with cold caches: dearer than all that it then
+    does."""
     monkeypatch.setenv("EDGE_AGENT_STOCK", "0")
 
     async def scenario(made: Bench) -> None:
@@ -342,7 +383,9 @@ def test_what_nobody_joins_is_sent_and_booked_without_a_timer(tmp_path: Path, mo
                 assert under.session.in_flight == 3
                 under.acknowledge(3)
                 under.link._readable()
-                assert made.outbox.stats.acknowledged == 3 * 20, "with nothing under way there is nothing to wait for"
+                assert made.outbox.stats.acknowledged == 3 * 20, (
+                    "with nothing under way there is nothing to wait for"
+                )
                 under.session.flush_now()
                 assert not timers.called
 

@@ -1,4 +1,5 @@
-"""What reading may cost, counted and not timed: requests, writes, timers, calls of Python between bytes and batch.
+"""What reading may cost, counted and not timed: requests, writes, timers, calls of Python between
+bytes and batch.
 
 See `test_cost_guard.py` for what lies behind.
 """
@@ -44,14 +45,17 @@ def requests(tags: int, step: int) -> int:
     return len(plan(spans, RequestLimits(), Knowledge()))
 
 
-@pytest.mark.parametrize(("tags", "step", "most"), [(1000, 2, 17), (1000, 3, 24), (100, 2, 2), (62, 2, 1)])
+@pytest.mark.parametrize(
+    ("tags", "step", "most"), [(1000, 2, 17), (1000, 3, 24), (100, 2, 2), (62, 2, 1)]
+)
 def test_requests_per_cycle(tags: int, step: int, most: int) -> None:
     """Contiguous float32, and such with a register nobody wants between any two of them."""
     assert requests(tags, step) <= most
 
 
 class Answering:
-    """The transport of a device that knows its answers, and gives all that were asked for at once."""
+    """The transport of a device that knows its answers, and gives all that were asked for at
+    once."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -71,18 +75,26 @@ class Answering:
         asked, self.asked = self.asked[:most], [] if most is None else self.asked[most:]
         sizes = [2 * int.from_bytes(request[10:12], "big") for request in asked]
         return b"".join(
-            request[:4] + (3 + size).to_bytes(2, "big") + request[6:8] + bytes((size,)) + bytes(size)
+            request[:4]
+            + (3 + size).to_bytes(2, "big")
+            + request[6:8]
+            + bytes((size,))
+            + bytes(size)
             for request, size in zip(asked, sizes, strict=True)
         )
 
 
 @pytest.mark.parametrize(("window", "most"), [(1, 170), (8, 72)])
 def test_modbus_reads_call_little(window: int, most: int) -> None:
-    """1000 float32 in 17 requests: calls of Python from the first answer to the batch, the event loop's left out."""
+    """1000 float32 in 17 requests: calls of Python from the first answer to the batch, the event
+    loop's left out."""
 
     async def scenario() -> None:
         loop, device = asyncio.get_running_loop(), Answering()
-        tags = [Tag(f"v{n}", "float", ModbusTag(address=f"holding/{2 * n}", type="float32")) for n in range(1000)]
+        tags = [
+            Tag(f"v{n}", "float", ModbusTag(address=f"holding/{2 * n}", type="float32"))
+            for n in range(1000)
+        ]
         table = TagTable("plc", 0.1, tuple(tags))
         reader = ModbusTableReader(table, Unit("plc", ModbusDevice(url="tcp://h")))
         channel = Channel(MbapFraming(), time.time_ns)
@@ -96,7 +108,9 @@ def test_modbus_reads_call_little(window: int, most: int) -> None:
                 if device.asked:
                     called += calls_during(lambda: channel.data_received(device.answers()))
             called += calls_during(lambda: reader.next(exchange.result()))
-            return reader.finish(channel.arrived), [name for name in called if "connectors/modbus" in name]
+            return reader.finish(channel.arrived), [
+                name for name in called if "connectors/modbus" in name
+            ]
 
         await read()
         with patch.object(loop, "call_at", wraps=loop.call_at) as timers:
@@ -109,9 +123,12 @@ def test_modbus_reads_call_little(window: int, most: int) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize(("window", "writes"), [(1, 17), (2, 16), (3, 15), (4, 8), (5, 7), (8, 4), (16, 2)])
+@pytest.mark.parametrize(
+    ("window", "writes"), [(1, 17), (2, 16), (3, 15), (4, 8), (5, 7), (8, 4), (16, 2)]
+)
 def test_modbus_pipelines_write_little(window: int, writes: int) -> None:
-    """17 requests to a device that answers one after the other: writes, each when half the window is free."""
+    """17 requests to a device that answers one after the other: writes, each when half the window
+    is free."""
 
     async def scenario() -> None:
         device = Answering()
@@ -148,7 +165,9 @@ class Answered:
             count = body.count(struct.pack("<I", 13) + b"\xff\xff\xff\xff")
             self.asked.append(count)
             head = struct.pack("<BBHqIIBIBBB", 1, 0, 634, 0, 1, 0, 0, 0, 0, 0, 0)
-            record = struct.pack("<BBdqq", 0x0D, 11, 1.5, 133_000_000_000_000_000, 133_000_000_000_000_000)
+            record = struct.pack(
+                "<BBdqq", 0x0D, 11, 1.5, 133_000_000_000_000_000, 133_000_000_000_000_000
+            )
             answers.append(head + struct.pack("<I", count) + count * record + b"\0" * 4)
         return answers
 
@@ -156,7 +175,9 @@ class Answered:
 def audit_of(tags: int, limit: int = 5000) -> tuple[Audit, Answered]:
     """The look at so many subscribed tags that are what the subscription says."""
     session = Answered(tags, limit)
-    table = TagTable("d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node=f"i={n + 1}")) for n in range(tags)))
+    table = TagTable(
+        "d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node=f"i={n + 1}")) for n in range(tags))
+    )
     subscription = GrantedSubscription(1, 1.0, 1.0)
     feed = subscription.add(table)
     feed.resolved = Resolved(list(range(tags)), [ua.NodeId(n + 1) for n in range(tags)], {})
@@ -165,8 +186,12 @@ def audit_of(tags: int, limit: int = 5000) -> tuple[Audit, Answered]:
     return Audit(cast(Any, session), delivery, cast(Any, None), Clock()), session
 
 
-@pytest.mark.parametrize(("tags", "limit", "asked"), [(1000, 5000, [1000]), (2500, 5000, [1000, 1000, 500])])
-def test_an_opcua_audit_is_one_read_of_each_tag_a_minute(tags: int, limit: int, asked: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("tags", "limit", "asked"), [(1000, 5000, [1000]), (2500, 5000, [1000, 1000, 500])]
+)
+def test_an_opcua_audit_is_one_read_of_each_tag_a_minute(
+    tags: int, limit: int, asked: list[int]
+) -> None:
     assert OpcuaSession.audit_s == 60.0, "a sixtieth of what reading once a second costs"
     audit, session = audit_of(tags, limit)
     run(audit.look())
@@ -194,16 +219,21 @@ def test_an_opcua_notification_calls_nothing_for_each_value() -> None:
     """What the audit needs to know of a value costs no call, and no object but the list's place."""
     counts = []
     for tags in (10, 1000):
-        table = TagTable("d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node="i=1")) for n in range(tags)))
+        table = TagTable(
+            "d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node="i=1")) for n in range(tags))
+        )
         feed = GrantedSubscription(1, 1.0, 1.0).add(table)
-        every_second = Columns([1.5] * (tags // 2), {}, [None] * (tags // 2), list(range(0, tags, 2)))
+        every_second = Columns(
+            [1.5] * (tags // 2), {}, [None] * (tags // 2), list(range(0, tags, 2))
+        )
         counts.append(len(calls_during(partial(feed.batches, every_second, 1))))
         assert feed.believed[0] == 1.5
     assert counts[0] == counts[1]
 
 
 def test_opcua_reads_call_little() -> None:
-    """A response of 1000 values in one plain chunk: calls of Python from its bytes to its columns."""
+    """A response of 1000 values in one plain chunk: calls of Python from its bytes to its
+    columns."""
     record = struct.pack("<BBfqq", 0x0D, 10, 1.5, 133_000_000_000_000_000, 133_000_000_000_000_000)
     body = struct.pack("<BBHqIIBIBBB", 1, 0, 634, 0, 1, 0, 0, 0, 0, 0, 0)
     body += struct.pack("<I", 1000) + 1000 * record + b"\0" * 4

@@ -43,18 +43,22 @@ def counting(folder: Path, **about: Any) -> Iterator[CountPlant]:
         made.store.close()
 
 
-def hourly(since: int, until: int, per_hour: float = 10.0, origin: int = 0) -> list[tuple[int, float]]:
+def hourly(
+    since: int, until: int, per_hour: float = 10.0, origin: int = 0
+) -> list[tuple[int, float]]:
     """A meter at a steady rate, read each hour."""
     return [(t, 1000.0 + per_hour * (t - origin) / HOUR) for t in range(since, until + 1, HOUR)]
 
 
-# --- B: silences across the edge of a window --------------------------------------------------------------------------
+# --- B: silences across the edge of a window ------------------------------------------------------
 
 #: Of October and November 2026, seen from T0, which is 12 October.
 OCTOBER, NOVEMBER, DECEMBER = -11 * DAY, 20 * DAY, 50 * DAY
 
 
-@pytest.mark.parametrize("silent", [5 * DAY, 4 * HOUR, 12 * DAY], ids=["5 days", "4 hours", "12 days"])
+@pytest.mark.parametrize(
+    "silent", [5 * DAY, 4 * HOUR, 12 * DAY], ids=["5 days", "4 hours", "12 days"]
+)
 def test_b1_a_meter_that_is_silent_over_the_months_end(tmp_path: Path, silent: int) -> None:
     """10 kWh/h all along; nothing was read for as long on both sides of the month's end."""
     with counting(tmp_path) as made:
@@ -88,7 +92,10 @@ def test_b2_a_machine_that_is_silent_over_the_shifts_end(tmp_path: Path) -> None
 
 
 readings = st.lists(
-    st.tuples(st.sampled_from([1, 1, 1, 7, 60, 400, 3000, 20_000]), st.sampled_from([0, 1, 1, 2, 3, 40, -50, 9000])),
+    st.tuples(
+        st.sampled_from([1, 1, 1, 7, 60, 400, 3000, 20_000]),
+        st.sampled_from([0, 1, 1, 2, 3, 40, -50, 9000]),
+    ),
     min_size=1,
     max_size=25,
 )
@@ -97,30 +104,41 @@ readings = st.lists(
 @settings(max_examples=examples(5), deadline=None)
 @given(
     st.tuples(readings, readings, readings),
-    st.lists(st.integers(-3 * 24 * 60, 12 * 24 * 60), min_size=1, max_size=5, unique=True).map(sorted),
+    st.lists(st.integers(-3 * 24 * 60, 12 * 24 * 60), min_size=1, max_size=5, unique=True).map(
+        sorted
+    ),
     st.randoms(use_true_random=False),
 )
 def test_any_split_of_any_history_adds_up(
     histories: tuple[Sequence[tuple[int, int]], ...], cuts: list[int], chance: Any
 ) -> None:
-    """Several devices, silences of minutes to weeks, falls and jumps, late arrivals and duplicates."""
+    """Several devices, silences of minutes to weeks, falls and jumps, late arrivals and
+    duplicates."""
     counters = [("m1", "parts_total"), ("m1", "parts_ng"), ("meter", "import")]
     with TemporaryDirectory() as folder, counting(Path(folder)) as made:
         made.born(-3 * DAY)
         batches: list[tuple[str, str, list[tuple[int, int]]]] = []
         for (device, tag), history in zip(counters, histories, strict=True):
             times = accumulate(step * MINUTE for step, _ in history)
-            values = [max(0, value) for value in accumulate((step for _, step in history), initial=100)][1:]
+            values = [
+                max(0, value) for value in accumulate((step for _, step in history), initial=100)
+            ][1:]
             rows = list(zip(times, values, strict=True))
             rows += chance.choices(rows, k=2)
             chance.shuffle(rows)
-            batches += [(device, tag, rows[: len(rows) // 2]), (device, tag, rows[len(rows) // 2 :])]
+            batches += [
+                (device, tag, rows[: len(rows) // 2]),
+                (device, tag, rows[len(rows) // 2 :]),
+            ]
         chance.shuffle(batches)
         for batch in batches:
             made.write(*batch)
         made.working(0, 3 * HOUR)
         edges = [-3 * DAY, *(minute * MINUTE + 7 for minute in cuts), 60 * DAY]
-        whole, parts = _counted(made, edges[0], edges[-1]), [_counted(made, *pair) for pair in pairwise(edges)]
+        whole, parts = (
+            _counted(made, edges[0], edges[-1]),
+            [_counted(made, *pair) for pair in pairwise(edges)],
+        )
         for name, amount in whole.items():
             assert sum(part.get(name, Fraction(0)) for part in parts) == amount, name
 
@@ -134,25 +152,38 @@ def _counted(made: CountPlant, start: int, end: int) -> dict[str, Fraction]:
         if counted is None:
             assert counter.unknown_since is not None, "silent since before the window"
             continue
-        found[f"{counter.device}/{counter.tag}"] = counted.between(plant.facts.start, plant.facts.end)
+        found[f"{counter.device}/{counter.tag}"] = counted.between(
+            plant.facts.start, plant.facts.end
+        )
     return found
 
 
-# --- C: epochs --------------------------------------------------------------------------------------------------------
+# --- C: epochs ------------------------------------------------------------------------------------
 
 
 def test_c1_a_ct_ratio_that_is_corrected_at_noon(tmp_path: Path) -> None:
-    """The raw count goes from 1000 to 1012 in a day; until noon it was multiplied by 40, since then by 60."""
+    """The raw count goes from 1000 to 1012 in a day; until noon it was multiplied by 40, since then
+    by 60."""
     with counting(tmp_path, meter=", scale: 40") as made:
         made.born()
-        made.write("meter", "import", [(t, 40 * (1000 + t / (2 * HOUR))) for t in range(0, 12 * HOUR, HOUR)])
+        made.write(
+            "meter",
+            "import",
+            [(t, 40 * (1000 + t / (2 * HOUR))) for t in range(0, 12 * HOUR, HOUR)],
+        )
         made.meter = ", scale: 60"
         made.born(12 * HOUR - S)
-        made.write("meter", "import", [(t, 60 * (1000 + t / (2 * HOUR))) for t in range(12 * HOUR, DAY + 1, HOUR)])
+        made.write(
+            "meter",
+            "import",
+            [(t, 60 * (1000 + t / (2 * HOUR))) for t in range(12 * HOUR, DAY + 1, HOUR)],
+        )
         used = made.kwh(0, DAY)
         assert used is not None
         assert abs(used - 600) <= 10, "and not 20 720"
-        assert used == 5.5 * 40 + 0.5 * 60 + 6 * 60, "the step across is the raw count's, in the new scaling"
+        assert used == 5.5 * 40 + 0.5 * 60 + 6 * 60, (
+            "the step across is the raw count's, in the new scaling"
+        )
         assert [(kind, t) for kind, t, _ in made.events(0, DAY)] == [("epoch", 12 * HOUR - S)]
         morning, rest = made.kwh(0, 11 * HOUR), made.kwh(11 * HOUR, DAY)
         assert None not in (morning, rest)
@@ -163,9 +194,13 @@ def test_c1_another_address_is_another_counter(tmp_path: Path) -> None:
     with counting(tmp_path) as made:
         made.born()
         made.write("meter", "import", [(t, 1000.0 + t / HOUR) for t in range(0, 12 * HOUR, HOUR)])
-        made.devices = DEVICES.replace("address: holding/0, type: float64", "address: holding/8, type: float64")
+        made.devices = DEVICES.replace(
+            "address: holding/0, type: float64", "address: holding/8, type: float64"
+        )
         made.born(12 * HOUR - S)
-        made.write("meter", "import", [(t, 70_000.0 + t / HOUR) for t in range(12 * HOUR, DAY + 1, HOUR)])
+        made.write(
+            "meter", "import", [(t, 70_000.0 + t / HOUR) for t in range(12 * HOUR, DAY + 1, HOUR)]
+        )
         assert made.kwh(0, DAY) == 11 + 12
         ((_, event),) = made.plant(0, DAY).counter_events
         assert (event.kind, event.basis) == ("epoch", "address")
@@ -185,9 +220,15 @@ def test_c2_an_exchanged_meter_that_a_person_wrote_down(tmp_path: Path) -> None:
     """12 345.6 was the last reading of the old one, 88 000.0 the first of the new one, at noon."""
     with counting(tmp_path) as made:
         made.born()
-        made.write("meter", "import", [(t, 12_345.6 - 5 + 0.5 * t / HOUR) for t in range(0, 10 * HOUR, HOUR)])
         made.write(
-            "meter", "import", [(t, 88_000 + 0.5 * (t - 12 * HOUR) / HOUR) for t in range(14 * HOUR, DAY + 1, HOUR)]
+            "meter",
+            "import",
+            [(t, 12_345.6 - 5 + 0.5 * t / HOUR) for t in range(0, 10 * HOUR, HOUR)],
+        )
+        made.write(
+            "meter",
+            "import",
+            [(t, 88_000 + 0.5 * (t - 12 * HOUR) / HOUR) for t in range(14 * HOUR, DAY + 1, HOUR)],
         )
         rows = "meter,,2026-10-12 12:00,12345.6,88000.0,王工\n"
         made.files = {"meters": "采集设备,变量,换表时间,旧表末次读数,新表首次读数,记录人\n" + rows}
@@ -196,15 +237,23 @@ def test_c2_an_exchanged_meter_that_a_person_wrote_down(tmp_path: Path) -> None:
         assert [(kind, t) for kind, t, _ in made.events(0, DAY)] == [("exchange", 12 * HOUR)]
         assert not made.figures(0, DAY)["M-19@line:L1"].provisional
         made.files = {"meters": "device,time\nmeter,2026-10-12 12:00:00\n"}
-        assert made.kwh(0, DAY) == Fraction("4.5") + 5, "without the readings nothing is known of the hours between"
+        assert made.kwh(0, DAY) == Fraction("4.5") + 5, (
+            "without the readings nothing is known of the hours between"
+        )
 
 
 def test_c3_the_modulus_comes_from_the_connector_through_the_birth(tmp_path: Path) -> None:
-    devices = DEVICES.replace("address: holding/0, type: uint32%", "address: holding/0, type: bcd16%")
+    devices = DEVICES.replace(
+        "address: holding/0, type: uint32%", "address: holding/0, type: bcd16%"
+    )
     with counting(tmp_path, devices=devices) as made:
         made.born()
         made.working(8 * HOUR, 10 * HOUR)
-        made.write("m1", "parts_total", each_minute(8 * HOUR, [(9900 + 2 * i) % 10_000 for i in range(121)]))
+        made.write(
+            "m1",
+            "parts_total",
+            each_minute(8 * HOUR, [(9900 + 2 * i) % 10_000 for i in range(121)]),
+        )
         assert made.produced(8 * HOUR, 10 * HOUR) == 240
         assert [kind for kind, *_ in made.events(8 * HOUR, 10 * HOUR)] == ["rollover"]
 
@@ -213,7 +262,11 @@ def test_c3_a_counter_of_16_bits_in_tenths_rolls_over_in_its_own_unit(tmp_path: 
     devices = DEVICES.replace("type: float64, unit: kWh", "type: uint16, scale: 0.1, unit: kWh")
     with counting(tmp_path, devices=devices) as made:
         made.born()
-        made.write("meter", "import", each_minute(0, [round((65_500 + i) % 65_536 / 10, 1) for i in range(121)]))
+        made.write(
+            "meter",
+            "import",
+            each_minute(0, [round((65_500 + i) % 65_536 / 10, 1) for i in range(121)]),
+        )
         assert made.kwh(0, 2 * HOUR) == 12
         assert [kind for kind, *_ in made.events(0, 2 * HOUR)] == ["rollover"]
 
@@ -225,7 +278,11 @@ def test_a_device_that_takes_the_place_of_another_begins_an_epoch(tmp_path: Path
         made.devices = DEVICES.replace("  - id: meter\n", "  - id: meter-2\n    was: meter\n")
         made.register = Register((MACHINE, replace(METER, gateway_device="meter-2")))
         made.born(13 * HOUR)
-        made.write("meter-2", "import", [(t, 5000.0 + 10 * t / HOUR) for t in range(14 * HOUR, DAY + 1, HOUR)])
+        made.write(
+            "meter-2",
+            "import",
+            [(t, 5000.0 + 10 * t / HOUR) for t in range(14 * HOUR, DAY + 1, HOUR)],
+        )
         used = made.plant(0, DAY).metered("meter-2")
         assert used is not None
         assert used.total == 120 + 100, "what its predecessor counted, and it; nothing in between"
@@ -252,13 +309,15 @@ def test_a_change_of_kind_is_an_epoch_of_the_same_counter(tmp_path: Path) -> Non
         made.write("meter", "import", [(t, 1000 + t // HOUR) for t in range(0, 12 * HOUR, HOUR)])
         made.devices = DEVICES
         made.born(12 * HOUR - S)
-        made.write("meter", "import", [(t, 1000.5 + t / HOUR) for t in range(12 * HOUR, DAY + 1, HOUR)])
+        made.write(
+            "meter", "import", [(t, 1000.5 + t / HOUR) for t in range(12 * HOUR, DAY + 1, HOUR)]
+        )
         assert made.kwh(0, DAY) == 11 + 12
         ((_, event),) = made.plant(0, DAY).counter_events
         assert (event.kind, set(event.basis.split(","))) == ("epoch", {"kind", "address"})
 
 
-# --- E2: a failure over midnight --------------------------------------------------------------------------------------
+# --- E2: a failure over midnight ------------------------------------------------------------------
 
 
 def test_e2_a_failure_over_midnight_is_one_failure_of_the_day_it_began(tmp_path: Path) -> None:
@@ -268,7 +327,10 @@ def test_e2_a_failure_over_midnight_is_one_failure_of_the_day_it_began(tmp_path:
         made.alive("m1", -HOUR, 36 * HOUR)
         made.write("m1", "machine_state", [(12 * HOUR, 3), (23 * HOUR, 1), (25 * HOUR, 3)])
         made.write("m1", "operation_mode", [(12 * HOUR, 3)])
-        first, second = made.figures(0, DAY)["M-17-mttr@EQ-1"], made.figures(DAY, 36 * HOUR)["M-17-mttr@EQ-1"]
+        first, second = (
+            made.figures(0, DAY)["M-17-mttr@EQ-1"],
+            made.figures(DAY, 36 * HOUR)["M-17-mttr@EQ-1"],
+        )
         assert (first.value, first.numerator, first.denominator) == (7200, 7200, 1)
         assert not first.provisional
         assert (second.value, second.numerator, second.denominator) == (None, 0, 0)
@@ -288,7 +350,9 @@ def test_e2_a_failure_that_is_not_over_is_provisional(tmp_path: Path) -> None:
 
 def test_what_is_read_no_more_after_the_shift_leaves_oee_as_it_is(tmp_path: Path) -> None:
     """Switched off at 20:00 and not read since: of the planned time everything is known."""
-    calendar = Calendar.model_validate({"schedules": {"default": {"shifts": [{"start": "8:00", "end": "20:00"}]}}})
+    calendar = Calendar.model_validate(
+        {"schedules": {"default": {"shifts": [{"start": "8:00", "end": "20:00"}]}}}
+    )
     with counting(tmp_path) as made:
         made.born()
         made.working(8 * HOUR, 20 * HOUR)
@@ -304,8 +368,14 @@ def test_long_after_a_change_the_new_definition_holds(tmp_path: Path) -> None:
     with counting(tmp_path) as made:
         made.born()
         made.write("meter", "import", hourly(0, 12 * HOUR))
-        made.devices = DEVICES.replace("type: float64, unit: kWh", "type: uint16, scale: 0.1, unit: kWh")
+        made.devices = DEVICES.replace(
+            "type: float64, unit: kWh", "type: uint16, scale: 0.1, unit: kWh"
+        )
         made.born(13 * HOUR)
-        made.write("meter", "import", each_minute(3 * DAY, [round((65_500 + i) % 65_536 / 10, 1) for i in range(121)]))
+        made.write(
+            "meter",
+            "import",
+            each_minute(3 * DAY, [round((65_500 + i) % 65_536 / 10, 1) for i in range(121)]),
+        )
         assert made.kwh(3 * DAY, 3 * DAY + 2 * HOUR) == 12
         assert [kind for kind, *_ in made.events(3 * DAY, 3 * DAY + 2 * HOUR)] == ["rollover"]

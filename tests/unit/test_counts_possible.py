@@ -1,4 +1,5 @@
-"""One bad reading becomes no figure: glitches, false zeros and impossible steps, through payloads and store."""
+"""One bad reading becomes no figure: glitches, false zeros and impossible steps, through payloads
+and store."""
 
 from __future__ import annotations
 
@@ -24,7 +25,17 @@ from edge_agent.register.model import Register
 from edge_agent.report.parts.production import production
 from edge_agent.stores import SampleRuns
 from edge_agent.stores.base import DaySteps, step_below
-from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, T0, CountPlant, each_minute
+from tests.support.count_plant import (
+    DAY,
+    DEVICES,
+    HOUR,
+    MACHINE,
+    METER,
+    MINUTE,
+    T0,
+    CountPlant,
+    each_minute,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +54,12 @@ SHIFT = (8 * HOUR, 16 * HOUR)
 PARTS = [count * 720 // 480 for count in range(481)]
 
 
-def shift(made: CountPlant, values: list[Any], tag: str = "parts_total", quality: dict[int, str] | None = None) -> None:
+def shift(
+    made: CountPlant,
+    values: list[Any],
+    tag: str = "parts_total",
+    quality: dict[int, str] | None = None,
+) -> None:
     made.born()
     made.working(*SHIFT)
     made.write("m1", tag, each_minute(SHIFT[0], values), quality)
@@ -55,7 +71,9 @@ def test_a1_a_part_counter_with_one_reading_of_65535(tmp_path: Path, in_range: b
     values[200] = 65535
     keys = {"parts": ", range: [0, 10000]"} if in_range else {}
     with counting(tmp_path, **keys) as made:
-        shift(made, values, quality={200: "UncertainEngineeringUnitsExceeded"} if in_range else None)
+        shift(
+            made, values, quality={200: "UncertainEngineeringUnitsExceeded"} if in_range else None
+        )
         assert made.produced(*SHIFT) == 720
         kind = "out_of_range" if in_range else "glitch"
         assert made.events(*SHIFT) == [(kind, SHIFT[0] + 200 * MINUTE, 65535)]
@@ -63,7 +81,10 @@ def test_a1_a_part_counter_with_one_reading_of_65535(tmp_path: Path, in_range: b
         result = found["M-13@EQ-1"]
         assert result.value == 1
         assert result.provisional, "until a person has decided"
-        assert any("65535" in note.zh and "65535" in note.en and "11:20:00" in note.zh for note in result.notes)
+        assert any(
+            "65535" in note.zh and "65535" in note.en and "11:20:00" in note.zh
+            for note in result.notes
+        )
         assert found["M-13@line:L1"].provisional
         assert result.details["set_aside"][0]["amount"] == 65535 - PARTS[199]
 
@@ -92,7 +113,10 @@ def test_a3_a_meter_in_wh_that_reads_zero_once(tmp_path: Path) -> None:
         assert made.events(*window) == [("false_zero", SHIFT[0] + 60 * MINUTE, 0)]
         used, _ = made.plant(*window).line_energy("L1")
         assert used is not None
-        quarters = [made.kwh(window[0] + i * 15 * MINUTE, window[0] + (i + 1) * 15 * MINUTE) for i in range(8)]
+        quarters = [
+            made.kwh(window[0] + i * 15 * MINUTE, window[0] + (i + 1) * 15 * MINUTE)
+            for i in range(8)
+        ]
         assert quarters == [15] * 8, "60 kW in every quarter"
 
 
@@ -128,7 +152,7 @@ def test_a4_a_cycle_time_five_times_too_long_never_stands_bare(tmp_path: Path) -
             assert any("not possible" in note.en for note in found[key].notes), key
 
 
-# --- variants: the judgement alone ------------------------------------------------------------------------------------
+# --- variants: the judgement alone ----------------------------------------------------------------
 
 GLITCHES = {
     "two in a row": {200: 65535, 201: 65535},
@@ -153,14 +177,18 @@ RULES = {
 }
 
 
-def counted(values: Sequence[float], rule: CounterRule, bounds: Bounds, step: int = MINUTE) -> CountedQuantity:
+def counted(
+    values: Sequence[float], rule: CounterRule, bounds: Bounds, step: int = MINUTE
+) -> CountedQuantity:
     """One reading a step, judged and counted."""
     t = np.arange(len(values), dtype=np.int64) * step
     runs = SampleRuns.of(t, np.array(values, np.float64), np.zeros(len(t), np.uint32))
     found = judged(CounterRuns(runs.first, runs.last, runs.num), rule, bounds)
     times = np.stack([found.runs.first, found.runs.last], axis=1).ravel()
     new = np.append(True, np.diff(times) > 0)
-    return count(Readings(times[new], np.repeat(found.runs.value, 2)[new]), rule, found.epochs, found.events)
+    return count(
+        Readings(times[new], np.repeat(found.runs.value, 2)[new]), rule, found.epochs, found.events
+    )
 
 
 @pytest.mark.parametrize("wrong", GLITCHES.values(), ids=GLITCHES)
@@ -224,7 +252,7 @@ def test_a_replaced_meter_may_end_above_the_old_one() -> None:
     assert [event.kind for event in made.events] == ["break"]
 
 
-# --- steps that stay -------------------------------------------------------------------------------------------------
+# --- steps that stay ------------------------------------------------------------------------------
 
 
 def test_a_step_beyond_the_cycle_counts_nothing_and_a_person_can_accept_it(tmp_path: Path) -> None:
@@ -239,7 +267,10 @@ def test_a_step_beyond_the_cycle_counts_nothing_and_a_person_can_accept_it(tmp_p
         made.files = {"events": "采集设备,变量,读数时间,判定,判定人,理由\n" + rows}
         assert made.produced(*SHIFT) == 720 + 5000
         assert not made.figures(*SHIFT)["M-13@EQ-1"].provisional
-        made.files = {"events": "device,tag,time,decision\nm1,parts_total,2026-10-12T12:00:00.000+08:00,set_aside\n"}
+        made.files = {
+            "events": "device,tag,time,decision\n"
+            "m1,parts_total,2026-10-12T12:00:00.000+08:00,set_aside\n"
+        }
         assert made.produced(*SHIFT) == 720 - lost
         result = made.figures(*SHIFT)["M-13@EQ-1"]
         assert not result.provisional
@@ -269,7 +300,7 @@ def test_rated_power_is_a_bound_of_the_machines_meter(tmp_path: Path) -> None:
         assert (event.kind, event.basis) == ("jump", "power")
 
 
-# --- learned ----------------------------------------------------------------------------------------------------------
+# --- learned --------------------------------------------------------------------------------------
 
 
 def days_of(numbers: Sequence[int], size: int = 8, busiest: int = 60) -> dict[int, DaySteps]:
@@ -304,7 +335,8 @@ def test_limits_of_a_day_do_not_depend_on_the_window() -> None:
 
 
 def test_a_meter_that_was_read_for_days_knows_what_it_can_do(tmp_path: Path) -> None:
-    """Read each minute in three mornings; on the fourth 5000 kWh more come at once: no bound but its own past."""
+    """Read each minute in three mornings; on the fourth 5000 kWh more come at once: no bound but
+    its own past."""
     mornings = [8 * HOUR + day * DAY for day in range(3)]
     fourth = 8 * HOUR + 3 * DAY
     with counting(tmp_path) as made:
@@ -316,14 +348,16 @@ def test_a_meter_that_was_read_for_days_knows_what_it_can_do(tmp_path: Path) -> 
         made.write("meter", "import", each_minute(fourth, jumped))
         for kept in (False, True):
             (event,) = (event for _, event in made.plant(fourth, fourth + 2 * HOUR).counter_events)
-            assert (event.kind, event.basis, float(event.amount)) == ("jump", "learned", 5000.5), kept
+            assert (event.kind, event.basis, float(event.amount)) == ("jump", "learned", 5000.5), (
+                kept
+            )
             assert made.kwh(fourth, fourth + 2 * HOUR) == Fraction("59.5")
             if not kept:
                 made.store.watch([], None, {("meter", "import"): []})
                 assert made.store.compact(T0 + 6 * DAY, 20) == 20
 
 
-# --- what people see --------------------------------------------------------------------------------------------------
+# --- what people see ------------------------------------------------------------------------------
 
 
 def test_the_report_lists_the_event_and_says_so_in_the_same_row(tmp_path: Path) -> None:
@@ -342,7 +376,8 @@ def test_the_report_lists_the_event_and_says_so_in_the_same_row(tmp_path: Path) 
         assert row[9]["zh"] == "待判定（暂定）"
         for name in ("oee", "oee_lines"):
             assert all(
-                "超出可能范围" in told[-1]["zh"] and "暂定" in told[-1]["zh"] for told in tables[name]["rows"]
+                "超出可能范围" in told[-1]["zh"] and "暂定" in told[-1]["zh"]
+                for told in tables[name]["rows"]
             ), name
         document = made.document(*SHIFT)
         (event,) = document["lines"]["L1"]["events"]
@@ -357,4 +392,7 @@ def test_a_faulty_file_of_decisions_is_refused_by_row_and_column(tmp_path: Path)
         made.files = {"events": f"device,tag,time,decision\n{rows}"}
         with pytest.raises(RegisterError) as caught:
             made.plant(*SHIFT)
-        assert [finding.where for finding in caught.value.findings] == ["events.csv:3:decision", "events.csv:2:time"]
+        assert [finding.where for finding in caught.value.findings] == [
+            "events.csv:3:decision",
+            "events.csv:2:time",
+        ]

@@ -1,4 +1,5 @@
-"""A tag's unit changes in the middle of a history: each part is counted in its own unit, and then converted.
+"""A tag's unit changes in the middle of a history: each part is counted in its own unit, and then
+converted.
 
 Each answer is computed by hand in the docstring beside it.
 """
@@ -18,7 +19,17 @@ from edge_agent.production.counting import TagMeanings
 from edge_agent.production.roles import conversion
 from edge_agent.register.model import Register
 from edge_agent.stores.definitions import DefinitionChange, differs
-from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, CountPlant, Reading, each_minute
+from tests.support.count_plant import (
+    DAY,
+    DEVICES,
+    HOUR,
+    MACHINE,
+    METER,
+    MINUTE,
+    CountPlant,
+    Reading,
+    each_minute,
+)
 from tests.unit.test_counts_possible import counting
 
 NOON = 12 * HOUR
@@ -51,8 +62,11 @@ def rewritten(made: CountPlant, unit: str, scale: str, t: int) -> None:
 
 
 @pytest.mark.parametrize("case", CHANGES.values(), ids=CHANGES)
-def test_c_a_unit_and_its_scale_change_at_once(tmp_path: Path, case: tuple[tuple[str, str, list[int]], ...]) -> None:
-    """1 kWh a minute for 1440 minutes: 1440 kWh, 720 in each half, 15 in the quarters beside noon; not 660 780."""
+def test_c_a_unit_and_its_scale_change_at_once(
+    tmp_path: Path, case: tuple[tuple[str, str, list[int]], ...]
+) -> None:
+    """1 kWh a minute for 1440 minutes: 1440 kWh, 720 in each half, 15 in the quarters beside noon;
+    not 660 780."""
     with counting(tmp_path) as made:
         for (unit, scale, raw), since, until in zip(case, (0, 720), (720, 1441), strict=True):
             rewritten(made, unit, scale, since * MINUTE - MINUTE // 2 if since else 0)
@@ -60,15 +74,21 @@ def test_c_a_unit_and_its_scale_change_at_once(tmp_path: Path, case: tuple[tuple
             made.write("meter", "import", every_ten(since * MINUTE, values))
         coal = made.figures(0, DAY)["M-19@line:L1"]
         assert coal.details["kwh"] == 1440
-        halves = [made.figures(*half)["M-19@line:L1"].details["kwh"] for half in ((0, NOON), (NOON, DAY))]
+        halves = [
+            made.figures(*half)["M-19@line:L1"].details["kwh"] for half in ((0, NOON), (NOON, DAY))
+        ]
         assert halves == [720, 720]
-        quarters = [made.figures(t, t + 15 * MINUTE)["M-19"].details["kwh"] for t in (NOON - 15 * MINUTE, NOON)]
+        quarters = [
+            made.figures(t, t + 15 * MINUTE)["M-19"].details["kwh"]
+            for t in (NOON - 15 * MINUTE, NOON)
+        ]
         assert quarters == [15, 15]
 
 
 def test_a_wrong_label_that_is_corrected_counts_nothing_across(tmp_path: Path) -> None:
-    """Raw 660 rising by 1 a minute, called kWh until noon and MWh since: 720 raw steps, of which 720 and their unit.
-    The step across goes on with the raw number: 710 x 1 kWh + 730 x 1000 kWh, and not 1 379 000 more."""
+    """Raw 660 rising by 1 a minute, called kWh until noon and MWh since: 720 raw steps, of which
+    720 and their unit. The step across goes on with the raw number: 710 x 1 kWh + 730 x 1000 kWh,
+    and not 1 379 000 more."""
     with counting(tmp_path) as made:
         rewritten(made, "kWh", "1", 0)
         made.write("meter", "import", every_ten(0, KWH[:720]))
@@ -78,10 +98,14 @@ def test_a_wrong_label_that_is_corrected_counts_nothing_across(tmp_path: Path) -
         assert used == 710 + 730_000
 
 
-@pytest.mark.parametrize(("units", "known"), [(("kWh", "m3"), (0, NOON)), (("m3", "kWh"), (NOON, DAY))])
-def test_an_incompatible_unit_is_no_sum(tmp_path: Path, units: tuple[str, str], known: tuple[int, int]) -> None:
-    """Of the part in kWh the sum, 1 kWh a minute (710 up to the last reading before noon, and none across); of
-    the other part and of the whole null, and why, for the line and for the site."""
+@pytest.mark.parametrize(
+    ("units", "known"), [(("kWh", "m3"), (0, NOON)), (("m3", "kWh"), (NOON, DAY))]
+)
+def test_an_incompatible_unit_is_no_sum(
+    tmp_path: Path, units: tuple[str, str], known: tuple[int, int]
+) -> None:
+    """Of the part in kWh the sum, 1 kWh a minute (710 up to the last reading before noon, and none
+    across); of the other part and of the whole null, and why, for the line and for the site."""
     with counting(tmp_path) as made:
         for unit, since, until in zip(units, (0, 720), (720, 1441), strict=True):
             rewritten(made, unit, "1", since * MINUTE)
@@ -100,8 +124,8 @@ def test_an_incompatible_unit_is_no_sum(tmp_path: Path, units: tuple[str, str], 
 
 
 def test_a_unit_that_was_not_said_before_a_new_scaling_is_unknown() -> None:
-    """Without unit and with scale 1, then kWh with 0.001: what the first numbers were nobody can say. With the same
-    scaling the unit was written down later, no more."""
+    """Without unit and with scale 1, then kWh with 0.001: what the first numbers were nobody can
+    say. With the same scaling the unit was written down later, no more."""
     own = TagDefinition(unit="kWh")
     for scale, factor in (("0.001", None), ("1", 1)):
         before = '{"type": "int", "address": "holding/0", "unit": ""}'
@@ -113,8 +137,11 @@ def test_a_unit_that_was_not_said_before_a_new_scaling_is_unknown() -> None:
 
 
 def test_units_as_rows_of_before_say_them() -> None:
-    """A row of before units were kept says nothing of them: the unit is that of the configuration, as it was."""
-    row = DefinitionChange(1, NOON, '{"type": "int", "address": "a"}', '{"type": "float", "address": "a"}')
+    """A row of before units were kept says nothing of them: the unit is that of the configuration,
+    as it was."""
+    row = DefinitionChange(
+        1, NOON, '{"type": "int", "address": "a"}', '{"type": "float", "address": "a"}'
+    )
     meanings = TagMeanings.of("", [row], TagDefinition(unit="Wh"))
     assert (meanings.first.factor, meanings.at(NOON).factor) == (1, 1)
     assert differs({"address": "a", "unit": "Wh"}, {"address": "a", "unit": "kWh"})
@@ -139,19 +166,23 @@ def test_conversions() -> None:
 def test_parts_and_their_unit(
     tmp_path: Path, first: str, unit: str, scale: str, factor: float, made_parts: int | None
 ) -> None:
-    """One part a minute, without unit and then in pieces: a label, 1440; in thousands, each 0.001: the same register,
-    1440; in boxes: null, unless it is the first word on it."""
+    """One part a minute, without unit and then in pieces: a label, 1440; in thousands, each 0.001:
+    the same register, 1440; in boxes: null, unless it is the first word on it."""
     if not first and unit == "箱":
         made_parts = 1440
     with counting(tmp_path) as made:
         made.devices = DEVICES.replace("type: uint32%(parts)s", f"type: uint32{first}")
         made.born(0)
         made.write("m1", "parts_total", every_ten(0, list(range(720))))
-        made.devices = DEVICES.replace("type: uint32%(parts)s", f"type: uint32, unit: {unit}, scale: {scale}")
+        made.devices = DEVICES.replace(
+            "type: uint32%(parts)s", f"type: uint32, unit: {unit}, scale: {scale}"
+        )
         made.born(NOON)
         made.write("m1", "parts_total", every_ten(NOON, [i * factor for i in range(720, 1441)]))
         counted = made.plant(0, DAY).counted("m1", "produced")
-        assert (None if counted is None else round(float(made.produced(0, DAY) or 0), 9)) == made_parts
+        assert (
+            None if counted is None else round(float(made.produced(0, DAY) or 0), 9)
+        ) == made_parts
 
 
 POWER = """\
@@ -168,9 +199,11 @@ POWER = """\
     ("before", "after"),
     [(("W", "1"), ("kW", "0.001")), (("kW", "0.001"), ("W", "1")), (("W", "1"), ("kW", "1"))],
 )
-def test_power_in_another_unit(tmp_path: Path, before: tuple[str, str], after: tuple[str, str]) -> None:
-    """5 kW for 24 hours: 120 kWh. The last reading in the old unit holds until the first one in the new unit, a minute
-    after the definition: no minute of 5000 kW."""
+def test_power_in_another_unit(
+    tmp_path: Path, before: tuple[str, str], after: tuple[str, str]
+) -> None:
+    """5 kW for 24 hours: 120 kWh. The last reading in the old unit holds until the first one in the
+    new unit, a minute after the definition: no minute of 5000 kW."""
     shown = {"W": 5000.0, "kW": 5.0}
     with counting(tmp_path, register=Register((MACHINE,))) as made:
         made.devices = "devices:\n" + POWER % before
@@ -180,12 +213,17 @@ def test_power_in_another_unit(tmp_path: Path, before: tuple[str, str], after: t
         made.born(NOON - MINUTE // 2)
         made.write("m1", "power", every_ten(NOON, [shown[after[0]]] * 721))
         made.alive("m1", 0, DAY)
-        for window, kwh in (((0, DAY), 120), ((0, NOON), 60), ((NOON, DAY), 60), ((NOON - HOUR, NOON + HOUR), 10)):
+        for window, kwh in (
+            ((0, DAY), 120),
+            ((0, NOON), 60),
+            ((NOON, DAY), 60),
+            ((NOON - HOUR, NOON + HOUR), 10),
+        ):
             used = made.figures(*window)["M-19@line:L1"].details["kwh"]
             assert used == pytest.approx(kwh, abs=1e-6)
 
 
-# --- a line's meter that was not always there ---------------------------------------------------------------------
+# --- a line's meter that was not always there -----------------------------------------------------
 
 _MORE = """\
   - id: meter-2
@@ -198,14 +236,25 @@ _MORE = """\
 NEXT_DAY = date(2026, 10, 13)
 
 
-@pytest.mark.parametrize("how", ["first read at noon", "commissioned the next day", "retired the next day"])
+@pytest.mark.parametrize(
+    "how", ["first read at noon", "commissioned the next day", "retired the next day"]
+)
 def test_a_lines_meter_that_comes_or_leaves_in_the_window(tmp_path: Path, how: str) -> None:
-    """The line 10 kWh/h by its meter, of which the machine has 3 kWh/h by its own. First read at noon: 12 x 3, and
-    then 12 x 10 = 156 of the day. Commissioned (or retired) at the second midnight: 72 + 240 = 312 of the two days.
-    The windows before and after add up to it; only those in which the machine stands in are provisional, and say so."""
+    """The line 10 kWh/h by its meter, of which the machine has 3 kWh/h by its own. First read at
+    noon: 12 x 3, and then 12 x 10 = 156 of the day. Commissioned (or retired) at the second
+    midnight: 72 + 240 = 312 of the two days. The windows before and after add up to it; only those
+    in which the machine stands in are provisional, and say so."""
     meters = {
         "first read at noon": (METER, NOON, 0, DAY, NOON, 36, 120),
-        "commissioned the next day": (replace(METER, commissioned=NEXT_DAY), 0, 0, 2 * DAY, DAY, 72, 240),
+        "commissioned the next day": (
+            replace(METER, commissioned=NEXT_DAY),
+            0,
+            0,
+            2 * DAY,
+            DAY,
+            72,
+            240,
+        ),
         "retired the next day": (replace(METER, retired_on=NEXT_DAY), 0, 0, 2 * DAY, DAY, 240, 72),
     }
     meter, first, start, end, joint, early_kwh, late_kwh = meters[how]
@@ -215,7 +264,10 @@ def test_a_lines_meter_that_comes_or_leaves_in_the_window(tmp_path: Path, how: s
         made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(first, end + 1, HOUR)])
         made.write("meter-2", "import", [(t, 3.0 * t / HOUR) for t in range(start, end + 1, HOUR)])
         for key in ("M-19@line:L1", "M-19"):
-            early, late, whole = (made.figures(*window)[key] for window in ((start, joint), (joint, end), (start, end)))
+            early, late, whole = (
+                made.figures(*window)[key]
+                for window in ((start, joint), (joint, end), (start, end))
+            )
             assert (early.details["kwh"], late.details["kwh"]) == (early_kwh, late_kwh)
             assert whole.details["kwh"] == early_kwh + late_kwh
             assert whole.provisional
@@ -226,9 +278,12 @@ def test_a_lines_meter_that_comes_or_leaves_in_the_window(tmp_path: Path, how: s
 
 
 def test_a_second_meter_of_a_line_needs_no_stand_in(tmp_path: Path) -> None:
-    """One meter all along (10 kWh/h), a second one from noon on (4 kWh/h): 240 + 48, and nothing of machines."""
+    """One meter all along (10 kWh/h), a second one from noon on (4 kWh/h): 240 + 48, and nothing of
+    machines."""
     second = replace(METER, equipment_id="EQ-8", gateway_device="meter-2")
-    with counting(tmp_path, devices=DEVICES + _MORE, register=Register((MACHINE, METER, second))) as made:
+    with counting(
+        tmp_path, devices=DEVICES + _MORE, register=Register((MACHINE, METER, second))
+    ) as made:
         made.born()
         made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(0, DAY + 1, HOUR)])
         made.write("meter-2", "import", [(t, 4.0 * t / HOUR) for t in range(NOON, DAY + 1, HOUR)])

@@ -1,4 +1,5 @@
-"""Neighbours of the known histories that came out wrong: other widths, other edges, two faults at once.
+"""Neighbours of the known histories that came out wrong: other widths, other edges, two faults at
+once.
 
 Each answer is computed by hand in the comment or the docstring beside it.
 """
@@ -24,13 +25,13 @@ from edge_agent.stores import SampleRuns
 from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, each_minute
 from tests.unit.test_counts_possible import PARTS, RULES, SHIFT, counted, counting
 
-# --- A: the first reading, three false zeros, glitches after which the counter is lower -------------------------------
+# --- A: the first reading, three false zeros, glitches after which the counter is lower -----------
 
 
 @pytest.mark.parametrize("zeros", [1, 3])
 def test_a_meter_whose_first_readings_are_zero(tmp_path: Path, zeros: int) -> None:
-    """Zero until the device has read its memory, then 30 000 kWh and 1 kWh a minute: 480 less what was not seen, and
-    not 30 480; in one window and in two."""
+    """Zero until the device has read its memory, then 30 000 kWh and 1 kWh a minute: 480 less what
+    was not seen, and not 30 480; in one window and in two."""
     values = [0.0] * zeros + [30_000.0 + i for i in range(zeros, 481)]
     with counting(tmp_path) as made:
         made.born()
@@ -55,7 +56,9 @@ def test_a_new_meter_that_begins_at_zero_counts_from_there() -> None:
 def test_a_first_reading_before_a_long_silence_counts() -> None:
     """1000, 10 hours without a reading at 10 kWh/h, then idle at 0.01 kWh a minute: 100 + 1.2."""
     rows = [1000.0] + [None] * 600 + [1100 + i / 100 for i in range(121)]
-    made = counted_at([(place * MINUTE, value) for place, value in enumerate(rows) if value is not None])
+    made = counted_at(
+        [(place * MINUTE, value) for place, value in enumerate(rows) if value is not None]
+    )
     assert float(made.total) == pytest.approx(101.2)
     assert made.events == ()
 
@@ -71,12 +74,17 @@ def test_three_false_zeros_of_a_low_count(rule: CounterRule, bounds: Bounds, low
 
 def test_a_fast_counter_that_restarts_keeps_its_parts() -> None:
     """A press of 1 s: 60 a minute, set to zero at 60, three minutes of pause: each 60 was made."""
-    made = counted([60, 0, 0, 0] * 10 + [60], CounterRule(U16, restarts=True), Bounds(physical=(by_cycle(1.0),)))
+    made = counted(
+        [60, 0, 0, 0] * 10 + [60],
+        CounterRule(U16, restarts=True),
+        Bounds(physical=(by_cycle(1.0),)),
+    )
     assert made.total == 10 * 60
     assert {event.kind for event in made.events} == {"restart"}
 
 
-#: From the reading at 200 on: (how many readings are nonsense, what the counter begins again with, what it lost).
+#: From the reading at 200 on: (how many readings are nonsense, what the counter begins again with,
+#: what it lost).
 FALLS = {
     "one reading, then what it had kept": ([65_535], lambda value: value - 5),
     "two readings, then what it had kept": ([65_535, 65_534], lambda value: value - 5),
@@ -90,9 +98,10 @@ FALLS = {
 def test_a_glitch_after_which_the_counter_is_lower(
     rule: CounterRule, bounds: Bounds, case: tuple[list[int], Any]
 ) -> None:
-    """PARTS is 298 at place 199 and 720 at the end. After the glitch at 200 (and 201) the counter goes on from
-    place 201 (or 202), where PARTS is 301 (303), lower: what is counted is 298, and 720 - 301 (720 - 303); two less
-    where the last of them still repeats what is counted before. Never the 65 535."""
+    """PARTS is 298 at place 199 and 720 at the end. After the glitch at 200 (and 201) the counter
+    goes on from place 201 (or 202), where PARTS is 301 (303), lower: what is counted is 298, and
+    720 - 301 (720 - 303); two less where the last of them still repeats what is counted before.
+    Never the 65 535."""
     glitch, lower = case
     values = [*PARTS[:200], *glitch, *(lower(value) for value in PARTS[200 + len(glitch) :])]
     made = counted(values, rule, bounds)
@@ -105,7 +114,10 @@ def test_a_glitch_after_which_the_counter_is_lower(
 def test_a_batch_counter_read_after_a_silence_and_set_to_zero_is_no_glitch() -> None:
     """1.5 parts a minute; one hour without a reading, 90 parts more, then set to zero."""
     rows = [(place * MINUTE, float(value)) for place, value in enumerate(PARTS[:200])]
-    rows += [(260 * MINUTE, 390.0), *((place * MINUTE, (place - 261) * 1.0) for place in range(261, 300))]
+    rows += [
+        (260 * MINUTE, 390.0),
+        *((place * MINUTE, (place - 261) * 1.0) for place in range(261, 300)),
+    ]
     made = counted_at(rows, CounterRule(restarts=True))
     assert made.total == 390 + 38
 
@@ -123,24 +135,29 @@ def test_readings_at_the_ends_of_what_a_double_holds(bounds: Bounds) -> None:
 def counted_at(rows: Sequence[tuple[int, float]], rule: CounterRule | None = None) -> Any:
     """As `counted`, at given times."""
     times = np.array([t for t, _ in rows], np.int64)
-    runs = SampleRuns.of(times, np.array([value for _, value in rows]), np.zeros(len(rows), np.uint32))
+    runs = SampleRuns.of(
+        times, np.array([value for _, value in rows]), np.zeros(len(rows), np.uint32)
+    )
     rule = rule or CounterRule()
     found = judged(CounterRuns(runs.first, runs.last, runs.num), rule, Bounds())
     return count(Readings(found.runs.first, found.runs.value), rule, found.epochs, found.events)
 
 
-# --- C: epochs without a reading between, and exchanges noted by an inexact clock -------------------------------------
+# --- C: epochs without a reading between, and exchanges noted by an inexact clock -----------------
 
 NOON = 12 * HOUR
 
 
-def raw(since: int, until: int, scale: int, origin: int = 0, at: int = 0) -> list[tuple[int, float]]:
+def raw(
+    since: int, until: int, scale: int, origin: int = 0, at: int = 0
+) -> list[tuple[int, float]]:
     """A raw count that rises by 1 in two hours from `at` on, times its scale, read each hour."""
     return [(t, scale * (origin + (t - at) / (2 * HOUR))) for t in range(since, until + 1, HOUR)]
 
 
 def test_a_scale_that_is_corrected_twice_before_the_next_reading(tmp_path: Path) -> None:
-    """40, and at noon 60 and at once 50. Raw 1000 to 1012: 5.5 x 40 until 11:00, then 6.5 x 50 = 545."""
+    """40, and at noon 60 and at once 50. Raw 1000 to 1012: 5.5 x 40 until 11:00, then 6.5 x 50 =
+    545."""
     with counting(tmp_path, meter=", scale: 40") as made:
         made.born()
         made.write("meter", "import", raw(0, 11 * HOUR, 40, 1000))
@@ -154,11 +171,14 @@ def test_a_scale_that_is_corrected_twice_before_the_next_reading(tmp_path: Path)
 
 
 def test_another_address_whose_scale_is_corrected_before_its_first_reading(tmp_path: Path) -> None:
-    """5.5 x 40 at the old address, 6 x 50 at the new one; nothing across, and not 50 x 7000 - 40 x 1005."""
+    """5.5 x 40 at the old address, 6 x 50 at the new one; nothing across, and not 50 x 7000 - 40 x
+    1005."""
     with counting(tmp_path, meter=", scale: 40") as made:
         made.born()
         made.write("meter", "import", raw(0, 11 * HOUR, 40, 1000))
-        made.devices = DEVICES.replace("address: holding/0, type: float64", "address: holding/8, type: float64")
+        made.devices = DEVICES.replace(
+            "address: holding/0, type: float64", "address: holding/8, type: float64"
+        )
         made.born(NOON - 2 * MINUTE)
         made.meter = ", scale: 50"
         made.born(NOON - MINUTE)
@@ -167,9 +187,12 @@ def test_another_address_whose_scale_is_corrected_before_its_first_reading(tmp_p
 
 
 @pytest.mark.parametrize("corrected", [11 * HOUR, 13 * HOUR], ids=["before", "after"])
-def test_a_meter_exchanged_in_an_outage_in_which_its_scale_is_corrected(tmp_path: Path, corrected: int) -> None:
-    """Read until 10:00 (raw 1005) and from 14:00 on; exchanged at noon at raw 1006, the new one at raw 5000; 40 until
-    the correction and 60 since. 5 x 40, the hours to noon 1 raw, from noon 6 raw x 60."""
+def test_a_meter_exchanged_in_an_outage_in_which_its_scale_is_corrected(
+    tmp_path: Path, corrected: int
+) -> None:
+    """Read until 10:00 (raw 1005) and from 14:00 on; exchanged at noon at raw 1006, the new one at
+    raw 5000; 40 until the correction and 60 since. 5 x 40, the hours to noon 1 raw, from noon 6 raw
+    x 60."""
     at_noon = 60 if corrected < NOON else 40
     with counting(tmp_path, meter=", scale: 40") as made:
         made.born()
@@ -189,15 +212,21 @@ def test_a_meter_exchanged_in_an_outage_in_which_its_scale_is_corrected(tmp_path
 
 @pytest.mark.parametrize("new", [88_000, 0, 12_340], ids=["higher", "from zero", "a little lower"])
 def test_an_exchange_written_down_by_an_inexact_clock(tmp_path: Path, new: int) -> None:
-    """The old meter is read until 10:00 (5 kWh), the new one from 11:00 on (6.75 kWh since 10:30): its readings show
-    where it happened. 12 345.85 - 12 345.6 more of the old one: 12."""
+    """The old meter is read until 10:00 (5 kWh), the new one from 11:00 on (6.75 kWh since 10:30):
+    its readings show where it happened. 12 345.85 - 12 345.6 more of the old one: 12."""
     with counting(tmp_path) as made:
         made.born()
-        made.write("meter", "import", [(t, 12_340.6 + 0.5 * t / HOUR) for t in range(0, 10 * HOUR + 1, HOUR)])
+        made.write(
+            "meter",
+            "import",
+            [(t, 12_340.6 + 0.5 * t / HOUR) for t in range(0, 10 * HOUR + 1, HOUR)],
+        )
         new_ones = [(t, new + 0.5 * (t / HOUR - 10.5)) for t in range(11 * HOUR, DAY + 1, HOUR)]
         made.write("meter", "import", new_ones)
         for written in ("09:10", "10:20", "11:30", "15:00"):
-            made.files = {"meters": f"device,time,last_old,first_new\nmeter,2026-10-12 {written},12345.85,{new}\n"}
+            made.files = {
+                "meters": f"device,time,last_old,first_new\nmeter,2026-10-12 {written},12345.85,{new}\n"
+            }
             assert made.kwh(0, DAY) == 12, written
             assert [kind for kind, *_ in made.events(0, DAY)] == ["exchange"]
             halves = made.kwh(0, 10 * HOUR + 30 * MINUTE), made.kwh(10 * HOUR + 30 * MINUTE, DAY)
@@ -205,16 +234,18 @@ def test_an_exchange_written_down_by_an_inexact_clock(tmp_path: Path, new: int) 
             assert halves[0] + halves[1] == 12  # type: ignore[operator]
 
 
-# --- F: one machine follows another ----------------------------------------------------------------------------------
+# --- F: one machine follows another ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("old", "new"), [(2, 400), (400, 2)], ids=["a fast one first", "a slow one first"])
+@pytest.mark.parametrize(
+    ("old", "new"), [(2, 400), (400, 2)], ids=["a fast one first", "a slow one first"]
+)
 def test_a_row_that_is_retired_in_the_window_and_another_machine_at_the_same_device(
     tmp_path: Path, old: int, new: int
 ) -> None:
-    """The first day at 2 s a part 25 a minute (36 000 in 1440 minutes, one of which lies in the next day), the second
-    day at 400 s one in seven minutes (205), or the other way round: what is possible of the counter is the same in all
-    windows."""
+    """The first day at 2 s a part 25 a minute (36 000 in 1440 minutes, one of which lies in the
+    next day), the second day at 400 s one in seven minutes (205), or the other way round: what is
+    possible of the counter is the same in all windows."""
     steps = {2: 25.0, 400: 1 / 7}
     until = date(2026, 10, 13)
     first = replace(MACHINE, equipment_id="EQ-1", nominal_cycle_s=Decimal(old), retired_on=until)
@@ -222,23 +253,30 @@ def test_a_row_that_is_retired_in_the_window_and_another_machine_at_the_same_dev
     with counting(tmp_path, register=Register((first, second, METER))) as made:
         made.born()
         made.write("m1", "parts_total", each_minute(0, [int(steps[old] * i) for i in range(1440)]))
-        made.write("m1", "parts_total", each_minute(DAY, [int(steps[new] * i) for i in range(1441)]))
+        made.write(
+            "m1", "parts_total", each_minute(DAY, [int(steps[new] * i) for i in range(1441)])
+        )
         counts = made.produced(0, DAY), made.produced(DAY, 2 * DAY), made.produced(0, 2 * DAY)
         assert None not in counts
         assert counts[0] + counts[1] == counts[2]  # type: ignore[operator]
         amounts = {2: 36_000, 400: 205}
         assert counts[2] is not None
-        assert abs(counts[2] - sum(amounts.values())) <= 25, "less the minute in which it was set to zero"
+        assert abs(counts[2] - sum(amounts.values())) <= 25, (
+            "less the minute in which it was set to zero"
+        )
 
 
 def test_two_machines_one_after_the_other_with_one_meter(tmp_path: Path) -> None:
-    """EQ-1 until midnight, EQ-2 since; one meter of 10 kWh/h in `meter_id` of both: 240 and 240, each its own."""
+    """EQ-1 until midnight, EQ-2 since; one meter of 10 kWh/h in `meter_id` of both: 240 and 240,
+    each its own."""
     until = date(2026, 10, 13)
     first = replace(MACHINE, meter_id="meter", retired_on=until)
     second = replace(MACHINE, equipment_id="EQ-2", meter_id="meter", commissioned=until)
     with counting(tmp_path, register=Register((first, second, METER))) as made:
         made.born()
-        made.write("meter", "import", [(t, 1000 + 10 * t / HOUR) for t in range(0, 2 * DAY + 1, HOUR)])
+        made.write(
+            "meter", "import", [(t, 1000 + 10 * t / HOUR) for t in range(0, 2 * DAY + 1, HOUR)]
+        )
         machines = {each.id: each for each in made.plant(0, 2 * DAY).working}
         for key in ("EQ-1", "EQ-2"):
             used = machines[key].energy
@@ -247,10 +285,12 @@ def test_two_machines_one_after_the_other_with_one_meter(tmp_path: Path) -> None
         for window, kwh in (((0, DAY), 240), ((DAY, 2 * DAY), 240), ((0, 2 * DAY), 480)):
             coal = made.figures(*window)["M-19@line:L1"]
             assert coal.details["kwh"] == kwh
-            assert "EQ-9" not in coal.details["measured_by"], "the machines' meter is not the line's"
+            assert "EQ-9" not in coal.details["measured_by"], (
+                "the machines' meter is not the line's"
+            )
 
 
-# --- B: several meters, one of them silent ----------------------------------------------------------------------------
+# --- B: several meters, one of them silent --------------------------------------------------------
 
 _MORE = """\
   - id: meter-2
@@ -263,18 +303,27 @@ _MORE = """\
 
 
 def test_of_two_meters_one_is_silent(tmp_path: Path) -> None:
-    """10 kWh/h each; the second is read until 7:00. 8:00 to 16:00: 80 kWh of one, and said since when the other is not
-    known; when it is read again at 16:00 there are 160."""
+    """10 kWh/h each; the second is read until 7:00. 8:00 to 16:00: 80 kWh of one, and said since
+    when the other is not known; when it is read again at 16:00 there are 160."""
     second = replace(METER, equipment_id="EQ-8", gateway_device="meter-2")
-    with counting(tmp_path, devices=DEVICES + _MORE, register=Register((MACHINE, METER, second))) as made:
+    with counting(
+        tmp_path, devices=DEVICES + _MORE, register=Register((MACHINE, METER, second))
+    ) as made:
         made.born()
         made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(0, DAY + 1, HOUR)])
-        made.write("meter-2", "import", [(t, 10.0 * t / HOUR) for t in range(0, 7 * HOUR + 1, HOUR)])
+        made.write(
+            "meter-2", "import", [(t, 10.0 * t / HOUR) for t in range(0, 7 * HOUR + 1, HOUR)]
+        )
         for key in ("M-19@line:L1", "M-19"):
             before, after, whole = (
-                made.figures(*hours)[key] for hours in ((0, 8 * HOUR), (8 * HOUR, 16 * HOUR), (0, 16 * HOUR))
+                made.figures(*hours)[key]
+                for hours in ((0, 8 * HOUR), (8 * HOUR, 16 * HOUR), (0, 16 * HOUR))
             )
-            assert (before.details["kwh"], after.details["kwh"], whole.details["kwh"]) == (150, 80, 230)
+            assert (before.details["kwh"], after.details["kwh"], whole.details["kwh"]) == (
+                150,
+                80,
+                230,
+            )
             assert before.provisional
             assert after.provisional
             assert any("no reading since 2026-10-12 07:00:00" in note.en for note in after.notes)
@@ -284,13 +333,17 @@ def test_of_two_meters_one_is_silent(tmp_path: Path) -> None:
 
 
 def test_the_machines_are_no_stand_in_for_their_lines_silent_meter(tmp_path: Path) -> None:
-    """The line 10 kWh/h until 7:00, its machine 3 kWh/h all along: the 70 are 70 + nothing known, not 70 + 24."""
+    """The line 10 kWh/h until 7:00, its machine 3 kWh/h all along: the 70 are 70 + nothing known,
+    not 70 + 24."""
     machine = replace(MACHINE, meter_id="meter-2")
     with counting(tmp_path, devices=DEVICES + _MORE, register=Register((machine, METER))) as made:
         made.born()
         made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(0, 7 * HOUR + 1, HOUR)])
         made.write("meter-2", "import", [(t, 3.0 * t / HOUR) for t in range(0, DAY + 1, HOUR)])
-        after, whole = (made.figures(*hours)["M-19@line:L1"] for hours in ((8 * HOUR, 16 * HOUR), (0, 16 * HOUR)))
+        after, whole = (
+            made.figures(*hours)["M-19@line:L1"]
+            for hours in ((8 * HOUR, 16 * HOUR), (0, 16 * HOUR))
+        )
         assert (after.value, after.provisional) == (None, True)
         assert after.reason is not None
         assert whole.details["kwh"] == 70

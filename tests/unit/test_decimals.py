@@ -24,7 +24,9 @@ def single(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
-@pytest.mark.parametrize("written", [230.7, 0.1, -12.34, 1e-7, 3.4e38, 1e20, 0.0, 16777215.0, 1e-45])
+@pytest.mark.parametrize(
+    "written", [230.7, 0.1, -12.34, 1e-7, 3.4e38, 1e20, 0.0, 16777215.0, 1e-45]
+)
 def test_single_precision_reads_as_it_was_written(written: float) -> None:
     assert shortest_single(single(written)) == written
     assert shortest_singles([single(written)] * 20) == [written] * 20
@@ -41,7 +43,9 @@ def test_the_shortest_decimal_reads_back_and_none_is_shorter(value: float) -> No
 
 @given(st.lists(SINGLES, min_size=decimals._FEW, max_size=40))
 def test_a_column_is_what_its_numbers_are(values: list[float]) -> None:
-    assert list(map(repr, shortest_singles(values))) == list(map(repr, map(shortest_single, values)))
+    assert list(map(repr, shortest_singles(values))) == list(
+        map(repr, map(shortest_single, values))
+    )
 
 
 @pytest.mark.parametrize("counter", [71687208.0, -16777218.0, 2.0**52, 4294967296.0])
@@ -58,7 +62,9 @@ def test_a_counter_of_single_precision_keeps_its_last_digit(counter: float) -> N
         (500, 0.1, -40.0, 10.0), (1, 2.5, 1e-10, 2.5000000001),
     ],
 )  # fmt: skip
-def test_a_scaled_integer_has_the_decimals_of_its_scale(raw: int, scale: float, offset: float, expected: float) -> None:
+def test_a_scaled_integer_has_the_decimals_of_its_scale(
+    raw: int, scale: float, offset: float, expected: float
+) -> None:
     table = TagTable("d", 1.0, (Tag("v", "float", None, scale=scale, offset=offset),))
     for columns in (None, [0]):
         batch = Batch(table, 1, [raw], columns=columns)
@@ -74,7 +80,9 @@ def test_a_scaled_integer_has_the_decimals_of_its_scale(raw: int, scale: float, 
     st.decimals(-1000, 1000, places=4).map(float).filter(bool),
     st.decimals(-1000, 1000, places=3).map(float),
 )
-def test_a_scaled_integer_is_the_double_nearest_to_the_exact_result(raw: int, scale: float, offset: float) -> None:
+def test_a_scaled_integer_is_the_double_nearest_to_the_exact_result(
+    raw: int, scale: float, offset: float
+) -> None:
     scaled = integer_scale(scale, offset)
     assert scaled is not None
     exact = Fraction(raw) * Fraction(Decimal(repr(scale))) + Fraction(Decimal(repr(offset)))

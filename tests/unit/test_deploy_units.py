@@ -18,7 +18,11 @@ UNITS = sorted(DEPLOY.glob("*@.service"))
 
 
 def keys(path: Path) -> dict[str, str]:
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "=" in line and line[0] != "#"]
+    lines = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "=" in line and line[0] != "#"
+    ]
     return dict(line.split("=", 1) for line in lines)
 
 
@@ -28,18 +32,23 @@ def test_a_unit_starts_a_command_that_exists_and_speaks_to_the_manager(path: Pat
     assert unit["ExecStart"].split()[1] in COMMANDS
     assert unit.get("ExecReload", "x reload").split()[1] in COMMANDS
     assert unit["Type"] == "notify"
-    assert int(unit["WatchdogSec"]) >= STALL_S, "a loop is given the time that its own patience gives it"
+    assert int(unit["WatchdogSec"]) >= STALL_S, (
+        "a loop is given the time that its own patience gives it"
+    )
     assert int(unit["TimeoutStopSec"]) > STOP_LIMIT_S
 
 
 def test_the_manager_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    """Both of one instance, as on a machine that has both: keys known, values understood, no circle of order."""
+    """Both of one instance, as on a machine that has both: keys known, values understood, no circle
+    of order."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     instances = []
     for path in UNITS:
         instance = tmp_path / path.name.replace("@.", "@test.")
-        text = path.read_text(encoding="utf-8").replace("/opt/edge-agent/bin/edge-agent", shutil.which("true") or "")
+        text = path.read_text(encoding="utf-8").replace(
+            "/opt/edge-agent/bin/edge-agent", shutil.which("true") or ""
+        )
         instance.write_text(text, encoding="utf-8")
         instances.append(str(instance))
     command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *instances]

@@ -1,4 +1,5 @@
-"""The connector of docs/connector-guide.md: executed as it is printed there, against an instrument on a free port."""
+"""The connector of docs/connector-guide.md: executed as it is printed there, against an instrument
+on a free port."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ from edge_agent.sdk import STATUS, Clock, DeviceError, DevicePlan, Plugin, Polla
 from tests.support.aio import run
 
 GUIDE = Path(__file__).parents[2] / "docs" / "connector-guide.md"
-ANSWERS = {"MEAS:VOLT:DC?": "+2.30000E+02", "MEAS:CURR:DC?": "1.5", "SYST:ERR?": '-113,"Undefined header"'}
+ANSWERS = {
+    "MEAS:VOLT:DC?": "+2.30000E+02",
+    "MEAS:CURR:DC?": "1.5",
+    "SYST:ERR?": '-113,"Undefined header"',
+}
 
 
 def guide_code() -> str:
@@ -82,7 +87,9 @@ def test_unknown_keys_and_wrong_urls_are_refused_before_any_socket(plugin: Plugi
 def test_one_read_is_one_aligned_batch_and_a_refused_query_is_bad(plugin: Plugin) -> None:
     async def main() -> None:
         async with instrument() as port:
-            device = plan(plugin, port, {"u": "MEAS:VOLT:DC?", "error": "SYST:ERR?", "i": "MEAS:CURR:DC?"})
+            device = plan(
+                plugin, port, {"u": "MEAS:VOLT:DC?", "error": "SYST:ERR?", "i": "MEAS:CURR:DC?"}
+            )
             assert list(plugin.check(device)) == []
             connection = plugin.connect([device], Clock())
             assert isinstance(connection, Pollable)
@@ -117,5 +124,8 @@ def test_a_peer_that_goes_away_loses_the_connection(plugin: Plugin) -> None:
 
 def test_it_describes_itself_in_plain_json(plugin: Plugin) -> None:
     device = plan(plugin, 5025, {"u": "MEAS:VOLT:DC?"})
-    assert plugin.describe(device) == {"protocol": "scpi", "tags": {"u": {"query": "MEAS:VOLT:DC?"}}}
+    assert plugin.describe(device) == {
+        "protocol": "scpi",
+        "tags": {"u": {"query": "MEAS:VOLT:DC?"}},
+    }
     assert plugin.connection_key(device.options) == "tcp://127.0.0.1:5025"

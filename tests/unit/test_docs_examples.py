@@ -1,4 +1,5 @@
-"""What the pages show works as it is shown: YAML goes through `check`, keys are those of the schema, commands parse.
+"""What the pages show works as it is shown: YAML goes through `check`, keys are those of the
+schema, commands parse.
 
 Nothing is left out silently: a block, a dotted word or a line of a shell that fits no rule fails.
 """
@@ -60,15 +61,21 @@ def test_every_fence_of_a_page_is_one_of_the_blocks(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     found = blocks(page)
     assert len(re.findall(r"^\s*(```|~~~)", text, re.MULTILINE)) == 2 * len(found)
-    assert {block.kind for block in found} <= {"", "yaml", "sh", "python", "toml"}, "a kind that no test knows"
+    assert {block.kind for block in found} <= {"", "yaml", "sh", "python", "toml"}, (
+        "a kind that no test knows"
+    )
     for block in found:
         bare = block.kind == "" and re.search(r"^\w+:( |$)", block.text, re.MULTILINE)
         assert not bare, f"YAML without its name: {block}"
 
 
-# --- YAML ---------------------------------------------------------------------------------------------------------
+# --- YAML -----------------------------------------------------------------------------------------
 
-WHOLE: dict[str, Any] = {"agent": {"id": "ipc-01"}, "mqtt": {"url": "mqtt://127.0.0.1:1883"}, "devices": []}
+WHOLE: dict[str, Any] = {
+    "agent": {"id": "ipc-01"},
+    "mqtt": {"url": "mqtt://127.0.0.1:1883"},
+    "devices": [],
+}
 
 
 def completed(fragment: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +104,13 @@ def included(document: dict[str, Any], folder: Path) -> None:
 def as_profile(document: dict[str, Any], text: str, folder: Path) -> dict[str, Any]:
     """A configuration whose one device uses the profile that a block shows."""
     (folder / f"{document['name']}.yaml").write_text(text, encoding="utf-8")
-    return completed({"devices": [{"id": "d", "url": "tcp://10.0.0.1:502", "profile": f"./{document['name']}.yaml"}]})
+    return completed(
+        {
+            "devices": [
+                {"id": "d", "url": "tcp://10.0.0.1:502", "profile": f"./{document['name']}.yaml"}
+            ]
+        }
+    )
 
 
 def guide_plugins() -> dict[str, Plugin]:
@@ -140,11 +153,13 @@ def test_a_piece_of_yaml_inside_a_sentence_is_accepted(page: Path, tmp_path: Pat
 
 
 def test_the_first_pages_show_a_whole_configuration() -> None:
-    whole = [block for block in YAML if {"agent", "mqtt", "devices"} <= yaml.safe_load(block.text).keys()]
+    whole = [
+        block for block in YAML if {"agent", "mqtt", "devices"} <= yaml.safe_load(block.text).keys()
+    ]
     assert {block.page.name for block in whole} >= {"README.md", "getting-started.md"}
 
 
-# --- keys ---------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------
 
 
 @cache
@@ -216,17 +231,24 @@ def test_a_dotted_key_on_a_page_is_one_of_the_schema(page: Path) -> None:
         assert is_key(name) or module.exists(), f"{name}: no key of the configuration"
 
 
-SOURCES = sorted(path for folder in ("edge_agent", "connectors") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("edge_agent", "connectors") for path in (ROOT / folder).rglob("*.py")
+)
 
 
 @cache
 def sentences(path: Path) -> list[str]:
-    """The strings of a module that are for people: more than one word. None of a module without a key or command."""
+    """The strings of a module that are for people: more than one word. None of a module without a
+    key or command."""
     text = path.read_text(encoding="utf-8")
     if not re.search(rf"(?:{'|'.join(SECTIONS)})\.[a-z]|edge-agent [a-z]", text):
         return []
     tree = ast.parse(text)
-    strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    strings = (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
     return [text for text in strings if " " in text.strip() or re.search(r"[\u4e00-\u9fff]", text)]
 
 
@@ -243,7 +265,7 @@ def test_a_key_that_the_program_names_is_one_of_the_schema() -> None:
     assert [(file, name) for file, name in sorted(named) if not is_key(name)] == []
 
 
-# --- commands -----------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 
 #: Programs that are not ours; of a copying one the sources must be in the repository.
 FOREIGN = {"python3", "cp", "install", "systemctl", ".", "apt", "cd", "sudo", "export"}
@@ -264,7 +286,12 @@ def shell_lines(block: Block) -> list[Line]:
     """Its commands, without comments; a line that ends with a backslash goes on in the next."""
     text = block.text.replace("\\\n", " ")
     lines = [shlex.split(line, comments=True) for line in text.splitlines()]
-    parts = [part for words in lines for part in " ".join(map(shlex.quote, words)).split("'&&'") if part.strip()]
+    parts = [
+        part
+        for words in lines
+        for part in " ".join(map(shlex.quote, words)).split("'&&'")
+        if part.strip()
+    ]
     return [Line(block, tuple(shlex.split(part))) for part in parts]
 
 
@@ -295,7 +322,9 @@ def made_before(line: Line) -> set[str]:
         if words[:1] == ["demo"]:
             found.add("data/demo/<time>/demo.yaml")
     text = page.page.read_text(encoding="utf-8")
-    return found | {name for name in re.findall(r"/etc/[\w./-]+\.yaml", text) if "systemctl enable" in text}
+    return found | {
+        name for name in re.findall(r"/etc/[\w./-]+\.yaml", text) if "systemctl enable" in text
+    }
 
 
 @pytest.mark.parametrize("line", LINES, ids=str)
@@ -320,14 +349,20 @@ def test_a_command_on_a_page_is_one_and_its_files_are_there(line: Line) -> None:
             )
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if (ours(line) or [""])[0] == "check"], ids=str)
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if (ours(line) or [""])[0] == "check"], ids=str
+)
 def test_a_check_on_a_page_succeeds_with_the_file_of_that_page(
     line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run as it stands, in a folder that holds the configuration which the page shows."""
     words = ours(line) or []
     shown = [block for block in YAML if block.page == line.block.page]
-    whole = [block.text for block in shown if {"agent", "mqtt", "devices"} <= yaml.safe_load(block.text).keys()]
+    whole = [
+        block.text
+        for block in shown
+        if {"agent", "mqtt", "devices"} <= yaml.safe_load(block.text).keys()
+    ]
     made = [ours(other) or [] for other in LINES if other.block == line.block]
     first = [other for other in made if other[:2] == ["init", words[1]]]
     monkeypatch.chdir(tmp_path)
@@ -345,11 +380,22 @@ COMMAND = re.compile(r"edge-agent ([a-z]+)\b")
 
 
 def test_a_command_that_a_sentence_names_is_one() -> None:
-    pages = [span for page in PAGES for span in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))]
-    named = {name for text in pages for name in COMMAND.findall(text) if text.startswith(("edge-agent", "./run"))}
+    pages = [
+        span
+        for page in PAGES
+        for span in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+    ]
+    named = {
+        name
+        for text in pages
+        for name in COMMAND.findall(text)
+        if text.startswith(("edge-agent", "./run"))
+    }
     for path in SOURCES:
         for text in sentences(path):
-            quoted = re.findall(r"`(edge-agent [^`]+)`", text) + re.findall(r"[：:（(] ?(edge-agent [a-z]+)", text)
+            quoted = re.findall(r"`(edge-agent [^`]+)`", text) + re.findall(
+                r"[：:（(] ?(edge-agent [a-z]+)", text
+            )
             named |= {name for piece in quoted for name in COMMAND.findall(piece)}
     assert {"serve", "run", "check"} <= named
     assert named - {*COMMANDS} == set()

@@ -19,9 +19,15 @@ ALL = [*PAGES, decision_index.INDEX, *RECORDS]
 
 
 def test_the_commands_of_run_that_pages_name_are_there() -> None:
-    usage = subprocess.run([ROOT / "run", "help"], capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run(
+        [ROOT / "run", "help"], capture_output=True, text=True, check=True
+    ).stdout
     known = set(re.findall(r"^  ([a-z-]+)", usage, re.MULTILINE))
-    named = {name for page in ALL for name in re.findall(r"\./run ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    named = {
+        name
+        for page in ALL
+        for name in re.findall(r"\./run ([a-z-]+)", page.read_text(encoding="utf-8"))
+    }
     assert named
     assert named <= known
 
@@ -70,14 +76,17 @@ def test_the_tests_and_modules_that_a_page_names_are_there(page: Path) -> None:
     assert set(re.findall(r"\btest_\w+\.py", text)) <= files
     assert set(re.findall(r"`(test_\w+)`", text)) <= functions
     paths = re.findall(
-        r"`((?:edge_agent|connectors|simulators|benchmarks|faults|fuzz|tests|configs|deploy)/[\w./-]+)`", text
+        r"`((?:edge_agent|connectors|simulators|benchmarks|faults|fuzz|tests|configs|deploy)/[\w./-]+)`",
+        text,
     )
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_the_picture_of_the_demo_shows_the_first_screen_as_it_is() -> None:
     """Made anew with `python -m tests.support.demo_picture` when this fails."""
-    drawn = html.unescape((ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")).replace("\u00a0", " ")
+    drawn = html.unescape((ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")).replace(
+        "\u00a0", " "
+    )
     text = re.sub(r"<[^>]+>", "", drawn)
     for words in ("关键工序数控化率 key-process NC rate", "设备联网率 equipment networking rate", "now online 15/16",
                   "All 20 devices are well", "machine state"):  # fmt: skip

@@ -1,4 +1,5 @@
-"""The judge of growth: swings are not growth, growth is not hidden by swings, and too short a run says so."""
+"""The judge of growth: swings are not growth, growth is not hidden by swings, and too short a run
+says so."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ def swinging(per_hour: float, seconds: int = 1800, noise: float = 5.0) -> list[S
     """A sample every two seconds: a sawtooth of 20 000 over 150 s, noise, and growth beneath."""
     chance = random.Random(1)
     return [
-        (float(t), 100_000 + per_hour * t / 3600 + 20_000 * (t % 150) / 150 + noise * chance.random())
+        (
+            float(t),
+            100_000 + per_hour * t / 3600 + 20_000 * (t % 150) / 150 + noise * chance.random(),
+        )
         for t in range(0, seconds, 2)
     ]
 
@@ -58,7 +62,9 @@ def test_a_short_run_resolves_nothing() -> None:
     times=st.lists(st.integers(0, 10_000), min_size=8, max_size=30, unique=True),
     outliers=st.floats(0, 1e6),
 )
-def test_a_line_is_found_in_spite_of_an_outlier(slope: float, times: list[int], outliers: float) -> None:
+def test_a_line_is_found_in_spite_of_an_outlier(
+    slope: float, times: list[int], outliers: float
+) -> None:
     points = [(float(t), slope * t / 3600) for t in sorted(times)]
     assert math.isclose(trend(points).per_hour, slope, rel_tol=1e-6, abs_tol=1e-6)
     points[len(points) // 2] = (points[len(points) // 2][0], outliers)

@@ -11,11 +11,17 @@ from faults import __main__ as command
 from faults.matrix import ROWS
 from faults.result import FaultResult
 
-KEPT, LATE, BROKEN = FaultResult(1), FaultResult(1, late=["slow"]), FaultResult(1, {"lost": 1}, ["lost: 1"], ["slow"])
+KEPT, LATE, BROKEN = (
+    FaultResult(1),
+    FaultResult(1, late=["slow"]),
+    FaultResult(1, {"lost": 1}, ["lost: 1"], ["slow"]),
+)
 ROW_OF = {"F7": KEPT, "F13": KEPT, "F21": KEPT, "F21-http": KEPT}
 
 
-def outcome(monkeypatch: pytest.MonkeyPatch, results: Mapping[str, FaultResult | None], *words: str) -> int:
+def outcome(
+    monkeypatch: pytest.MonkeyPatch, results: Mapping[str, FaultResult | None], *words: str
+) -> int:
     def run(row: str, times: int) -> FaultResult:
         result = results[row]
         if result is None:
@@ -57,7 +63,9 @@ def test_a_broken_row_says_what_is_broken_and_what_is_late(
     assert "broken: lost: 1; slow" in capsys.readouterr().out
 
 
-def test_a_row_that_does_not_exist_is_an_error_and_not_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_does_not_exist_is_an_error_and_not_a_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(SystemExit) as ended:
         outcome(monkeypatch, {}, "F99")
     assert ended.value.code == 2

@@ -38,20 +38,35 @@ def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> N
     counted = count(Readings(at, used))
     assert counted.between(0, 9 * HOUR) == Fraction(3, 2) + 5 + Fraction(5, 2)
     assert counted.between(2 * HOUR, 3 * HOUR) == Fraction(15, 2)
-    assert counted.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [Fraction(1, 2), Fraction(17, 2), 0]
+    assert counted.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [
+        Fraction(1, 2),
+        Fraction(17, 2),
+        0,
+    ]
     assert energy_while_known(at, adding.total, []) is None
     assert energy_while_known(at, adding.total, [(20 * HOUR, 21 * HOUR)]) is None
 
 
-@given(st.lists(st.floats(0, 1e12) | st.decimals(0, 10**6, places=9).map(float), min_size=1, max_size=20))
-def test_an_energy_is_rounded_to_the_double_its_decimals_are_written_as(numbers: list[float]) -> None:
+@given(
+    st.lists(
+        st.floats(0, 1e12) | st.decimals(0, 10**6, places=9).map(float), min_size=1, max_size=20
+    )
+)
+def test_an_energy_is_rounded_to_the_double_its_decimals_are_written_as(
+    numbers: list[float],
+) -> None:
     found = _rounded(np.array(numbers)).tolist()
-    assert found == [round(number, 9) for number in found], "no more digits are written than nine decimals"
+    assert found == [round(number, 9) for number in found], (
+        "no more digits are written than nine decimals"
+    )
     assert found == pytest.approx(numbers, rel=1e-15, abs=0.6e-9)
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 400), st.one_of(st.none(), st.integers(0, 50)), st.booleans()), max_size=60),
+    st.lists(
+        st.tuples(st.integers(1, 400), st.one_of(st.none(), st.integers(0, 50)), st.booleans()),
+        max_size=60,
+    ),
     st.sets(st.integers(0, 6000), min_size=2, max_size=20),
     st.sets(st.integers(0, 6000), max_size=8),
     st.one_of(st.none(), st.integers(0, 50)),
@@ -60,13 +75,21 @@ def test_a_total_is_the_same_however_the_readings_are_cut(
     readings: list[tuple[int, int | None, bool]], asked: set[int], cuts: set[int], lead: int | None
 ) -> None:
     """Against a sum by hand; stretches are also kept as their values at the moments alone."""
-    t = np.cumsum([step for step, _, _ in readings], dtype=np.int64) if readings else np.zeros(0, np.int64)
+    t = (
+        np.cumsum([step for step, _, _ in readings], dtype=np.int64)
+        if readings
+        else np.zeros(0, np.int64)
+    )
     num = np.array([np.nan if value is None else value for _, value, _ in readings], np.float64)
     status = np.array([0x80000000 if bad else 0 for *_, bad in readings], np.uint32)
     at = np.array(sorted(asked), np.int64)
     first, last = int(at[0]), int(at[-1])
     before = np.flatnonzero(t < first)
-    held = lead if not len(before) else float(np.nan_to_num(num[before[-1]])) * (status[before[-1]] == 0)
+    held = (
+        lead
+        if not len(before)
+        else float(np.nan_to_num(num[before[-1]])) * (status[before[-1]] == 0)
+    )
     bounds = [first, *sorted(cut for cut in cuts if first < cut < last), last]
     whole, thinned = StretchTotals(at, held), StretchTotals(at, held)
     for start, end in pairwise(bounds):
@@ -77,7 +100,11 @@ def test_a_total_is_the_same_however_the_readings_are_cut(
     rate = np.where(status == 0, np.nan_to_num(num), 0.0)
     second = np.arange(first, last)
     place = np.searchsorted(t, second, "right") - 1
-    by_hand = np.where(place >= len(before) if len(before) else place >= 0, rate[place] if len(t) else 0.0, held or 0.0)
+    by_hand = np.where(
+        place >= len(before) if len(before) else place >= 0,
+        rate[place] if len(t) else 0.0,
+        held or 0.0,
+    )
     expected = np.concatenate([[0.0], np.cumsum(by_hand)])[at - first] / HOUR
     assert whole.total == pytest.approx(expected, abs=1e-15)
     assert thinned.total == pytest.approx(expected, abs=1e-15)
@@ -87,13 +114,17 @@ def test_a_total_is_the_same_however_the_readings_are_cut(
 def test_kept_stretches_join_over_what_was_held_between_them() -> None:
     nan = np.nan
     at = np.array([10, 60, 60, 100, 130, 160]) * 36_000_000_000
-    one = joined_pieces(at, np.array([0.0, 5, 0, 2, 0, 1]), np.array([nan, 50.0, nan, 20.0, nan, 7.0]))
+    one = joined_pieces(
+        at, np.array([0.0, 5, 0, 2, 0, 1]), np.array([nan, 50.0, nan, 20.0, nan, 7.0])
+    )
     assert one.used.tolist() == [0, 5, 5, 7, 13, 14]
     assert one.rate == 7.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(0, 40))
-def test_runs_are_the_same_however_the_samples_are_cut(samples: list[tuple[int, bool]], cut: int) -> None:
+def test_runs_are_the_same_however_the_samples_are_cut(
+    samples: list[tuple[int, bool]], cut: int
+) -> None:
     t = np.arange(len(samples), dtype=np.int64)
     num = np.array([np.nan if value == 3 else float(value) for value, _ in samples])
     status = np.array([0x80000000 if bad else 0 for _, bad in samples], np.uint32)
@@ -105,7 +136,12 @@ def test_runs_are_the_same_however_the_samples_are_cut(samples: list[tuple[int, 
 
 
 def told(runs: SampleRuns) -> list[tuple[int, int, str, int]]:
-    columns = (runs.first.tolist(), runs.last.tolist(), map(str, runs.num.tolist()), runs.status.tolist())
+    columns = (
+        runs.first.tolist(),
+        runs.last.tolist(),
+        map(str, runs.num.tolist()),
+        runs.status.tolist(),
+    )
     return list(zip(*columns, strict=True))
 
 

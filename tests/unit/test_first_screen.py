@@ -1,4 +1,5 @@
-"""The first screen: what matters is on it in every terminal, nothing is wrapped or cut, and nothing is invented."""
+"""The first screen: what matters is on it in every terminal, nothing is wrapped or cut, and nothing
+is invented."""
 
 from __future__ import annotations
 
@@ -58,12 +59,22 @@ def young() -> list[dict[str, Any]]:
 
 
 def device(name: str, connection: str = "online", **changes: Any) -> dict[str, Any]:
-    reason = {"offline": "BadNoCommunication", "degraded": "BadSensorFailure", "silent": "BadTimeout"}
+    reason = {
+        "offline": "BadNoCommunication",
+        "degraded": "BadSensorFailure",
+        "silent": "BadTimeout",
+    }
     row = {
-        "id": name, "name": f"数控车床 {name}", "connector": "modbus", "state": "Executing", "values_per_s": 12.0,
-        "last_good_age_s": 0.4, "quality": "Good", "connection": connection,
+        "id": name,
+        "name": f"数控车床 {name}",
+        "connector": "modbus",
+        "state": "Executing",
+        "values_per_s": 12.0,
+        "last_good_age_s": 0.4,
+        "quality": "Good",
+        "connection": connection,
         "why": list(sentence(reason.get(connection, ""))),
-    }  # fmt: skip
+    }
     return row | changes
 
 
@@ -71,7 +82,11 @@ def plant(n: int = 20, **worse: str) -> list[dict[str, Any]]:
     names = [f"mill-{i:02}" for i in range(n)]
     return [
         device(name, worse.get(name.replace("-", "_"), "online"))
-        | ({"last_good_age_s": 1140.0, "quality": "BadNoCommunication 9/9"} if name.replace("-", "_") in worse else {})
+        | (
+            {"last_good_age_s": 1140.0, "quality": "BadNoCommunication 9/9"}
+            if name.replace("-", "_") in worse
+            else {}
+        )
         for name in names
     ]
 
@@ -81,8 +96,19 @@ def served(rows: list[dict[str, Any]], *notices: dict[str, Any], **more: Any) ->
     return {"t": NOW, "devices": rows, "ne107": health, "counters": {"stored": 12_345}, **more}
 
 
-FINE: dict[str, Any] = {"ne107": {"number": 0, "name": "NORMAL", "notices": []}, "counters": {"read": 1}, "devices": []}
-MISSING: dict[str, Any] = {"from": NOW - 86_400 * S, "to": NOW, "gaps": [], "absent": [], "outages": [], "tags": []}
+FINE: dict[str, Any] = {
+    "ne107": {"number": 0, "name": "NORMAL", "notices": []},
+    "counters": {"read": 1},
+    "devices": [],
+}
+MISSING: dict[str, Any] = {
+    "from": NOW - 86_400 * S,
+    "to": NOW,
+    "gaps": [],
+    "absent": [],
+    "outages": [],
+    "tags": [],
+}
 
 
 def screen(rows: list[dict[str, Any]], figures: list[dict[str, Any]], **more: Any) -> FirstScreen:
@@ -101,7 +127,9 @@ def text(first: FirstScreen, width: int, height: int, which: Language) -> list[s
     assert terminal.rows(found) <= height
     lines = [line.plain for line in found]
     too_wide = [line for line in lines if cell_len(line) > width]
-    assert all(list(commands_in(line.strip())) == [(0, len(line.strip()))] for line in too_wide), too_wide
+    assert all(list(commands_in(line.strip())) == [(0, len(line.strip()))] for line in too_wide), (
+        too_wide
+    )
     return lines
 
 
@@ -118,7 +146,9 @@ def test_all_that_matters_is_on_one_screen(width: int, height: int, which: Langu
     flat = re.sub(r"\s+", "", whole)
     for word, sentences in (("zh", 0), ("en", 1)):
         if which in (word, "both"):
-            assert re.sub(r"\s+", "", sentence("BadNoCommunication")[sentences]) in flat, "why, with the next step"
+            assert re.sub(r"\s+", "", sentence("BadNoCommunication")[sentences]) in flat, (
+                "why, with the next step"
+            )
     assert "19 min" in whole or "19 分钟" in whole, "since when"
     assert "18 online" in whole or "在线 18" in whole
     table = [line for line in lines if line.startswith("mill-")]
@@ -137,13 +167,18 @@ def test_all_that_matters_is_on_one_screen(width: int, height: int, which: Langu
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_when_all_is_well_one_quiet_line_says_so(width: int, height: int, which: Language) -> None:
     lines = text(screen(plant(), metrics()), width, height - 1, which)
-    said = {"zh": "20 台设备全部正常，没有丢失数据。", "en": "All 20 devices are well; nothing is missing."}
+    said = {
+        "zh": "20 台设备全部正常，没有丢失数据。",
+        "en": "All 20 devices are well; nothing is missing.",
+    }
     assert lines[1] == said.get(which, f"{said['zh']} / {said['en']}")
 
 
 @pytest.mark.parametrize("which", LANGUAGES)
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_a_rate_that_means_nothing_yet_is_no_percentage(width: int, height: int, which: Language) -> None:
+def test_a_rate_that_means_nothing_yet_is_no_percentage(
+    width: int, height: int, which: Language
+) -> None:
     whole = "\n".join(text(screen(plant(), young()), width, height - 1, which))
     assert " 0.00 %" not in whole
     wanted = {
@@ -170,8 +205,22 @@ def test_many_troubles_leave_room_for_the_rates_and_are_counted(which: Language)
 def test_a_guest_is_named_and_nothing_of_it_is_red() -> None:
     rows = [device("a"), device("other:x", "offline", guest=True, agent="other")]
     agents = [
-        {"agent": "ipc-01", "online": True, "version": "0.1.0", "backlog_values": 0, "guest": False, "own": True},
-        {"agent": "other", "online": False, "version": "0.1.0", "backlog_values": 7, "guest": True, "own": False},
+        {
+            "agent": "ipc-01",
+            "online": True,
+            "version": "0.1.0",
+            "backlog_values": 0,
+            "guest": False,
+            "own": True,
+        },
+        {
+            "agent": "other",
+            "online": False,
+            "version": "0.1.0",
+            "backlog_values": 7,
+            "guest": True,
+            "own": False,
+        },
     ]
     document = {"serve": served(rows, agents=agents), "agent": FINE, "missing": MISSING}
     assert not_well(document, CONFIG, {"a"}) == []
@@ -180,7 +229,9 @@ def test_a_guest_is_named_and_nothing_of_it_is_red() -> None:
         lines = first.lines(Terminal(80, 23, which))
         guests = [line for line in lines if "guest" in line.plain or "访客" in line.plain]
         assert len(guests) >= 2, "the count, and the agent or the device"
-        styles = {str(span.style) for line in guests for span in line.spans} | {str(line.style) for line in guests}
+        styles = {str(span.style) for line in guests for span in line.spans} | {
+            str(line.style) for line in guests
+        }
         assert not styles & {"red", "bold red"}
         assert any(line.plain.startswith("1 device") or "设备 1 台" in line.plain for line in lines)
 
@@ -193,8 +244,13 @@ def test_a_process_that_does_not_run_is_named_with_the_command_that_starts_it() 
 
 
 def test_a_notice_says_since_when() -> None:
-    notice = {"health": "MAINTENANCE_REQUIRED", "reason": "broker_away", "zh": "连不上。", "en": "It is away.",
-              "since": NOW - 7200 * S}  # fmt: skip
+    notice = {
+        "health": "MAINTENANCE_REQUIRED",
+        "reason": "broker_away",
+        "zh": "连不上。",
+        "en": "It is away.",
+        "since": NOW - 7200 * S,
+    }
     document = {"serve": served(plant(), notice), "agent": FINE, "missing": MISSING}
     first = FirstScreen("t", NOW, "UTC", not_well(document, CONFIG), [], plant())
     assert "since" in first.lines(Terminal(80, 23, "en"))[1].plain
@@ -208,23 +264,51 @@ def test_a_configured_device_that_never_reported_is_not_well() -> None:
 
 
 def test_a_device_of_another_agent_of_the_plant_that_is_offline_is_not_well() -> None:
-    other = {"agent": "ipc-02", "by_birth": True, "why": ["拒绝连接。", "It refuses the connection."]}
-    rows = [device("a", agent="ipc-01"), device("only-b", "offline", **other), device("former", "silent")]
+    other = {
+        "agent": "ipc-02",
+        "by_birth": True,
+        "why": ["拒绝连接。", "It refuses the connection."],
+    }
+    rows = [
+        device("a", agent="ipc-01"),
+        device("only-b", "offline", **other),
+        device("former", "silent"),
+    ]
     document = {"serve": served(rows), "agent": FINE, "missing": MISSING}
     (found,) = not_well(document, CONFIG, {"a"})
-    assert (found.who[1], found.word[1], found.sentence[1]) == ("only-b", "offline", "It refuses the connection.")
+    assert (found.who[1], found.word[1], found.sentence[1]) == (
+        "only-b",
+        "offline",
+        "It refuses the connection.",
+    )
     assert not _well(FINE, served(rows), {"a"})
     assert _well(FINE, served([rows[0], rows[2]]), {"a"})
 
 
 def test_the_agent_itself_says_why_where_the_store_has_only_the_status() -> None:
-    """After a day, or a change of store, the row with the exact sentence is out of the store's sight."""
-    said = {"id": "a", "state": "offline", "detail_zh": "端口上没有程序。", "detail": "Nothing listens on that port."}
+    """After a day, or a change of store, the row with the exact sentence is out of the store's
+    sight."""
+    said = {
+        "id": "a",
+        "state": "offline",
+        "detail_zh": "端口上没有程序。",
+        "detail": "Nothing listens on that port.",
+    }
     agent = FINE | {"devices": [said]}
-    rows = [device("a", "offline", agent="ipc-01"), device("b:a", "offline", agent="b", by_birth=True)]
+    rows = [
+        device("a", "offline", agent="ipc-01"),
+        device("b:a", "offline", agent="b", by_birth=True),
+    ]
     found = not_well({"serve": served(rows), "agent": agent, "missing": MISSING}, CONFIG, {"a"})
-    assert [each.sentence[1] for each in found] == ["Nothing listens on that port.", rows[1]["why"][1]]
-    moved = {"serve": served([device("a", "silent", agent="ipc-01")]), "agent": agent, "missing": MISSING}
+    assert [each.sentence[1] for each in found] == [
+        "Nothing listens on that port.",
+        rows[1]["why"][1],
+    ]
+    moved = {
+        "serve": served([device("a", "silent", agent="ipc-01")]),
+        "agent": agent,
+        "missing": MISSING,
+    }
     assert not_well(moved, CONFIG, {"a"})[0].sentence[1] != "Nothing listens on that port.", (
         "not the state it speaks of"
     )
@@ -237,7 +321,11 @@ def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
          "ne107": {"number": 1, "name": "FAILURE", "notices": [{"reason": "", **long}]}}
         for name in ("a", "b")
     ]  # fmt: skip
-    rows[1]["ne107"] = {"number": 1, "name": "FAILURE", "notices": [{"reason": "", "zh": "短。", "en": "Short."}]}
+    rows[1]["ne107"] = {
+        "number": 1,
+        "name": "FAILURE",
+        "notices": [{"reason": "", "zh": "短。", "en": "Short."}],
+    }
     problems = not_well({"serve": None, "agent": FINE | {"devices": rows}, "missing": None}, CONFIG)
     lines = text(FirstScreen("t", NOW, "UTC", problems, [], []), 80, 23, "en")
     assert "Short." in "\n".join(lines)
@@ -246,7 +334,9 @@ def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
 def test_values_that_are_uncertain_are_not_called_well() -> None:
     quality = "UncertainEngineeringUnitsExceeded 15/30"
     rows = [device("a"), device("b", quality=quality)]
-    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a", "b"})
+    (found,) = not_well(
+        {"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a", "b"}
+    )
     assert (found.who[1], found.word[1], found.severity, found.since) == ("b", "uncertain", 1, None)
     assert found.sentence[1].startswith(f"{quality}: A value lies outside its configured range")
 
@@ -279,15 +369,22 @@ def test_everything_whole_has_every_device_every_figure_and_every_detail(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = plant(60)
-    document = {"serve": served(rows), "agent": None, "missing": MISSING | {"covered": {}}, "metrics": metrics()}
-    show(document, site(tmp_path, "devices: []"), CONFIG)  # where nobody looks at a screen it is whole too
+    document = {
+        "serve": served(rows),
+        "agent": None,
+        "missing": MISSING | {"covered": {}},
+        "metrics": metrics(),
+    }
+    show(
+        document, site(tmp_path, "devices: []"), CONFIG
+    )  # where nobody looks at a screen it is whole too
     told = capsys.readouterr().out
     assert all(row["name"] in told for row in rows)
     assert all(each["id"] in told or each["name_en"] in told for each in metrics())
     assert "no outage" in told
 
 
-# --- what is judged --------------------------------------------------------------------------------------------------
+# --- what is judged -------------------------------------------------------------------------------
 
 
 def stated(document: dict[str, Any]) -> bool | None:
@@ -296,9 +393,14 @@ def stated(document: dict[str, Any]) -> bool | None:
     return met
 
 
-@pytest.mark.parametrize("figures", [metrics(), young(), metrics(LiveEvidence())], ids=["golden", "young", "no data"])
-def test_every_judgement_that_is_printed_is_that_of_the_document(figures: list[dict[str, Any]]) -> None:
-    """Demo, status and `metrics show` print these lines; what is not judged is never met or not met."""
+@pytest.mark.parametrize(
+    "figures", [metrics(), young(), metrics(LiveEvidence())], ids=["golden", "young", "no data"]
+)
+def test_every_judgement_that_is_printed_is_that_of_the_document(
+    figures: list[dict[str, Any]],
+) -> None:
+    """Demo, status and `metrics show` print these lines; what is not judged is never met or not
+    met."""
     terminal = Terminal(10_000, None, "both")
     lines = [line.plain for line in headlines(figures, terminal)]
     for each in others(figures, terminal):
@@ -308,10 +410,18 @@ def test_every_judgement_that_is_printed_is_that_of_the_document(figures: list[d
             line for line in lines if line.startswith(document["name_zh"] + " ")
         ]
         assert ("not met" in line) is (stated(document) is False), line
-        assert (re.search(r"(?<!not )\bmet\b", line) is not None) is (stated(document) is True), line
+        assert (re.search(r"(?<!not )\bmet\b", line) is not None) is (stated(document) is True), (
+            line
+        )
         assert ("未达到" in line) is (stated(document) is False), line
-        assert (figure(document) is None) is (document["value"] is None or bool(document.get("effective_after")))
-        if document.get("target") and document["target"]["met"] is None and figure(document) is not None:
+        assert (figure(document) is None) is (
+            document["value"] is None or bool(document.get("effective_after"))
+        )
+        if (
+            document.get("target")
+            and document["target"]["met"] is None
+            and figure(document) is not None
+        ):
             assert "not judged" in line
             assert "不判定" in line
 
@@ -327,10 +437,17 @@ def test_domestic_robots_are_not_judged_for_the_local_market() -> None:
 def test_every_judgement_of_a_report_is_that_of_its_figures() -> None:
     document = build(report_plant.plant(), ReportSetting("health-check", "30d", issued_ns=END))
     figures = {each["key"]: each for each in document["figures"]}
-    table = next(block for part in document["parts"] for block in part["blocks"] if block.get("name") == "rates")
+    table = next(
+        block
+        for part in document["parts"]
+        for block in part["blocks"]
+        if block.get("name") == "rates"
+    )
     for row in table["rows"]:
         met, said = stated(figures[row[0]]), row[-1]
-        assert (said is not None) is (bool(figures[row[0]]["target"]) and figures[row[0]]["value"] is not None), row[0]
+        assert (said is not None) is (
+            bool(figures[row[0]]["target"]) and figures[row[0]]["value"] is not None
+        ), row[0]
         if said is not None:
             words = {True: "met", False: "not met", None: "not judged"}
             assert said["en"].endswith(words[met]), row[0]
@@ -341,7 +458,7 @@ def test_every_judgement_of_a_report_is_that_of_its_figures() -> None:
             assert f"{figures[key]['name_en']}</p><b>" in first_page
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -355,7 +472,9 @@ def test_every_judgement_of_a_report_is_that_of_its_figures() -> None:
         ({}, "both"),
     ],
 )
-def test_the_locale_says_the_language_and_none_means_both(environment: dict[str, str], expected: str) -> None:
+def test_the_locale_says_the_language_and_none_means_both(
+    environment: dict[str, str], expected: str
+) -> None:
     assert language(environment) == expected
 
 
@@ -371,7 +490,7 @@ def test_a_sentence_is_broken_and_nothing_of_it_is_lost(width: int) -> None:
         assert "".join(lines).replace(" ", "") == said.replace(" ", "")
 
 
-# --- commands can be copied --------------------------------------------------------------------------------------
+# --- commands can be copied -----------------------------------------------------------------------
 
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -383,8 +502,11 @@ WAIVED = "'/srv/my plant/run' edge-agent reload '/srv/my plant/plant a.yaml'"
 @pytest.mark.parametrize("which", LANGUAGES)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("command", [INSTALL, WAIVED, "edge-agent serve plant.yaml"])
-def test_a_command_is_never_broken_by_us(command: str, width: int, height: int, which: Language) -> None:
-    """A terminal breaks a line that is too wide itself, and nothing comes into what is copied; of ours would."""
+def test_a_command_is_never_broken_by_us(
+    command: str, width: int, height: int, which: Language
+) -> None:
+    """A terminal breaks a line that is too wide itself, and nothing comes into what is copied; of
+    ours would."""
     unknown = cause("certificate_unknown", fingerprint=SHA, command=command)
     host = cause("certificate_host", host="plc", named="-")
     why = [f"(1) {unknown.zh} (2) {host.zh}", f"(1) {unknown.en} (2) {host.en}"]
@@ -397,8 +519,15 @@ def test_a_command_is_never_broken_by_us(command: str, width: int, height: int, 
 
 def test_a_command_in_a_sentence_keeps_its_signs_and_the_sentence_its_own() -> None:
     command = "edge-agent reload " + "x" * 70 + ".yaml"
-    assert wrapped(f"如果设备确已更换，请执行 {command}。", 80) == ["如果设备确已更换，请执行", command]
-    assert wrapped(f"Start `{command}`; then look again.", 80) == ["Start", command, "then look again."]
+    assert wrapped(f"如果设备确已更换，请执行 {command}。", 80) == [
+        "如果设备确已更换，请执行",
+        command,
+    ]
+    assert wrapped(f"Start `{command}`; then look again.", 80) == [
+        "Start",
+        command,
+        "then look again.",
+    ]
     assert wrapped("Start `edge-agent serve`; then look again.", 30) == [
         "Start `edge-agent serve`; then",
         "look again.",
@@ -407,8 +536,12 @@ def test_a_command_in_a_sentence_keeps_its_signs_and_the_sentence_its_own() -> N
 
 @pytest.mark.parametrize("name", sorted(CAUSES))
 def test_no_sentence_of_a_cause_has_words_that_look_like_a_command(name: str) -> None:
-    facts = dict.fromkeys((each for _, each, _, _ in Formatter().parse("".join(CAUSES[name][1:])) if each), "X")
-    told = cause(name, **(facts | {"command": "edge-agent reload X"} if "command" in facts else facts))
+    facts = dict.fromkeys(
+        (each for _, each, _, _ in Formatter().parse("".join(CAUSES[name][1:])) if each), "X"
+    )
+    told = cause(
+        name, **(facts | {"command": "edge-agent reload X"} if "command" in facts else facts)
+    )
     for said in (told.zh, told.en):
         found = [said[start:end] for start, end in commands_in(said) if said[start] != "`"]
         assert found in ([], ["edge-agent reload X"])

@@ -1,4 +1,5 @@
-"""Files of every format this program ever wrote are opened; those of a later one are refused and left as they are."""
+"""Files of every format this program ever wrote are opened; those of a later one are refused and
+left as they are."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def test_a_store_of_format_1_opens_with_all_it_had_and_a_copy_is_kept(tmp_path: 
         assert store.samples("ipc-01:plc-1", "temp", T0 + 60 * S, T0 + 70 * S).values() == [1.5], (
             "its agent spoke since"
         )
-        assert list(store.health(T0, T0 + 60 * S)) == ["plc-1", "plc-2"], "rows without an agent are the file's own"
+        assert list(store.health(T0, T0 + 60 * S)) == ["plc-1", "plc-2"], (
+            "rows without an agent are the file's own"
+        )
 
 
 def test_a_store_of_format_2_has_its_health_rolled_up_and_says_the_same(tmp_path: Path) -> None:
@@ -79,12 +82,21 @@ def test_a_store_of_format_2_has_its_health_rolled_up_and_says_the_same(tmp_path
     before = path.read_bytes()
     now, hour = T0 + 5 * 86_400 * S, 3600 * S
     with closing(DuckDbStore(path, agent="ipc-01")) as store:
-        assert store.marks() == {f"{agent}/0/9f3c": IntervalSet([(1, 7)]) for agent in ("ipc-01", "ipc-02")}
+        assert store.marks() == {
+            f"{agent}/0/9f3c": IntervalSet([(1, 7)]) for agent in ("ipc-01", "ipc-02")
+        }
         assert store.incomplete_marks() == {}
         first = T0 // hour * hour
-        windows = [(first, first + 3 * hour), (first, first + hour), (first + hour, first + 2 * hour)]
+        windows = [
+            (first, first + 3 * hour),
+            (first, first + hour),
+            (first + hour, first + 2 * hour),
+        ]
         told = [(store.health(*window), store.evidence(*window)) for window in windows]
-        assert {key: row.good for key, row in told[0][0].items()} == {"ipc-02:plc-1": 36, "plc-1": 36}
+        assert {key: row.good for key, row in told[0][0].items()} == {
+            "ipc-02:plc-1": 36,
+            "plc-1": 36,
+        }
         assert store.keep_hours(store.read_open_hours(now, 99)) == 3
         store.retain(now)
         assert store._connection.execute("select count(*) from health").fetchall() == [(0,)]
@@ -102,15 +114,20 @@ def test_a_sidecar_of_format_2_keeps_its_marks(tmp_path: Path) -> None:
 
 
 def test_files_of_the_present_format_are_kept_and_opened(tmp_path: Path) -> None:
-    """Made by `tests.support.format_samples`: whoever raises a number keeps files of the new format as well."""
+    """Made by `tests.support.format_samples`: whoever raises a number keeps files of the new format
+    as well."""
     path = unpacked("store.duckdb", tmp_path, VERSION)
     minute = (T0, T0 + 60 * S)
     with closing(DuckDbStore(path, agent="ipc-01")) as store:
-        assert store.samples("plc-1", "energy_import", *minute).values() == [100.0 + n for n in range(12)]
+        assert store.samples("plc-1", "energy_import", *minute).values() == [
+            100.0 + n for n in range(12)
+        ]
         assert store.marks() == {"ipc-01/0/9f3c": IntervalSet([(1, 24)])}
         assert store.health(*minute)["plc-1"].good == 55, "the first row speaks of what was before"
         (sid,) = store.catalogue.of_device("plc-1").values()
-        assert [row.t for row in store.catalogue.definitions.of(sid)] == [T0 + 30 * S], "the scale of 40 became 60"
+        assert [row.t for row in store.catalogue.definitions.of(sid)] == [T0 + 30 * S], (
+            "the scale of 40 became 60"
+        )
         assert [row.version for row in store.register_versions()] == ["v1"]
         assert store.register_document("v1") == "document"
         assert store.metrics() == [{"id": "M-05", "value": 0.5}]
@@ -123,18 +140,29 @@ def test_files_of_the_present_format_are_kept_and_opened(tmp_path: Path) -> None
 
 
 def _goes_on(store: DuckDbStore) -> None:
-    """What comes now continues the old series, and another agent's device of the same id does not."""
+    """What comes now continues the old series, and another agent's device of the same id does
+    not."""
     sent = []
     for agent, value in (("ipc-01", 1.5), ("ipc-02", 9.5)):
-        document = {"v": 1, "device": "plc-1", "stream": f"{agent}/0/9f3c", "seq": 24, "t": T0 + 60 * S}
+        document = {
+            "v": 1,
+            "device": "plc-1",
+            "stream": f"{agent}/0/9f3c",
+            "seq": 24,
+            "t": T0 + 60 * S,
+        }
         document["values"] = {"temp": value}
-        sent.append(messages.read("edge/e/s/a/l/plc-1/data", orjson.dumps(document), store.catalogue))
+        sent.append(
+            messages.read("edge/e/s/a/l/plc-1/data", orjson.dumps(document), store.catalogue)
+        )
     store.write(Assembly.of(sent, T0 + 61 * S).batch)
     assert len(store.samples("plc-1", "temp", T0, T0 + 70 * S)) == 11
     assert store.samples("ipc-02:plc-1", "temp", T0, T0 + 70 * S).values() == [9.5]
 
 
-def test_a_sidecar_of_format_1_keeps_its_marks_for_the_store_it_was_written_beside(tmp_path: Path) -> None:
+def test_a_sidecar_of_format_1_keeps_its_marks_for_the_store_it_was_written_beside(
+    tmp_path: Path,
+) -> None:
     path = unpacked("store.sqlite", tmp_path)
     before = path.read_bytes()
     sidecar = Sidecar(path, DeviceKeys("ipc-01"))
@@ -168,7 +196,9 @@ def test_an_outbox_of_format_1_hands_out_what_it_held(tmp_path: Path) -> None:
         assert box.pending == 4
         assert box.unconfirmed == 1
         assert [entry.seq for entry in taken] == [3, 4, 5]
-        assert [orjson.loads(entry.payload)["values"] for entry in taken] == [{"temp": t} for t in (23.5, 24.5, 25.5)]
+        assert [orjson.loads(entry.payload)["values"] for entry in taken] == [
+            {"temp": t} for t in (23.5, 24.5, 25.5)
+        ]
     finally:
         box.close_now()
 
@@ -241,18 +271,25 @@ def test_what_is_newer_or_anothers_is_refused_and_left_as_it_is(
 
 
 @pytest.mark.parametrize("make", [newer_store, foreign_store])
-def test_serve_says_it_in_a_sentence_and_ends_with_2(make: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_serve_says_it_in_a_sentence_and_ends_with_2(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
     path = make(tmp_path)
     config = write(tmp_path, f"store: {{path: {path}}}\n")
     done = subprocess.run(
-        [sys.executable, "-m", "edge_agent", "serve", str(config)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edge_agent", "serve", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2, done.stderr
     assert "store.duckdb" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_pack_of_a_later_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pack_of_a_later_format_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "manifest.json").write_text('{"schema": "edge-agent/evidence/3", "parts": []}')
     with pytest.raises(FindingsError) as caught:
         read_pack(tmp_path)
@@ -261,7 +298,9 @@ def test_a_pack_of_a_later_format_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert "newer version" in capsys.readouterr().err
 
 
-def test_without_room_for_the_copy_the_store_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_for_the_copy_the_store_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = unpacked("store.duckdb", tmp_path)
     before = path.read_bytes()
 
@@ -287,12 +326,21 @@ def test_an_empty_batch_leaves_an_old_store_usable(tmp_path: Path) -> None:
         assert store.counts().stored == 40
 
 
-def test_an_old_birth_document_tells_whose_the_history_is_of_what_another_agent_goes_on_with(tmp_path: Path) -> None:
-    """A plant of two agents, whose one store did not tell them apart: the own agent is the other one here."""
+def test_an_old_birth_document_tells_whose_the_history_is_of_what_another_agent_goes_on_with(
+    tmp_path: Path,
+) -> None:
+    """A plant of two agents, whose one store did not tell them apart: the own agent is the other
+    one here."""
     path = unpacked("store.duckdb", tmp_path)
     with closing(DuckDbStore(path, agent="server")) as store:
         assert store.catalogue.listed() == ["plc-1", "plc-2"]
-        document = {"v": 1, "device": "plc-1", "stream": "ipc-01/0/9f3d", "seq": 1, "t": T0 + 60 * S}
+        document = {
+            "v": 1,
+            "device": "plc-1",
+            "stream": "ipc-01/0/9f3d",
+            "seq": 1,
+            "t": T0 + 60 * S,
+        }
         document["values"] = {"temp": 1.5}
         message = messages.read("edge/e/s/a/l/plc-1/data", orjson.dumps(document), store.catalogue)
         store.write(Assembly.of([message], T0 + 61 * S).batch)

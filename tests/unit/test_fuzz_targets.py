@@ -1,4 +1,5 @@
-"""The fuzz targets without a fuzzer: seeds, damaged seeds and noise, so that no target rots between fuzz runs."""
+"""The fuzz targets without a fuzzer: seeds, damaged seeds and noise, so that no target rots between
+fuzz runs."""
 
 from __future__ import annotations
 

@@ -94,7 +94,12 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
 
 def test_a_subscription_that_publishes_more_seldom_than_asked_is_covered_all_the_same() -> None:
     device = health(streaming=True)
-    for second in (0.0, 3.0, 6.0, 9.0):  # the tags' period is a second; what comes proves that the link lives
+    for second in (
+        0.0,
+        3.0,
+        6.0,
+        9.0,
+    ):  # the tags' period is a second; what comes proves that the link lives
         device.answered(good(int(second)), second, 0.0)
     assert device.row(9.0)["covered_s"] == 9.0
 
@@ -108,7 +113,9 @@ def test_readings_between_two_seldom_signs_of_life_are_counted_once_and_as_good(
         if second and second % 5 == 0:  # a row comes in the middle of two signs
             rows.append(device.row(float(second)))
     assert sum(row["bad"] for row in rows) == 0
-    assert sum(row["good"] for row in rows) == 2 * 60  # two tags a second; the last sign came with the last row
+    assert (
+        sum(row["good"] for row in rows) == 2 * 60
+    )  # two tags a second; the last sign came with the last row
     assert sum(row["covered_s"] for row in rows) == 60.0
 
 
@@ -133,7 +140,11 @@ def test_a_keep_alive_covers_nothing_while_no_tag_is_good() -> None:
 
 def test_a_row_carries_the_judgement_after_ne_107_and_its_reasons() -> None:
     device = health()
-    assert device.row(0.0)["ne107"] == {"number": 2, "name": "CHECK_FUNCTION", "reasons": ["starting"]}
+    assert device.row(0.0)["ne107"] == {
+        "number": 2,
+        "name": "CHECK_FUNCTION",
+        "reasons": ["starting"],
+    }
     device.answered(good(1), 1.0, 0.0)
     assert device.row(1.0)["ne107"] == {"number": 0, "name": "NORMAL", "reasons": []}
     device.failed(TIMEOUT, SILENT)
@@ -152,7 +163,9 @@ def test_a_device_that_cannot_keep_up_is_out_of_specification() -> None:
 
 def test_an_uncertain_tag_is_out_of_specification_and_stays_online() -> None:
     device = health()
-    device.answered(Batch(TABLE, 1, [1.0, 9.0], {1: STATUS["UncertainEngineeringUnitsExceeded"]}), 1.0, 0.0)
+    device.answered(
+        Batch(TABLE, 1, [1.0, 9.0], {1: STATUS["UncertainEngineeringUnitsExceeded"]}), 1.0, 0.0
+    )
     row = device.row(1.0)
     assert (row["state"], row["ne107"]["name"]) == ("online", "OFF_SPEC")
     assert row["tag_transitions"][0]["tag"] == "b"
@@ -199,8 +212,12 @@ def test_totals_are_the_sum_of_all_rows() -> None:
     assert sum(row["good"] for row in rows) == 12
 
 
-@pytest.mark.parametrize(("status", "unreached"), [("BadTimeout", True), ("BadSensorFailure", False)])
-def test_a_device_that_answers_with_bad_values_is_offline_but_reached(status: str, unreached: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "unreached"), [("BadTimeout", True), ("BadSensorFailure", False)]
+)
+def test_a_device_that_answers_with_bad_values_is_offline_but_reached(
+    status: str, unreached: bool
+) -> None:
     device = health()
     bad = STATUS[status]
     device.answered(Batch(TABLE, 1, [None, None], {0: bad, 1: bad}), 1.0, 0.0)
@@ -209,7 +226,11 @@ def test_a_device_that_answers_with_bad_values_is_offline_but_reached(status: st
 
 
 def test_an_optional_tag_that_is_not_there_is_no_fault_of_the_device() -> None:
-    tags = (Tag("a", "float", None), Tag("b", "float", None, optional=True), Tag("c", "float", None, optional=True))
+    tags = (
+        Tag("a", "float", None),
+        Tag("b", "float", None, optional=True),
+        Tag("c", "float", None, optional=True),
+    )
     table = TagTable("dev", 1.0, tags)
     made = DeviceHealth("dev", 3, 3.0, 0.0)
     absent = {1: STATUS["BadNodeIdUnknown"], 2: STATUS["BadConfigurationError"]}
@@ -222,9 +243,15 @@ def test_an_optional_tag_that_is_not_there_is_no_fault_of_the_device() -> None:
     assert (row["good"], row["bad"], row["values"]) == (2, 0, 2)
     assert "tag_transitions" not in row
     assert row["ne107"]["name"] == "NORMAL"
-    made.answered(Batch(table, 3, [1.0, None, None], {1: STATUS["BadTimeout"], 2: absent[2]}), 3.0, 0.01)
-    assert (made.state, made.reason, made.tags.absent) == ("degraded", "BadTimeout", 1), "it is there, and silent"
-    made.answered(Batch(table, 4, [None, None, None], {0: STATUS["BadSensorFailure"], **absent}), 4.0, 0.01)
+    made.answered(
+        Batch(table, 3, [1.0, None, None], {1: STATUS["BadTimeout"], 2: absent[2]}), 3.0, 0.01
+    )
+    assert (made.state, made.reason, made.tags.absent) == ("degraded", "BadTimeout", 1), (
+        "it is there, and silent"
+    )
+    made.answered(
+        Batch(table, 4, [None, None, None], {0: STATUS["BadSensorFailure"], **absent}), 4.0, 0.01
+    )
     assert (made.state, made.reason) == ("offline", "BadSensorFailure")
 
 
@@ -258,12 +285,19 @@ def test_a_subscription_counts_no_readings_of_absent_tags() -> None:
 
 def test_the_cause_of_what_is_uncertain_stands_in_the_place_of_the_general_sentence() -> None:
     device = health()
-    status, why = STATUS["UncertainConfigurationError"], Cause("modbus_other_units", "单元 2 没有应答。", "2 silent.")
+    status, why = (
+        STATUS["UncertainConfigurationError"],
+        Cause("modbus_other_units", "单元 2 没有应答。", "2 silent."),
+    )
     doubted = good(1)
     doubted.status, doubted.causes = {0: status, 1: status}, {0: why, 1: why}
     device.answered(doubted, 1.0, 0.0)
     (notice,) = device.judgement().notices
-    assert (device.state, notice.reason, notice.en) == ("online", "UncertainConfigurationError", "2 silent.")
+    assert (device.state, notice.reason, notice.en) == (
+        "online",
+        "UncertainConfigurationError",
+        "2 silent.",
+    )
     device.answered(good(2), 2.0, 0.0)
     assert device.judgement().notices == ()
 
@@ -284,7 +318,21 @@ def test_a_device_that_stays_offline_has_a_row_each_half_minute_and_no_second_is
         early = device.changed
         if (early or second % 5 == 0) and (device.row_due((second + 3) * 1_000_000_000) or early):
             rows.append((second, device.row(now)))
-    assert [second for second, _ in rows] == [1, 5, 10, 30, 60, 90, 120, 121, 125, 130, 135, 140, 145]
+    assert [second for second, _ in rows] == [
+        1,
+        5,
+        10,
+        30,
+        60,
+        90,
+        120,
+        121,
+        125,
+        130,
+        135,
+        140,
+        145,
+    ]
     assert sum(row["scheduled_s"] for _, row in rows) == 145.0
     assert sum(row["good"] + row["bad"] for _, row in rows) == 2 * 121
     assert [row["state"] for _, row in rows[:3]] == ["online", "online", "offline"]

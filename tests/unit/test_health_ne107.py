@@ -1,4 +1,5 @@
-"""NE 107: one judgement out of state, reason and findings, with numbers of OPC 10000-100 and two languages."""
+"""NE 107: one judgement out of state, reason and findings, with numbers of OPC 10000-100 and two
+languages."""
 
 from __future__ import annotations
 
@@ -29,13 +30,27 @@ def test_the_numbers_are_those_of_the_companion_specification() -> None:
         ("offline", "0x80ABCDEF", ["clock_offset"], Health.FAILURE, ["0x80ABCDEF", "clock_offset"]),
         ("offline", "BadOutOfService", [], Health.CHECK_FUNCTION, ["BadOutOfService"]),
         ("degraded", "BadNodeIdUnknown", [], Health.MAINTENANCE_REQUIRED, ["BadNodeIdUnknown"]),
-        ("degraded", "BadSensorFailure", ["overruns"], Health.OFF_SPEC, ["overruns", "BadSensorFailure"]),
-        ("degraded", "BadWaitingForInitialData", [], Health.CHECK_FUNCTION, ["BadWaitingForInitialData"]),
+        (
+            "degraded",
+            "BadSensorFailure",
+            ["overruns"],
+            Health.OFF_SPEC,
+            ["overruns", "BadSensorFailure"],
+        ),
+        (
+            "degraded",
+            "BadWaitingForInitialData",
+            [],
+            Health.CHECK_FUNCTION,
+            ["BadWaitingForInitialData"],
+        ),
         ("degraded", "BadTimeout", [], Health.OFF_SPEC, ["BadTimeout"]),
         ("online", "", ["clock_offset"], Health.OFF_SPEC, ["clock_offset"]),
     ],
 )
-def test_a_device_is_judged(state: str, reason: str, findings: list[str], health: Health, reasons: list[str]) -> None:
+def test_a_device_is_judged(
+    state: str, reason: str, findings: list[str], health: Health, reasons: list[str]
+) -> None:
     judgement = ne107.device(state, reason, findings)
     assert judgement.brief() == {"number": int(health), "name": health.name, "reasons": reasons}
     for notice in judgement.notices:
@@ -45,7 +60,10 @@ def test_a_device_is_judged(state: str, reason: str, findings: list[str], health
 
 
 def test_the_worst_decides_and_among_equals_the_first() -> None:
-    notices = [Notice(health, reason, "。", ".") for reason, health in zip("abcdef", [4, 3, 1, 2, 1, 0], strict=True)]
+    notices = [
+        Notice(health, reason, "。", ".")
+        for reason, health in zip("abcdef", [4, 3, 1, 2, 1, 0], strict=True)
+    ]
     notices = [replace(notice, health=Health(notice.health)) for notice in notices]
     judgement = judged(notices)
     assert [notice.reason for notice in judgement.notices] == ["c", "e", "d", "b", "a", "f"]
@@ -60,7 +78,11 @@ AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
     [
         (agent.AgentFacts(), Health.NORMAL, ""),
         (agent.AgentFacts(connected=False), Health.CHECK_FUNCTION, "broker_connecting"),
-        (agent.AgentFacts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
+        (
+            agent.AgentFacts(connected=False, broker=AWAY),
+            Health.MAINTENANCE_REQUIRED,
+            "broker_away",
+        ),
         (agent.AgentFacts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
         (agent.AgentFacts(lacking=True), Health.MAINTENANCE_REQUIRED, "not_stored"),
         (
@@ -68,7 +90,11 @@ AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
             Health.MAINTENANCE_REQUIRED,
             "broker_refuses",
         ),
-        (agent.AgentFacts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
+        (
+            agent.AgentFacts(outbox_bytes=81, outbox_limit=100),
+            Health.MAINTENANCE_REQUIRED,
+            "outbox_nearly_full",
+        ),
         (agent.AgentFacts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
         (agent.AgentFacts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),
         (agent.AgentFacts(dropped=9), Health.OFF_SPEC, "outbox_dropped"),
@@ -93,7 +119,9 @@ def test_the_agent_is_judged(facts: agent.AgentFacts, health: Health, reason: st
 
 def test_a_refused_file_is_told_in_one_language_a_sentence() -> None:
     worst = judged(
-        agent.notices(agent.AgentFacts(refused="x.yaml:3:1 Unknown key.", refused_zh="x.yaml:3:1 未知的键。"))
+        agent.notices(
+            agent.AgentFacts(refused="x.yaml:3:1 Unknown key.", refused_zh="x.yaml:3:1 未知的键。")
+        )
     ).worst
     assert "未知的键" in worst.zh
     assert "Unknown" not in worst.zh
@@ -101,13 +129,18 @@ def test_a_refused_file_is_told_in_one_language_a_sentence() -> None:
 
 
 def test_values_are_said_to_queue_only_while_there_is_no_connection() -> None:
-    away, unstable = (judged(agent.notices(agent.AgentFacts(connected=on, broker=AWAY))).worst for on in (False, True))
+    away, unstable = (
+        judged(agent.notices(agent.AgentFacts(connected=on, broker=AWAY))).worst
+        for on in (False, True)
+    )
     assert ("queue" in away.en, "排队" in away.zh) == (True, True)
     assert ("queue" in unstable.en, "排队" in unstable.zh) == (False, False)
     assert ("unstable" in unstable.en, "不稳定" in unstable.zh) == (True, True)
 
 
-@pytest.mark.parametrize("why", [publish_refused("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")])
+@pytest.mark.parametrize(
+    "why", [publish_refused("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")]
+)
 def test_what_the_broker_refuses_is_said_in_both_languages(why: Finding) -> None:
     (notice,) = agent.notices(agent.AgentFacts(refusal=why))
     assert f"a/b：{why.zh}。" in notice.zh

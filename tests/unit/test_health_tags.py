@@ -36,7 +36,11 @@ def test_a_tag_goes_bad_and_comes_back_each_told_once() -> None:
         states.note(whole({1: SENSOR}))
     assert (states.bad, states.reason) == (1, "BadSensorFailure")
     (move,) = states.moves()
-    assert (move["tag"], move["from"], move["to"], move["reason"]) == ("t1", "Good", *["BadSensorFailure"] * 2)
+    assert (move["tag"], move["from"], move["to"], move["reason"]) == (
+        "t1",
+        "Good",
+        *["BadSensorFailure"] * 2,
+    )
     assert move["zh"]
     assert move["en"]
     assert states.moves() == []
@@ -90,7 +94,12 @@ def test_a_flood_is_told_in_portions_and_nothing_of_it_is_lost() -> None:
 CODES = st.sampled_from([0, 0x480, SENSOR, RANGE, STATUS["BadTimeout"]])
 
 
-@given(st.lists(st.tuples(st.lists(st.integers(0, 2), unique=True, min_size=1), CODES, st.booleans()), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 2), unique=True, min_size=1), CODES, st.booleans()),
+        max_size=30,
+    )
+)
 def test_the_moves_add_up_to_what_is(steps: list[tuple[list[int], int, bool]]) -> None:
     states = TagStates()
     now: dict[str, str] = {}
@@ -105,14 +114,19 @@ def test_the_moves_add_up_to_what_is(steps: list[tuple[list[int], int, bool]]) -
     for tag, before, after in brief(states):
         assert now.get(tag, "Good" if tag in good else FIRST) == before
         now[tag] = after
-    assert {row["tag"]: row["status"] for row in states.not_good()} == {k: v for k, v in now.items() if v != "Good"}
+    assert {row["tag"]: row["status"] for row in states.not_good()} == {
+        k: v for k, v in now.items() if v != "Good"
+    }
 
 
 def test_a_tag_that_was_never_good_does_not_come_from_good() -> None:
     states = TagStates()
     states.note(Batch(THREE, 1, [1.0], columns=[2]))
     states.note(Batch(THREE, 2, [None, None], {0: SENSOR, 1: SENSOR}, columns=[0, 2]))
-    assert brief(states) == [("t0", "starting", "BadSensorFailure"), ("t2", "Good", "BadSensorFailure")]
+    assert brief(states) == [
+        ("t0", "starting", "BadSensorFailure"),
+        ("t2", "Good", "BadSensorFailure"),
+    ]
     states.note(whole({}))
     assert brief(states) == [("t0", "BadSensorFailure", "Good"), ("t2", "BadSensorFailure", "Good")]
     states.note(whole({0: SENSOR}))
@@ -120,7 +134,8 @@ def test_a_tag_that_was_never_good_does_not_come_from_good() -> None:
 
 
 def test_the_first_state_of_a_table_that_is_good_while_the_device_is_online_is_known() -> None:
-    """A later table of a device that is online: nothing is wrong in it, and yet it has to be looked at once."""
+    """A later table of a device that is online: nothing is wrong in it, and yet it has to be looked
+    at once."""
     other = table(2)
     health = DeviceHealth("d", 5, 5.0, 0.0)
     health.answered(whole({}), 1.0, 0.01)

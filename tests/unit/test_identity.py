@@ -21,7 +21,8 @@ PAIRS = st.lists(st.tuples(AGENTS, IDS), unique=True, max_size=8)
 
 
 @pytest.mark.parametrize(
-    ("stream", "agent"), [("ipc-01/0/9f3c", "ipc-01"), ("a/b/0/9f", "a/b"), ("a/0", "a"), ("s", "s"), ("/0/1", "")]
+    ("stream", "agent"),
+    [("ipc-01/0/9f3c", "ipc-01"), ("a/b/0/9f", "a/b"), ("a/0", "a"), ("s", "s"), ("/0/1", "")],
 )
 def test_an_agent_stands_before_the_last_two_slashes_of_a_stream(stream: str, agent: str) -> None:
     assert agent_of(stream) == agent
@@ -42,7 +43,9 @@ def test_keys_never_mix_two_devices_and_split_into_what_they_were_made_of(
 
 @given(AGENTS, PAIRS)
 @example("1", [("1", "1"), ("1", ":1")])
-def test_what_people_are_shown_names_one_device_and_is_understood_again(own: str, pairs: list[tuple[str, str]]) -> None:
+def test_what_people_are_shown_names_one_device_and_is_understood_again(
+    own: str, pairs: list[tuple[str, str]]
+) -> None:
     keys = DeviceKeys(own)
     known = [keys.key(*pair) for pair in pairs]
     names = DeviceNames(keys, known)
@@ -55,13 +58,17 @@ def test_what_people_are_shown_names_one_device_and_is_understood_again(own: str
 
 def test_an_id_alone_is_the_own_agents_before_it_is_anybody_elses() -> None:
     keys = DeviceKeys("ipc-01")
-    names = DeviceNames(keys, ["plc-1", "ipc-02:plc-1", "ipc-02:plc-2", "ipc-02:plc-3", "ipc-03:plc-3"], ["ipc-09"])
+    names = DeviceNames(
+        keys, ["plc-1", "ipc-02:plc-1", "ipc-02:plc-2", "ipc-02:plc-3", "ipc-03:plc-3"], ["ipc-09"]
+    )
     assert names.resolve("plc-1") == "plc-1"
     assert names.resolve("ipc-01:plc-1") == "plc-1"
     assert names.resolve("plc-2") == "ipc-02:plc-2"
     assert names.resolve("plc-4") is None
     assert names.resolve("ipc-02:plc-4") is None
-    assert names.resolve("ipc-09:anything") == "ipc-09:anything", "of this agent nothing is known here"
+    assert names.resolve("ipc-09:anything") == "ipc-09:anything", (
+        "of this agent nothing is known here"
+    )
     with pytest.raises(AmbiguousNameError) as caught:
         names.resolve("plc-3")
     assert caught.value.names == ("ipc-02:plc-3", "ipc-03:plc-3")
@@ -77,11 +84,16 @@ def test_former_names_end_where_they_close_a_circle() -> None:
 @pytest.mark.parametrize("key", ["agent: {id: 'ipc:01'}", "agent: {id: a}\nagents: ['b:c']"])
 def test_an_agent_whose_id_has_a_colon_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(write(tmp_path, "devices: []\n", head=f"{key}\nmqtt: {{url: mqtt://127.0.0.1:1883}}\n"))
+        load(
+            write(tmp_path, "devices: []\n", head=f"{key}\nmqtt: {{url: mqtt://127.0.0.1:1883}}\n")
+        )
     assert ":" in caught.value.findings[0].en
 
 
-DEVICE = "  - {id: %s, connector: modbus, url: 'tcp://127.0.0.1:1', was: '%s', tags: {x: {address: holding/0%s}%s}}\n"
+DEVICE = (
+    "  - {id: %s, connector: modbus, url: 'tcp://127.0.0.1:1', was: '%s', tags: {x: {address: "
+    "holding/0%s}%s}}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,9 @@ DEVICE = "  - {id: %s, connector: modbus, url: 'tcp://127.0.0.1:1', was: '%s', t
         (DEVICE % ("a", "", ", was: ' '", ""), "bad-name"),
     ],
 )
-def test_what_a_device_was_contradicts_nothing_in_the_file(tmp_path: Path, devices: str, code: str) -> None:
+def test_what_a_device_was_contradicts_nothing_in_the_file(
+    tmp_path: Path, devices: str, code: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, "devices:\n" + devices))
     assert {finding.code for finding in caught.value.findings} == {code}
@@ -124,7 +138,9 @@ def test_claims_that_exclude_each_other_are_not_followed_together() -> None:
     former.note_message("p", 1100 * second)
     assert former.current == {"b:p": "p"}
     former.born("q", {"was": "b:p", "t": 2000 * second})
-    assert (former.current, former.devices("p")) == ({"b:p": "q"}, ["p"]), "one history goes on in one device"
+    assert (former.current, former.devices("p")) == ({"b:p": "q"}, ["p"]), (
+        "one history goes on in one device"
+    )
 
 
 def test_a_claim_that_is_not_followed_says_why() -> None:
@@ -141,7 +157,9 @@ def test_a_claim_that_is_not_followed_says_why() -> None:
         "thief:x": ("old", "was_of_guest"), "b:new": ("old", "was_taken"), "x": ("y", "was_circle"),
     }  # fmt: skip
     former.note_message("old", 1000 * second)
-    assert {claim.key: claim.reason for claim in former.unfollowed_claims()}["new"] == "was_still_speaks"
+    assert {claim.key: claim.reason for claim in former.unfollowed_claims()}[
+        "new"
+    ] == "was_still_speaks"
     former.born("new", {"t": 2000 * second})
     assert "new" not in {claim.key for claim in former.unfollowed_claims()}
     assert all(reason in STATES for _, reason in reasons.values())

@@ -13,7 +13,15 @@ from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME
 
 TOPIC = "edge/e/s/area/line/m1/data"
-GOOD: dict[str, Any] = {"v": 1, "device": "m1", "stream": "ipc/0/9f", "seq": 7, "ts": 1, "t": 1_000_001, "values": {}}
+GOOD: dict[str, Any] = {
+    "v": 1,
+    "device": "m1",
+    "stream": "ipc/0/9f",
+    "seq": 7,
+    "ts": 1,
+    "t": 1_000_001,
+    "values": {},
+}
 
 
 def read(topic: str = TOPIC, **changes: Any) -> messages.IngestMessage:
@@ -49,7 +57,9 @@ def test_malformed_data_is_refused_with_its_reason(changes: dict[str, Any], reas
     assert message.chunk is None
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff", b"nul", b"[1]", b"1", b'{"v":1', b'{"v":1,"t":NaN}'])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff", b"nul", b"[1]", b"1", b'{"v":1', b'{"v":1,"t":NaN}']
+)
 def test_not_json_is_refused(payload: bytes) -> None:
     assert messages.read(TOPIC, payload, Catalogue()).refused
 
@@ -74,7 +84,13 @@ def test_quality_and_source_are_aligned_with_the_values() -> None:
     assert chunk.kind.tolist() == [3, 0, 4, 0, 0]
     # A null without a reason is bad, never good.
     assert chunk.status.tolist() == [0x40900000, 0x80000000, 0, 0x800A0000, 0x80AB0000]
-    assert chunk.source.tolist() == [(2**63 - 1) // 10**6 * 10**6, NO_TIME, 1_763_900_000_120_000_000, NO_TIME, NO_TIME]
+    assert chunk.source.tolist() == [
+        (2**63 - 1) // 10**6 * 10**6,
+        NO_TIME,
+        1_763_900_000_120_000_000,
+        NO_TIME,
+        NO_TIME,
+    ]
     assert chunk.texts == {2: "x"}
 
 
@@ -97,13 +113,30 @@ def test_large_integers_keep_their_digits() -> None:
     assert chunk.texts == {0: "18446744073709551615", 1: "-9223372036854775808"}
 
 
-HEALTH = {"v": 1, "device": "m1", "stream": "s", "seq": 1, "t": 5, "due": 5, "scheduled_s": 5, "latency_ms": None,
-          "state": "online", "last_good_t": None}  # fmt: skip
+HEALTH = {
+    "v": 1,
+    "device": "m1",
+    "stream": "s",
+    "seq": 1,
+    "t": 5,
+    "due": 5,
+    "scheduled_s": 5,
+    "latency_ms": None,
+    "state": "online",
+    "last_good_t": None,
+}
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"due": 1.5}, {"due": -1}, {"scheduled_s": "5"}, {"state": 1}, {"last_good_t": 2.5}, {"transition": {"to": 1}}],
+    [
+        {"due": 1.5},
+        {"due": -1},
+        {"scheduled_s": "5"},
+        {"state": 1},
+        {"last_good_t": 2.5},
+        {"transition": {"to": 1}},
+    ],
 )
 def test_malformed_health_is_refused(changes: dict[str, Any]) -> None:
     topic = "edge/e/s/area/line/m1/health"
@@ -120,7 +153,9 @@ def test_malformed_gaps_are_refused(gap: Any) -> None:
 
 
 def test_a_birth_whose_tags_are_null_has_none() -> None:
-    message = messages.read("edge/e/s/area/line/m1/birth", b'{"v":1,"device":"m1","tags":null}', Catalogue())
+    message = messages.read(
+        "edge/e/s/area/line/m1/birth", b'{"v":1,"device":"m1","tags":null}', Catalogue()
+    )
     assert message.birth is not None
     Catalogue().born(message.birth)
 
@@ -129,14 +164,20 @@ def test_a_birth_whose_tags_are_null_has_none() -> None:
 def test_malformed_births_are_refused(tags: Any) -> None:
     topic = "edge/e/s/area/line/m1/birth"
     assert messages.read(topic, b'{"v":1,"device":"m1"}', Catalogue()).birth
-    assert messages.read(topic, orjson.dumps({"v": 1, "device": "m1", "tags": tags}), Catalogue()).refused
+    assert messages.read(
+        topic, orjson.dumps({"v": 1, "device": "m1", "tags": tags}), Catalogue()
+    ).refused
 
 
 @pytest.mark.parametrize(
-    "topic", ["edge/e/s/area/line/m1/birth", "edge/e/s/area/line/m1/health", "edge/e/s/a/_agent/m1/health"]
+    "topic",
+    ["edge/e/s/area/line/m1/birth", "edge/e/s/area/line/m1/health", "edge/e/s/a/_agent/m1/health"],
 )
 def test_what_could_be_read_but_not_written_again_is_refused(topic: str) -> None:
-    # orjson reads 1024 levels and writes 254: so a retained birth of 300 raised in the callback of the connection.
+    # orjson reads 1024 levels and writes 254: so a retained birth of 300 raised in the callback of
+    # the connection.
     nest = b'{"type":"int","x":' + b"[" * 300 + b"]" * 300 + b"}"
-    message = messages.read(topic, orjson.dumps(HEALTH)[:-1] + b',"tags":{"a":' + nest + b"}}", Catalogue())
+    message = messages.read(
+        topic, orjson.dumps(HEALTH)[:-1] + b',"tags":{"a":' + nest + b"}}", Catalogue()
+    )
     assert message.refused == "nested too deep"

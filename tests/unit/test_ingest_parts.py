@@ -1,4 +1,5 @@
-"""The small parts of the ingest: window, watermarks, quarantine, the socket, the quarantine command."""
+"""The small parts of the ingest: window, watermarks, quarantine, the socket, the quarantine
+command."""
 
 from __future__ import annotations
 
@@ -52,7 +53,11 @@ def told(marks: Watermarks, agent: str, known: dict[str, IntervalSet]) -> dict[s
 
 def test_watermarks_speak_of_named_and_recent_streams() -> None:
     marks = Watermarks()
-    known = {"a/0/1": IntervalSet([(1, 5), (7, 9)]), "a/0/2": IntervalSet([(1, 1)]), "b/0/1": IntervalSet([(4, 4)])}
+    known = {
+        "a/0/1": IntervalSet([(1, 5), (7, 9)]),
+        "a/0/2": IntervalSet([(1, 1)]),
+        "b/0/1": IntervalSet([(4, 4)]),
+    }
     marks.take_agent_state({"agent": "a", "streams": ["a/0/1", "a/0/9", 5]})
     assert marks.due(0.0, everyone=False) == ["a"]
     assert marks.due(0.0, everyone=False) == []
@@ -60,9 +65,16 @@ def test_watermarks_speak_of_named_and_recent_streams() -> None:
     marks.committed({"a/0/2", "b/0/1"}, 1.0)
     assert marks.due(1.0, everyone=False) == ["a", "b"]
     assert set(told(marks, "a", known)["streams"]) == {"a/0/1", "a/0/9", "a/0/2"}
-    assert told(marks, "b", known) == {"v": 1, "ingest": "ingest", "t": 5, "streams": {"b/0/1": [[4, 4]]}}
+    assert told(marks, "b", known) == {
+        "v": 1,
+        "ingest": "ingest",
+        "t": 5,
+        "streams": {"b/0/1": [[4, 4]]},
+    }
     assert marks.due(2.0, everyone=True) == ["a", "b"]
-    assert marks.due(2000.0, everyone=True) == ["a"], "a stream of long ago is told only while it is named"
+    assert marks.due(2000.0, everyone=True) == ["a"], (
+        "a stream of long ago is told only while it is named"
+    )
     assert agent_of("ipc-01/0/9f") == "ipc-01"
 
 
@@ -73,7 +85,9 @@ def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
     assert marks.due(0.0, everyone=True) == []
 
 
-@pytest.mark.parametrize("name", ["", "+", "a#", "a b", "a\0", "a\x81", "\uffff", "a" * 257], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["", "+", "a#", "a b", "a\0", "a\x81", "\uffff", "a" * 257], ids=ascii
+)
 def test_a_name_that_no_topic_can_have_is_told_nothing(name: str) -> None:
     """It would be the watermark's topic, and publishing to it would end the service."""
     marks = Watermarks()
@@ -124,7 +138,16 @@ def test_a_quarantine_that_cannot_be_written_stops_the_acknowledgement(tmp_path:
 
 
 def data(tag: str, value: Any, device: str = "m1") -> bytes:
-    return orjson.dumps({"v": 1, "device": device, "stream": "a/0/1", "seq": 3, "t": 7, "values": {tag: value, "z": 1}})
+    return orjson.dumps(
+        {
+            "v": 1,
+            "device": device,
+            "stream": "a/0/1",
+            "seq": 3,
+            "t": 7,
+            "values": {tag: value, "z": 1},
+        }
+    )
 
 
 def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -134,7 +157,9 @@ def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
         done = replay(list(quarantine.entries()), store, quarantine, Clock())
         assert (done.stored, len(done.taken), list(done.refused.values())) == (3, 2, ["not JSON"])
         assert store.samples("m1", "x", 0, 10).values() == [2]
-        assert store.samples("m1", "z", 0, 10).values() == [1], "the tags that were stored then are not stored again"
+        assert store.samples("m1", "z", 0, 10).values() == [1], (
+            "the tags that were stored then are not stored again"
+        )
         assert store.counts().stored == 3
     assert [left.payload for left in quarantine.entries()] == [b"not json"]
 
@@ -160,7 +185,9 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
         raise FindingsError.one("code", "中", "en", "where")
 
     async def main(store: DuckDbStore) -> None:
-        async with server.serve_socket(path, {**store_questions.operations(store), "slow": slow, "refuse": refuse}):
+        async with server.serve_socket(
+            path, {**store_questions.operations(store), "slow": slow, "refuse": refuse}
+        ):
             assert path.stat().st_mode & 0o777 == 0o600
             ask = lambda op, **kw: asyncio.to_thread(client.ask, path, op, **kw)  # noqa: E731
             assert await ask("counts") == {"stored": 0, "quarantined": 0}
@@ -210,7 +237,11 @@ def test_open_or_ask_prefers_the_running_service(tmp_path: Path) -> None:
     assert store_questions.open_or_ask(config, "metrics") == []
 
     async def main() -> None:
-        async with server.serve_socket(client.socket_path(config.path), {"counts": lambda: "served"}):
-            assert await asyncio.to_thread(store_questions.open_or_ask, config, "counts") == "served"
+        async with server.serve_socket(
+            client.socket_path(config.path), {"counts": lambda: "served"}
+        ):
+            assert (
+                await asyncio.to_thread(store_questions.open_or_ask, config, "counts") == "served"
+            )
 
     run(main())

@@ -1,4 +1,5 @@
-"""`init` and `register from`: first files that the checks accept, with nothing in them that a person must state."""
+"""`init` and `register from`: first files that the checks accept, with nothing in them that a
+person must state."""
 
 from __future__ import annotations
 
@@ -40,12 +41,30 @@ def test_a_first_file_loads_and_explains_every_key_in_both_languages(
 
 def test_a_first_device_comes_with_its_profile(tmp_path: Path) -> None:
     file = tmp_path / "plant.yaml"
-    words = ["--device", "meter-01", "--name", "一线总表", "--profile", "eastron-sdm630", "--url", "rtu:///dev/ttyUSB0"]
+    words = [
+        "--device",
+        "meter-01",
+        "--name",
+        "一线总表",
+        "--profile",
+        "eastron-sdm630",
+        "--url",
+        "rtu:///dev/ttyUSB0",
+    ]
     assert main(["init", str(file), "--yes", "--store", "none", "--unit", "3", *words]) == 0
     (device,) = load(file).devices
     assert (device.id, device.name, device.unit) == ("meter-01", "一线总表", 3)  # type: ignore[attr-defined]
     assert load(file).mqtt.confirm == "broker"
-    words = ["--device", "cnc", "--profile", "generic-umati", "--url", "opc.tcp://10.0.0.1:4840", "--store", "influxdb"]
+    words = [
+        "--device",
+        "cnc",
+        "--profile",
+        "generic-umati",
+        "--url",
+        "opc.tcp://10.0.0.1:4840",
+        "--store",
+        "influxdb",
+    ]
     assert main(["init", str(tmp_path / "cnc.yaml"), "--yes", *words]) == 0
 
 
@@ -74,10 +93,26 @@ def test_on_a_terminal_it_asks_for_what_is_not_given(tmp_path: Path) -> None:
     mine, theirs = pty.openpty()
     command = [sys.executable, "-m", "edge_agent", "init", "plant.yaml", "--agent", "ipc-09"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        command,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as process:
         os.close(theirs)
-        answers = ["acme", "", "", "", "none", "m1", "电表", "eastron-sdm120", "tcp://10.0.0.9", "4"]
+        answers = [
+            "acme",
+            "",
+            "",
+            "",
+            "none",
+            "m1",
+            "电表",
+            "eastron-sdm120",
+            "tcp://10.0.0.9",
+            "4",
+        ]
         os.write(mine, ("\n".join(answers) + "\n").encode())
         shown, deadline = b"", time.monotonic() + 60.0
         while process.poll() is None and time.monotonic() < deadline:
@@ -96,8 +131,27 @@ def test_on_a_terminal_it_asks_for_what_is_not_given(tmp_path: Path) -> None:
 def test_a_register_from_the_devices_leaves_empty_what_a_person_states(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, out, processes = str(ROOT / "configs" / "demo.yaml"), tmp_path / "e.csv", tmp_path / "p.csv"
-    assert main(["register", "from", config, "--out", str(out), "--processes", str(processes), "--headers", "en"]) == 0
+    config, out, processes = (
+        str(ROOT / "configs" / "demo.yaml"),
+        tmp_path / "e.csv",
+        tmp_path / "p.csv",
+    )
+    assert (
+        main(
+            [
+                "register",
+                "from",
+                config,
+                "--out",
+                str(out),
+                "--processes",
+                str(processes),
+                "--headers",
+                "en",
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     for word in ("关键工序", "数控类型", "联网(申报)", "纳入统计"):
         assert word in shown
@@ -107,7 +161,9 @@ def test_a_register_from_the_devices_leaves_empty_what_a_person_states(
         {"modbus_rtu"} if not any(row["interface"] == "modbus_rtu" for row in rows) else set()
     )
     stated = [
-        column.name for column in EQUIPMENT if column.required and column.name not in ("equipment_id", "interface")
+        column.name
+        for column in EQUIPMENT
+        if column.required and column.name not in ("equipment_id", "interface")
     ]
     assert {row[name] for row in rows for name in stated} == {""}
     found = list(csv.DictReader(io.StringIO(processes.read_text(encoding="utf-8-sig"))))
@@ -121,7 +177,18 @@ def test_a_register_from_the_devices_leaves_empty_what_a_person_states(
 
 def test_a_machine_behind_an_input_module_has_no_interface_of_its_own(tmp_path: Path) -> None:
     out = tmp_path / "e.xlsx"
-    assert main(["register", "from", str(ROOT / "configs" / "examples" / "tower-light.yaml"), "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "register",
+                "from",
+                str(ROOT / "configs" / "examples" / "tower-light.yaml"),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     sheet = openpyxl.load_workbook(out)["设备台账"]
     head, *rows = sheet.iter_rows(values_only=True)
     assert [row[head.index("通信接口")] for row in rows] == [None, None]

@@ -1,4 +1,5 @@
-"""One line per cause, a count a minute, a line at the end, and a bound in bytes: with a clock of the test's own."""
+"""One line per cause, a count a minute, a line at the end, and a bound in bytes: with a clock of
+the test's own."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.app import logs
-from edge_agent.app.log_limit import BURST_BYTES, BYTES_PER_PERIOD, NEW_CAUSES, PERIOD_S, LimitedHandler, cause_of
+from edge_agent.app.log_limit import (
+    BURST_BYTES,
+    BYTES_PER_PERIOD,
+    NEW_CAUSES,
+    PERIOD_S,
+    LimitedHandler,
+    cause_of,
+)
 
 MONTH_S = 31 * 86_400
 ALLOWED = 50_000_000
@@ -60,7 +68,12 @@ class Log:
 def test_a_service_without_a_broker_writes_one_line_and_then_one_a_minute() -> None:
     log = Log()
     for second in range(180):
-        log.logger.warning("broker-away url=%s retry_s=%.1f reason=%s", "mqtt://h:1", 1 + second / 100, "No broker.")
+        log.logger.warning(
+            "broker-away url=%s retry_s=%.1f reason=%s",
+            "mqtt://h:1",
+            1 + second / 100,
+            "No broker.",
+        )
         log.pass_(1)
     first, *counts = log.lines
     assert first == "broker-away url=mqtt://h:1 retry_s=1.0 reason=No broker."
@@ -68,7 +81,8 @@ def test_a_service_without_a_broker_writes_one_line_and_then_one_a_minute() -> N
     assert all(line.startswith("broker-away url=mqtt://h:1") for line in counts)
     log.pass_(120)
     assert log.lines[4:] == [
-        "broker-away-over count=180 lasted_s=179 last='broker-away url=mqtt://h:1 retry_s=2.8 reason=No broker.'"
+        "broker-away-over count=180 lasted_s=179 last='broker-away url=mqtt://h:1 retry_s=2.8 "
+        "reason=No broker.'"
     ]
     log.pass_(3600)
     assert len(log.lines) == 5
@@ -88,7 +102,9 @@ def test_two_causes_of_one_event_are_two_lines_and_one_count() -> None:
 def test_another_reason_is_another_cause_and_another_number_is_not() -> None:
     log = Log()
     for number in range(5):
-        log.logger.warning("refused at=%s reason=%s", "x", f"timeout after {number} s from 0x7f{number}")
+        log.logger.warning(
+            "refused at=%s reason=%s", "x", f"timeout after {number} s from 0x7f{number}"
+        )
     log.logger.warning("refused at=%s reason=%s", "x", "no route")
     assert len(log.lines) == 2
 
@@ -153,7 +169,9 @@ def test_notes_that_are_no_warnings_appear_three_times_a_minute() -> None:
 def test_a_cause_can_be_named() -> None:
     log = Log()
     for number in range(4):
-        log.logger.warning("quarantined id=%s topic=%s", f"{number:x}", "t", extra={"cause": ("t", "not JSON")})
+        log.logger.warning(
+            "quarantined id=%s topic=%s", f"{number:x}", "t", extra={"cause": ("t", "not JSON")}
+        )
     assert len(log.lines) == 1
 
 
@@ -229,7 +247,9 @@ def test_every_line_is_written_for_who_looks_closely(
 
 
 def test_words_identify_and_measurements_do_not() -> None:
-    record = logging.LogRecord("l", 30, "", 0, "e a=%s n=%d f=%.1f size=%s r=%r %% x", ("w", 1, 2.0, 3, "v"), None)
+    record = logging.LogRecord(
+        "l", 30, "", 0, "e a=%s n=%d f=%.1f size=%s r=%r %% x", ("w", 1, 2.0, 3, "v"), None
+    )
     assert cause_of(record).words == ("w", "v")
 
 
@@ -246,7 +266,8 @@ def test_whatever_is_logged_the_bytes_are_bounded(steps: list[tuple[float, int]]
 
 
 def test_a_month_of_the_worst_stays_within_the_bound() -> None:
-    """The burst at once, everything that comes in after, and one line an hour about what was left out."""
+    """The burst at once, everything that comes in after, and one line an hour about what was left
+    out."""
     log = Log()
     for number in range(80):
         log.logger.error("flood x=%s", "x" * 100_000, extra={"cause": str(number)})
@@ -285,7 +306,9 @@ def test_what_lasts_is_said_once_and_then_one_line_in_ten_minutes_for_all() -> N
     for key in ("a", "b", "c"):
         log.logger.info("back key=%s", key, extra={"ends": ("lost", key)})
         log.pass_(30)
-    assert log.lines[9:] == [f"back key={key}" for key in "abc"], "nothing was counted, so there is nothing to sum up"
+    assert log.lines[9:] == [f"back key={key}" for key in "abc"], (
+        "nothing was counted, so there is nothing to sum up"
+    )
     log.pass_(7200)
     assert len(log.lines) == 12
     assert log.handler._counter.due is None, "and nothing is remembered"
@@ -296,9 +319,15 @@ def test_what_lasts_is_said_once_and_then_one_line_in_ten_minutes_for_all() -> N
 def test_another_reason_takes_the_place_of_the_one_that_lasted() -> None:
     log = Log()
     for reason in ("refused", "no route", "refused"):
-        log.logger.warning("lost key=%s reason=%r", "a", reason, extra={"lasts": True, "ends": ("lost", "a")})
+        log.logger.warning(
+            "lost key=%s reason=%r", "a", reason, extra={"lasts": True, "ends": ("lost", "a")}
+        )
         log.pass_(100)
-    assert [line.split("reason=")[1] for line in log.lines] == ["'refused'", "'no route'", "'refused'"]
+    assert [line.split("reason=")[1] for line in log.lines] == [
+        "'refused'",
+        "'no route'",
+        "'refused'",
+    ]
     log.pass_(700)
     assert "causes=" not in log.lines[-1]
     assert log.lines[-1].startswith("lost key=a reason='refused' lasts_s=")

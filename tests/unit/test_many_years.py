@@ -1,4 +1,5 @@
-"""A store service after years: what it writes, reads and holds does not grow with what is over. Counted, not timed."""
+"""A store service after years: what it writes, reads and holds does not grow with what is over.
+Counted, not timed."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def test_joining_marks_writes_the_streams_that_changed_and_no_others(
     assert max(written[2:]) <= 4, "nothing of what is over"
     assert store.marks(["live-1/0/1", "never"]) == {"live-1/0/1": IntervalSet([(1, 59)])}
     rows = "select count(*) from marks where stream like 'over%'"
-    assert store._connection.execute(rows).fetchall() == [(300,)], "a stream that is over is one row"
+    assert store._connection.execute(rows).fetchall() == [(300,)], (
+        "a stream that is over is one row"
+    )
     assert store.incomplete_marks().keys() <= {"live-1/0/1", "live-2/0/1"}
     assert store.counts().stored == 600 + 118
 
@@ -84,7 +87,9 @@ PAIRS = st.lists(st.tuples(st.sampled_from(["a/0/1", "b/0/1"]), st.integers(1, 3
 
 @settings(max_examples=examples(20), deadline=None)
 @given(batches=st.lists(PAIRS, max_size=6))
-def test_a_sidecar_joins_what_touches(tmp_path_factory: pytest.TempPathFactory, batches: list[Any]) -> None:
+def test_a_sidecar_joins_what_touches(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[Any]
+) -> None:
     wanted: dict[str, IntervalSet] = {}
     with closing(Sidecar(tmp_path_factory.mktemp("s") / "s.sqlite")) as sidecar:
         sidecar.use("one", "http://a", adopt=False)
@@ -95,7 +100,11 @@ def test_a_sidecar_joins_what_touches(tmp_path_factory: pytest.TempPathFactory, 
         assert sidecar.marks() == wanted
         rows = sidecar.query("select count(*) from store_marks")[0][0]
         assert rows == sum(len(found.pairs()) for found in wanted.values())
-        whole = {stream for stream, found in wanted.items() if len(found.pairs()) == 1 and found.pairs()[0][0] == 1}
+        whole = {
+            stream
+            for stream, found in wanted.items()
+            if len(found.pairs()) == 1 and found.pairs()[0][0] == 1
+        }
         assert sidecar.incomplete_marks() == {key: wanted[key] for key in wanted.keys() - whole}
 
 
@@ -110,7 +119,9 @@ def test_a_sidecar_asks_as_little_beside_many_streams_as_beside_none(tmp_path: P
             sidecar._db.set_trace_callback(None)
             asked.append(len(statements))
             sidecar.save(
-                batch(*((f"over-{each}/0/1", seq) for each in range(200) for seq in (1, 2, 4))), Catalogue(), {}
+                batch(*((f"over-{each}/0/1", seq) for each in range(200) for seq in (1, 2, 4))),
+                Catalogue(),
+                {},
             )
     assert asked[1] <= asked[0] + 1
 
@@ -121,7 +132,9 @@ def test_streams_that_are_silent_leave_memory_and_are_looked_up_again() -> None:
     known.add("b", 1, IDLE_S)
     known.drop_idle(IDLE_S + 1, {"c"})
     known.add("a", 6, IDLE_S)
-    assert known.unknown(["a", "b", "c"]) == {"a"}, "half of what the store has would be taken for all of it"
+    assert known.unknown(["a", "b", "c"]) == {"a"}, (
+        "half of what the store has would be taken for all of it"
+    )
     known.learn({"a", "b"}, {"a": IntervalSet([(1, 5)]), "b": IntervalSet()}, IDLE_S)
     assert known.has("a", 5)
     assert known.has("b", 1), "what was learned meanwhile is newer than what the store said"
@@ -134,7 +147,13 @@ def test_what_is_missing_of_a_day_asks_the_store_for_no_health(
     for _ in recent.read_past(store, T0):
         assert not recent.complete
     rows = [
-        {"device": f"m{place}", "t": T0 + second * S, "covered_s": 5.0, "state": "online", "reason": ""}
+        {
+            "device": f"m{place}",
+            "t": T0 + second * S,
+            "covered_s": 5.0,
+            "state": "online",
+            "reason": "",
+        }
         for place in range(50)
         for second in range(5, 605, 5)
     ]

@@ -1,4 +1,5 @@
-"""The shift calendar: midnight, changes of the clock, breaks, holidays, and files that are wrong."""
+"""The shift calendar: midnight, changes of the clock, breaks, holidays, and files that are
+wrong."""
 
 from __future__ import annotations
 
@@ -21,13 +22,19 @@ def at(text: str, zone: str = SHANGHAI) -> int:
 
 
 def calendar(shifts: list[dict[str, object]], zone: str = SHANGHAI, **rest: object) -> Calendar:
-    return Calendar.model_validate({"timezone": zone, "schedules": {"default": {"shifts": shifts, **rest}}})
+    return Calendar.model_validate(
+        {"timezone": zone, "schedules": {"default": {"shifts": shifts, **rest}}}
+    )
 
 
 def hours(plan_of: Calendar, start: int, end: int, kind: Plan = Plan.SHIFT) -> float:
     track = plan_of.plan("", start, end)
     edges = [*track.times, end]
-    return sum((b - a) / S / 3600 for a, b, value in zip(edges, edges[1:], track.values, strict=False) if value is kind)
+    return sum(
+        (b - a) / S / 3600
+        for a, b, value in zip(edges, edges[1:], track.values, strict=False)
+        if value is kind
+    )
 
 
 DAY = {"start": "08:00", "end": "20:00"}
@@ -36,7 +43,11 @@ NIGHT = {"start": "20:00", "end": "06:00", "days": ["mon", "tue", "wed", "thu", 
 
 def test_a_shift_over_midnight_belongs_to_the_day_it_began() -> None:
     plan = calendar([NIGHT])
-    friday, saturday, sunday = at("2026-05-08T12:00"), at("2026-05-09T12:00"), at("2026-05-10T12:00")
+    friday, saturday, sunday = (
+        at("2026-05-08T12:00"),
+        at("2026-05-09T12:00"),
+        at("2026-05-10T12:00"),
+    )
     assert hours(plan, friday, saturday) == 10
     assert hours(plan, saturday, sunday) == 0
     assert plan.plan("", friday, saturday).at(at("2026-05-09T05:59"), Plan.OFF) is Plan.SHIFT
@@ -46,7 +57,9 @@ def test_a_window_that_begins_inside_a_shift_over_midnight() -> None:
     assert hours(calendar([NIGHT]), at("2026-05-09T03:00"), at("2026-05-09T12:00")) == 3
 
 
-@pytest.mark.parametrize(("night", "length"), [("2026-03-28", 9), ("2026-10-24", 11), ("2026-05-09", 10)])
+@pytest.mark.parametrize(
+    ("night", "length"), [("2026-03-28", 9), ("2026-10-24", 11), ("2026-05-09", 10)]
+)
 def test_a_shift_over_a_change_of_the_clock(night: str, length: int) -> None:
     plan = calendar([{"start": "20:00", "end": "06:00"}], BERLIN)
     start = at(f"{night}T12:00", BERLIN)
@@ -54,7 +67,9 @@ def test_a_shift_over_a_change_of_the_clock(night: str, length: int) -> None:
 
 
 def test_shifts_that_meet_in_the_changed_hour_do_not_overlap() -> None:
-    plan = calendar([{"start": "14:30", "end": "02:30"}, {"start": "02:30", "end": "14:30"}], BERLIN)
+    plan = calendar(
+        [{"start": "14:30", "end": "02:30"}, {"start": "02:30", "end": "14:30"}], BERLIN
+    )
     for day in ("2026-03-28", "2026-10-24"):
         start = at(f"{day}T00:00", BERLIN)
         assert hours(plan, start, start + 48 * 3600 * S) == 48
@@ -107,7 +122,10 @@ def test_a_file(tmp_path: Path) -> None:
     ("text", "where"),
     [
         ("timezone: Mars/Olympus\nschedules: {a: {shifts: []}}", "calendar.yaml:timezone"),
-        ("schedules: {a: {shifts: [{start: '25:00', end: '08:00'}]}}", "calendar.yaml:schedules.a.shifts.0.start"),
+        (
+            "schedules: {a: {shifts: [{start: '25:00', end: '08:00'}]}}",
+            "calendar.yaml:schedules.a.shifts.0.start",
+        ),
         ("schedules: {a: {shift: []}}", "calendar.yaml:schedules.a.shift"),
         ("schedules: {}", "calendar.yaml:schedules"),
         ("[", "calendar.yaml"),
@@ -128,7 +146,12 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "shift", ["{start: 25:00, end: 8:00}", "{start: 8:00:00, end: 17:00:00}", '{start: "08:00Z", end: "17:00Z"}']
+    "shift",
+    [
+        "{start: 25:00, end: 8:00}",
+        "{start: 8:00:00, end: 17:00:00}",
+        '{start: "08:00Z", end: "17:00Z"}',
+    ],
 )
 def test_what_yaml_makes_of_a_time_is_not_taken_for_another(tmp_path: Path, shift: str) -> None:
     """25:00 is 1500 to YAML, which was 00:25 of Greenwich."""
@@ -141,6 +164,8 @@ def test_what_yaml_makes_of_a_time_is_not_taken_for_another(tmp_path: Path, shif
 def test_a_stop_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "calendar.yaml"
     stop = "{start: 2026-05-02T12:00:00, end: 2026-05-02T08:00:00}"
-    path.write_text(f"schedules: {{default: {{shifts: [{{start: 8:00, end: 17:00}}], stops: [{stop}]}}}}\n")
+    path.write_text(
+        f"schedules: {{default: {{shifts: [{{start: 8:00, end: 17:00}}], stops: [{stop}]}}}}\n"
+    )
     with pytest.raises(ConfigError, match="ends before it begins"):
         load_calendar(path)

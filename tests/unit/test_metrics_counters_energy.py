@@ -43,7 +43,9 @@ MINUTE, HOUR = 60 * S, 3600 * S
         ([], CounterRule(), 0, []),
     ],
 )
-def test_falling_counters(values: list[int], rule: CounterRule, total: int, events: list[str]) -> None:
+def test_falling_counters(
+    values: list[int], rule: CounterRule, total: int, events: list[str]
+) -> None:
     counted = count([(index * S, value) for index, value in enumerate(values)], rule)
     assert counted.total == total
     assert [event.kind for event in counted.events] == events
@@ -112,7 +114,8 @@ def test_the_meter_is_checked_against_integrated_power() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "value"), [(Fraction(1, 2), 50), (Fraction(95, 100), 95), (Fraction(1), 100), (Fraction(1, 1000), 1)]
+    ("share", "value"),
+    [(Fraction(1, 2), 50), (Fraction(95, 100), 95), (Fraction(1), 100), (Fraction(1, 1000), 1)],
 )
 def test_nearest_rank(share: Fraction, value: int) -> None:
     assert percentile(range(1, 101), share) == value

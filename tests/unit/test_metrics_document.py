@@ -11,7 +11,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render(), "run: python -m edge_agent.metrics.document > docs/metrics.md"
+    assert PAGE.read_text(encoding="utf-8") == render(), (
+        "run: python -m edge_agent.metrics.document > docs/metrics.md"
+    )
 
 
 def test_every_definition_is_on_it_with_its_assumptions() -> None:

@@ -1,4 +1,5 @@
-"""Effective networking, grades and provisional results at their exact limits; null with a reason."""
+"""Effective networking, grades and provisional results at their exact limits; null with a
+reason."""
 
 from __future__ import annotations
 
@@ -16,11 +17,25 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import BY_ID, DEFINITIONS
 from edge_agent.metrics.evaluate import METRICS, compute, evaluate
 from edge_agent.metrics.evidence import DAY_S, collect
-from edge_agent.metrics.live import DeviceFacts, HealthSums, LiveEvidence, from_health, parse_live, read_live
+from edge_agent.metrics.live import (
+    DeviceFacts,
+    HealthSums,
+    LiveEvidence,
+    from_health,
+    parse_live,
+    read_live,
+)
 from edge_agent.register.model import Equipment, Process, Register
 
-MACHINE = Equipment("EQ-1", gateway_device="d1", networked_declared=True, digital=True, interface="opc_ua",
-                    control_class="cnc", process_id="P1")  # fmt: skip
+MACHINE = Equipment(
+    "EQ-1",
+    gateway_device="d1",
+    networked_declared=True,
+    digital=True,
+    interface="opc_ua",
+    control_class="cnc",
+    process_id="P1",
+)
 REGISTER = Register((MACHINE,), (Process("P1", is_key=True, reviewer="Li"),))
 GOOD = DeviceFacts(Fraction(1), Fraction(1), connected=True, history_s=40 * DAY_S)
 
@@ -74,7 +89,10 @@ def test_a_device_that_is_not_configured_is_no_evidence() -> None:
 
 def test_of_two_devices_the_first_speaks_and_one_device_is_no_evidence_for_two_machines() -> None:
     assert evidence(GOOD, replace(MACHINE, gateway_device="d1;d2")).grade == "E2"
-    assert evidence(GOOD, replace(MACHINE, gateway_device="d2;d1"), configured={"d1", "d2"}).grade == "E0"
+    assert (
+        evidence(GOOD, replace(MACHINE, gateway_device="d2;d1"), configured={"d1", "d2"}).grade
+        == "E0"
+    )
     twins = Register((MACHINE, replace(MACHINE, equipment_id="EQ-2")))
     assert not any(each.live for each in collect(twins, LiveEvidence({"d1": GOOD})).values())
 
@@ -91,7 +109,9 @@ def test_live_and_not_declared_is_listed_and_not_counted() -> None:
     assert document["live_not_declared"] == ["EQ-1"]
 
 
-@pytest.mark.parametrize(("history", "provisional"), [(30 * DAY_S, False), (30 * DAY_S - 1, True), (None, False)])
+@pytest.mark.parametrize(
+    ("history", "provisional"), [(30 * DAY_S, False), (30 * DAY_S - 1, True), (None, False)]
+)
 def test_provisional_under_thirty_days(history: Fraction | None, provisional: bool) -> None:
     live = LiveEvidence({"d1": replace(GOOD, history_s=history)}, end_ns=10**18)
     result = compute(Assessment(REGISTER, live))["M-04a-effective"]
@@ -110,7 +130,9 @@ def test_an_empty_register_gives_nulls_with_reasons() -> None:
         assert result.to_full_json()["value_pct"] is None
 
 
-def test_a_key_process_without_machines_counts_as_zero_and_machines_without_key_process_as_null() -> None:
+def test_a_key_process_without_machines_counts_as_zero_and_machines_without_key_process_as_null() -> (
+    None
+):
     results = compute(Assessment(Register((), REGISTER.processes)))
     assert results["M-01-prorata"].value == 0
     assert results["M-02"].value is None
@@ -148,7 +170,9 @@ def test_online_and_acquisition_sum_over_devices() -> None:
 
 
 def test_links_and_interfaces() -> None:
-    facts = replace(GOOD, normalised=True, business_links=frozenset({"设备管理", "能耗管理", "别的"}))
+    facts = replace(
+        GOOD, normalised=True, business_links=frozenset({"设备管理", "能耗管理", "别的"})
+    )
     results = compute(Assessment(REGISTER, LiveEvidence({"d1": facts})))
     assert results["M-06"].value == Fraction(2, 14)
     assert results["M-07"].value == 1
@@ -164,7 +188,8 @@ def test_every_metric_has_its_definition_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("numerator", "denominator", "more"), [(0, 19, 2), (2, 20, 1), (11, 19, 1), (12, 19, None), (0, 0, None)]
+    ("numerator", "denominator", "more"),
+    [(0, 19, 2), (2, 20, 1), (11, 19, 1), (12, 19, None), (0, 0, None)],
 )
 def test_machines_to_the_next_band(numerator: int, denominator: int, more: int | None) -> None:
     assert bands.machines_to_next_band(numerator, denominator) == more
@@ -196,18 +221,29 @@ def test_health_rows_become_facts_and_missing_rows_are_uncovered() -> None:
 def test_coverage_never_exceeds_one_and_a_device_never_seen_is_due_while_the_agent_tries() -> None:
     sums = HealthSums(scheduled_s=60.0, covered_s=60.0, good=1, bad=0)
     assert from_health(50 * NS, 0, 0, (0, sums), (0, sums)).coverage == 1
-    never = from_health(50 * NS, None, None, (0, HealthSums(0, 0, 0, 0)), (20 * NS, HealthSums(12.5, 0, 0, 0)))
-    assert (never.connected, never.scheduled_s, never.online_s, never.coverage) == (False, 12.5, 0, None)
+    never = from_health(
+        50 * NS, None, None, (0, HealthSums(0, 0, 0, 0)), (20 * NS, HealthSums(12.5, 0, 0, 0))
+    )
+    assert (never.connected, never.scheduled_s, never.online_s, never.coverage) == (
+        False,
+        12.5,
+        0,
+        None,
+    )
 
 
 def test_live_facts_are_exact_decimals() -> None:
-    live = parse_live(json.loads('{"d1": {"last_good_age_h": 0.01, "coverage": 0.9}}', parse_float=Decimal))
+    live = parse_live(
+        json.loads('{"d1": {"last_good_age_h": 0.01, "coverage": 0.9}}', parse_float=Decimal)
+    )
     assert live.devices["d1"].coverage == Fraction(9, 10)
     assert live.devices["d1"].last_good_age_s == 36
 
 
 def test_a_live_file_with_header() -> None:
-    live = parse_live({"end": "2026-05-01T08:00:00+08:00", "recent_s": 3600, "devices": {"d1": {"good": 3}}})
+    live = parse_live(
+        {"end": "2026-05-01T08:00:00+08:00", "recent_s": 3600, "devices": {"d1": {"good": 3}}}
+    )
     assert live.end_ns == 1_777_593_600 * NS
     assert live.devices["d1"].good == 3
 

@@ -1,4 +1,5 @@
-"""The hand-checked factory: every figure of expected.json comes out exactly, through the API and the command."""
+"""The hand-checked factory: every figure of expected.json comes out exactly, through the API and
+the command."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ def test_every_expected_figure(key: str) -> None:
 
 def test_exact_fractions_behind_the_percentages() -> None:
     results = compute(Assessment(REGISTER, LIVE))
-    assert results["M-01-prorata"].value == (Fraction(2, 3) + 1 + Fraction(1, 2) + 1 + 1 + Fraction(3, 5)) / 7
+    assert (
+        results["M-01-prorata"].value
+        == (Fraction(2, 3) + 1 + Fraction(1, 2) + 1 + 1 + Fraction(3, 5)) / 7
+    )
     assert results["M-04a-effective"].value == Fraction(11, 19)
 
 
@@ -37,7 +41,9 @@ def test_ids_are_those_of_the_machines_and_processes() -> None:
     results = compute(Assessment(REGISTER, LIVE))
     assert results["M-01-any"].numerator_ids == ("P10", "P20", "P30", "P40", "P50", "P60")
     assert results["M-01-any"].denominator_ids == ("P10", "P20", "P30", "P40", "P50", "P60", "P65")
-    declared, effective = (set(results[f"M-04a-{kind}"].numerator_ids) for kind in ("declared", "effective"))
+    declared, effective = (
+        set(results[f"M-04a-{kind}"].numerator_ids) for kind in ("declared", "effective")
+    )
     assert declared - effective == {"EQ-005", "EQ-012"}
 
 
@@ -82,7 +88,10 @@ def test_without_live_facts_nothing_is_said_of_what_data_would_show() -> None:
                    "M-07"):  # fmt: skip
         result = document["results"][metric]
         assert (result["value"], result["numerator"], result["grade"]) == (None, None, None), metric
-        assert result["reason"] == {"zh": "窗口内没有采集数据", "en": "no collected data in the window"}, metric
+        assert result["reason"] == {
+            "zh": "窗口内没有采集数据",
+            "en": "no collected data in the window",
+        }, metric
     assert document["networked_effective"] is None
     assert document["networking_rate_miit_effective_pct"] is None
     assert document["miit_score_networked_effective"] is None
@@ -90,14 +99,19 @@ def test_without_live_facts_nothing_is_said_of_what_data_would_show() -> None:
 
 
 def test_devices_that_were_tried_in_vain_are_networked_at_nought() -> None:
-    dark = {device: replace(fact, last_good_age_s=None, connected=False) for device, fact in LIVE.devices.items()}
+    dark = {
+        device: replace(fact, last_good_age_s=None, connected=False)
+        for device, fact in LIVE.devices.items()
+    }
     assert evaluate(REGISTER, LiveEvidence(dark))["networked_effective"] == 0
     never = {device: replace(fact, collected=False) for device, fact in dark.items()}
     assert evaluate(REGISTER, LiveEvidence(never))["networked_effective"] is None
 
 
 def test_where_there_is_nothing_to_divide_by_that_is_the_reason() -> None:
-    bare = Register(tuple(replace(row, digital=False) for row in REGISTER.equipment), REGISTER.processes)
+    bare = Register(
+        tuple(replace(row, digital=False) for row in REGISTER.equipment), REGISTER.processes
+    )
     assert "digital" in evaluate(bare)["results"]["M-04b-effective"]["reason"]["en"]
 
 
@@ -107,14 +121,26 @@ def test_the_findings_name_the_digital_machines_without_interface() -> None:
 
 
 def test_the_command_prints_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    files = {"--register": "equipment_register.csv", "--processes": "processes.csv", "--live": "live.json"}
+    files = {
+        "--register": "equipment_register.csv",
+        "--processes": "processes.csv",
+        "--live": "live.json",
+    }
     words = [word for option, name in files.items() for word in (option, str(FACTORY / name))]
     parser = main.parser(["metrics"])
     args = parser.parse_args(["metrics", "evaluate", *words, "--json"])
     assert args.func(args) == 0
     document = json.loads(capsys.readouterr().out)
     assert {key: document[key] for key in EXPECTED} == EXPECTED
-    assert set(document["results"]) >= {"M-01-strict", "M-01-prorata", "M-01-any", "M-02", "M-03", "M-04d", "M-05"}
+    assert set(document["results"]) >= {
+        "M-01-strict",
+        "M-01-prorata",
+        "M-01-any",
+        "M-02",
+        "M-03",
+        "M-04d",
+        "M-05",
+    }
 
 
 def test_the_table_for_people_is_bilingual(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
-"""The hand-checked shift: every figure of oee_golden.json, and the rows of the total table one by one."""
+"""The hand-checked shift: every figure of oee_golden.json, and the rows of the total table one by
+one."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ from edge_agent.metrics.timemodel import (
     totals,
 )
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "cases" / "golden_factory" / "oee_golden.json").read_text())
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "cases" / "golden_factory" / "oee_golden.json").read_text()
+)
 S = 1_000_000_000
 MINUTE = 60 * S
 ITEMS = {"NotAvailable": 0, "OutOfService": 1, "NotExecuting": 2, "Executing": 3}
@@ -37,7 +40,12 @@ MODES = {"None": 0, "Maintenance": 1, "Setup": 2, "Processing": 3}
 
 def shift() -> tuple[list[StateSpan], Production]:
     rows = [
-        (a * MINUTE, ItemState(ITEMS[item]), OperationMode(MODES[mode.split()[0]]), order == "order")
+        (
+            a * MINUTE,
+            ItemState(ITEMS[item]),
+            OperationMode(MODES[mode.split()[0]]),
+            order == "order",
+        )
         for a, _, item, mode, order, *_ in GOLDEN["segments"]
     ]
     times = tuple(row[0] for row in rows)
@@ -54,7 +62,11 @@ def shift() -> tuple[list[StateSpan], Production]:
     )
     window = totals(classify(parts), 0, GOLDEN["pot_min"] * MINUTE)
     machine = Production(
-        "EQ-1", window, Fraction(GOLDEN["pq"]), Fraction(GOLDEN["gq"]), Fraction(str(GOLDEN["pru_min"])) * 60
+        "EQ-1",
+        window,
+        Fraction(GOLDEN["pq"]),
+        Fraction(GOLDEN["gq"]),
+        Fraction(str(GOLDEN["pru_min"])) * 60,
     )
     return parts, machine
 
@@ -82,7 +94,9 @@ def figures(machine: Production, results: dict[str, MetricResult]) -> dict[str, 
         "mttr_min": (results["M-17-mttr"].value or Fraction(0)) / 60,
         "mtbf_min": (results["M-17-mtbf"].value or Fraction(0)) / 60,
         "data_coverage": machine.coverage,
-        "availability_unknown_excluded": Fraction(str(results["M-11"].details["availability_unknown_excluded"])),
+        "availability_unknown_excluded": Fraction(
+            str(results["M-11"].details["availability_unknown_excluded"])
+        ),
     }
 
 
@@ -128,13 +142,22 @@ def span(
         (span(ItemState.NOT_AVAILABLE, plan=Plan.OFF), (Bucket.OFF, Reason.NONE)),
         (span(ItemState.NOT_EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.NONE)),
         (span(ItemState.EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.WORK_IN_STOP)),
-        (span(ItemState.NOT_EXECUTING, plan=Plan.MAINTENANCE), (Bucket.PLANNED, Reason.PLANNED_MAINTENANCE)),
+        (
+            span(ItemState.NOT_EXECUTING, plan=Plan.MAINTENANCE),
+            (Bucket.PLANNED, Reason.PLANNED_MAINTENANCE),
+        ),
         (span(ItemState.NOT_AVAILABLE), (Bucket.ADET, Reason.UNKNOWN)),
         (span(ItemState.NOT_AVAILABLE, order=False), (Bucket.ADOT, Reason.UNKNOWN)),
         (span(ItemState.EXECUTING, OperationMode.MAINTENANCE), (Bucket.ADET, Reason.MAINTENANCE)),
-        (span(ItemState.NOT_EXECUTING, OperationMode.MAINTENANCE, order=False), (Bucket.ADET, Reason.MAINTENANCE)),
+        (
+            span(ItemState.NOT_EXECUTING, OperationMode.MAINTENANCE, order=False),
+            (Bucket.ADET, Reason.MAINTENANCE),
+        ),
         (span(ItemState.EXECUTING, OperationMode.SETUP), (Bucket.ASUT, Reason.NONE)),
-        (span(ItemState.OUT_OF_SERVICE, OperationMode.SETUP, order=False), (Bucket.ASUT, Reason.NONE)),
+        (
+            span(ItemState.OUT_OF_SERVICE, OperationMode.SETUP, order=False),
+            (Bucket.ASUT, Reason.NONE),
+        ),
         (span(ItemState.EXECUTING), (Bucket.APT, Reason.NONE)),
         (span(ItemState.EXECUTING, OperationMode.NONE, order=False), (Bucket.APT, Reason.NONE)),
         (span(ItemState.OUT_OF_SERVICE), (Bucket.ADET, Reason.SHORT_STOP)),
@@ -156,13 +179,25 @@ def story(*parts: tuple[ItemState, int] | tuple[ItemState, int, OperationMode]) 
     rows, t = [], 0
     for item, seconds, *mode in parts:
         rows.append(
-            StateSpan(t, t + seconds * S, item, mode[0] if mode else OperationMode.PROCESSING, True, Plan.SHIFT)
+            StateSpan(
+                t,
+                t + seconds * S,
+                item,
+                mode[0] if mode else OperationMode.PROCESSING,
+                True,
+                Plan.SHIFT,
+            )
         )
         t += seconds * S
     return rows
 
 
-UP, DOWN, LOST, IDLE = ItemState.EXECUTING, ItemState.OUT_OF_SERVICE, ItemState.NOT_AVAILABLE, ItemState.NOT_EXECUTING
+UP, DOWN, LOST, IDLE = (
+    ItemState.EXECUTING,
+    ItemState.OUT_OF_SERVICE,
+    ItemState.NOT_AVAILABLE,
+    ItemState.NOT_EXECUTING,
+)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +244,9 @@ def test_without_failures_mtbf_is_null_and_the_operating_time_is_told() -> None:
 
 
 def test_order_from_the_calendar_makes_adot_and_its_company_null() -> None:
-    machine = Production("EQ-1", totals(classify(story((UP, 60), (IDLE, 60))), 0, 10**15), order_source="calendar")
+    machine = Production(
+        "EQ-1", totals(classify(story((UP, 60), (IDLE, 60))), 0, 10**15), order_source="calendar"
+    )
     results = evaluate(machine)
     assert results["M-11"].value == Fraction(1, 2)
     for metric in ("M-16-allocation", "M-16-utilisation"):
@@ -235,7 +272,14 @@ def test_effectiveness_above_one_is_flagged_and_not_clipped() -> None:
 
 
 def test_numbers_outside_the_vocabulary_are_no_state() -> None:
-    assert [item_of(value) for value in (3, 9, None, True, 2.5, "3")] == [UP, LOST, LOST, LOST, LOST, LOST]
+    assert [item_of(value) for value in (3, 9, None, True, 2.5, "3")] == [
+        UP,
+        LOST,
+        LOST,
+        LOST,
+        LOST,
+        LOST,
+    ]
     assert [mode_of(value) for value in (1, 9, None)] == [
         OperationMode.MAINTENANCE,
         OperationMode.NONE,

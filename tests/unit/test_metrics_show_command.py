@@ -22,7 +22,8 @@ RESULTS = list(evaluate(REGISTER)["results"].values())
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "site.yaml"
     path.write_text(
-        f"agent: {{id: ipc-01}}\nmqtt: {{url: 'mqtt://127.0.0.1:1883'}}\nstore: {{path: '{tmp_path}/store.duckdb'}}\n"
+        f"agent: {{id: ipc-01}}\nmqtt: {{url: 'mqtt://127.0.0.1:1883'}}\nstore: {{path: "
+        f"'{tmp_path}/store.duckdb'}}\n"
     )
     return path
 
@@ -38,7 +39,11 @@ def test_no_service(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("answer", "status"), [(RESULTS, 0), ([], 1)])
 def test_what_the_service_answers(
-    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: list[Any], status: int
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: list[Any],
+    status: int,
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(client, "ask", lambda path, op: asked.append(op) or answer)

@@ -9,11 +9,30 @@ from connectors.modbus.framing import AsciiFraming, MbapFraming, RtuFraming, crc
 
 H = bytes.fromhex
 
-# Modbus Application Protocol Specification V1.1b3, examples of 6.1 to 6.4: request PDU, response PDU.
+# Modbus Application Protocol Specification V1.1b3, examples of 6.1 to 6.4: request PDU, response
+# PDU.
 SPEC = [
-    pytest.param("coil", 0x13, 0x13, "01 0013 0013", "01 03 CD 6B 05", "CD6B05", id="6.1-read-coils"),
-    pytest.param("discrete", 0xC4, 0x16, "02 00C4 0016", "02 03 AC DB 35", "ACDB35", id="6.2-read-discrete-inputs"),
-    pytest.param("holding", 0x6B, 3, "03 006B 0003", "03 06 022B 0000 0064", "022B00000064", id="6.3-read-holding"),
+    pytest.param(
+        "coil", 0x13, 0x13, "01 0013 0013", "01 03 CD 6B 05", "CD6B05", id="6.1-read-coils"
+    ),
+    pytest.param(
+        "discrete",
+        0xC4,
+        0x16,
+        "02 00C4 0016",
+        "02 03 AC DB 35",
+        "ACDB35",
+        id="6.2-read-discrete-inputs",
+    ),
+    pytest.param(
+        "holding",
+        0x6B,
+        3,
+        "03 006B 0003",
+        "03 06 022B 0000 0064",
+        "022B00000064",
+        id="6.3-read-holding",
+    ),
     pytest.param("input", 8, 1, "04 0008 0001", "04 02 000A", "000A", id="6.4-read-input"),
 ]
 
@@ -121,7 +140,10 @@ RIGHT = "0001 0000 0007 01 03 04 00010002"
     [
         pytest.param(["0000 0000 0007 01 03 04 DEADDEAD", RIGHT], id="transaction-id-0"),
         pytest.param(["0002 0000 0007 01 03 04 DEADDEAD" + RIGHT], id="foreign-transaction-id"),
-        pytest.param(["0002 0000 0007 01 03", "04 DEADDEAD 0001", "0000 0007 01 03 04 00010002"], id="in-pieces"),
+        pytest.param(
+            ["0002 0000 0007 01 03", "04 DEADDEAD 0001", "0000 0007 01 03 04 00010002"],
+            id="in-pieces",
+        ),
         pytest.param([RIGHT + "0001 0000 0007 01 03 04 DEADDEAD"], id="answered-twice"),
         pytest.param([RIGHT + "00"], id="a-byte-too-many"),
         pytest.param([RIGHT + "FFFFFFFFFFFF"], id="noise-behind"),
@@ -163,8 +185,16 @@ def test_giving_up_says_what_came_instead():
     [
         ("01 01", "modbus_short_answer", ("2 bytes", "2 字节")),
         ("01 01 01 5A", "modbus_wrong_length", ("1 data bytes instead of 2", "1 字节数据，应为 2")),
-        ("01 01 03 5A 5A", "modbus_wrong_length", ("3 data bytes instead of 2", "3 字节数据，应为 2")),
-        ("01 01 02 5A 5A 5A", "modbus_wrong_length", ("3 data bytes instead of 2", "3 字节数据，应为 2")),
+        (
+            "01 01 03 5A 5A",
+            "modbus_wrong_length",
+            ("3 data bytes instead of 2", "3 字节数据，应为 2"),
+        ),
+        (
+            "01 01 02 5A 5A 5A",
+            "modbus_wrong_length",
+            ("3 data bytes instead of 2", "3 字节数据，应为 2"),
+        ),
     ],
 )
 def test_an_answer_of_another_size_says_what_came_in_both_languages(adu, name, words):
@@ -177,7 +207,8 @@ def test_an_answer_of_another_size_says_what_came_in_both_languages(adu, name, w
 
 
 @pytest.mark.parametrize(
-    ("header", "zh"), [("0001 0005 0005", "协议标识为 5"), ("0001 0000 0400", "长度为 1024，应为 2 至 254")]
+    ("header", "zh"),
+    [("0001 0005 0005", "协议标识为 5"), ("0001 0000 0400", "长度为 1024，应为 2 至 254")],
 )
 def test_bytes_that_are_no_modbus_say_why_in_both_languages(header, zh):
     framing = MbapFraming()
@@ -224,11 +255,15 @@ def _rtu(text: str) -> bytes:
         pytest.param(_rtu("01 04 02 0001"), "BadCommunicationError", False, id="another-function"),
         pytest.param(_rtu("02 03 02 0001"), "BadCommunicationError", False, id="another-unit"),
         pytest.param(H("FF FF FF FF"), "BadCommunicationError", False, id="noise"),
-        pytest.param(_rtu("01 03 0000 0001"), "BadCommunicationError", False, id="nothing-but-the-echo"),
+        pytest.param(
+            _rtu("01 03 0000 0001"), "BadCommunicationError", False, id="nothing-but-the-echo"
+        ),
         pytest.param(_rtu("01 03 02 0001")[:-1], "BadCommunicationError", False, id="truncated"),
     ],
 )
-def test_rtu_what_is_no_answer_is_not_taken_and_named_when_the_time_is_over(frame, status, answered):
+def test_rtu_what_is_no_answer_is_not_taken_and_named_when_the_time_is_over(
+    frame, status, answered
+):
     framing = RtuFraming()
     framing.encode(0, ReadRequest(1, "holding", 0, 1))
     assert framing.feed(frame) == []
@@ -266,7 +301,10 @@ AMONG = {
 @pytest.mark.parametrize("bytewise", [False, True])
 def test_rtu_the_answer_is_found_among_other_bytes(kind, bytewise):
     if bytewise and kind == "a-frame-within-a-frame":
-        pytest.skip("a frame that is whole within an unfinished one cannot be told from an answer behind noise")
+        pytest.skip(
+            "a frame that is whole within an unfinished one cannot be told from an answer behind "
+            "noise"
+        )
     framing = RtuFraming()
     assert framing.encode(0, ReadRequest(1, "holding", 7, 1)) == ECHO
     pieces = [bytes([byte]) for byte in b"".join(AMONG[kind])] if bytewise else AMONG[kind]
@@ -290,7 +328,8 @@ def test_rtu_an_answer_behind_what_looks_like_one_is_found_when_the_time_is_over
 
 @pytest.mark.parametrize("address", range(0x0200, 0x0300))
 def test_rtu_no_part_of_an_echo_is_an_answer(address):
-    """Requests whose address has the byte count of the answer in front look like the beginning of one."""
+    """Requests whose address has the byte count of the answer in front look like the beginning of
+    one."""
     framing = RtuFraming()
     echo = framing.encode(0, ReadRequest(1, "holding", address, 1))
     for byte in echo:
@@ -328,7 +367,12 @@ def test_another_unit_is_accepted_where_it_is_named():
 def test_ascii_the_answer_is_found_among_other_lines():
     framing = AsciiFraming()
     assert framing.encode(0, ReadRequest(1, "holding", 7, 1)) == b":010300070001F4\r\n"
-    lines = b":010300070001F4\r\n" + b"\xff:0103020BADxx\r\n" + b":0203020BAD41\r\n" + b":0103020BAD43\r\n"
+    lines = (
+        b":010300070001F4\r\n"
+        + b"\xff:0103020BADxx\r\n"
+        + b":0203020BAD41\r\n"
+        + b":0103020BAD43\r\n"
+    )
     assert framing.feed(lines) == []
     assert framing.feed(b"\0:01030") == []
     assert framing.feed(b"20007F3\r\n") == [(0, H("0007"))]

@@ -1,4 +1,5 @@
-"""Constants of a device, its identification in bytes, and the rule of the units that answer: without a wire."""
+"""Constants of a device, its identification in bytes, and the rule of the units that answer:
+without a wire."""
 
 from __future__ import annotations
 
@@ -12,7 +13,12 @@ from hypothesis import strategies as st
 from connectors.modbus import PLUGIN
 from connectors.modbus.answering import ENOUGH, AnsweringUnits
 from connectors.modbus.constants import is_identification, is_value
-from connectors.modbus.frame import IdentificationRequest, ProtocolError, answer, identification_objects
+from connectors.modbus.frame import (
+    IdentificationRequest,
+    ProtocolError,
+    answer,
+    identification_objects,
+)
 from connectors.modbus.known_units import KnownUnits
 from connectors.modbus.options import Constant
 from edge_agent.config import load
@@ -40,7 +46,10 @@ def test_the_example_of_the_specification():
     assert answer(request, b"\x01\xab\x01") == 1
 
 
-@given(st.binary(max_size=40) | st.builds(lambda n, b: identification()[:n] + b, st.integers(2, 60), st.binary()))
+@given(
+    st.binary(max_size=40)
+    | st.builds(lambda n, b: identification()[:n] + b, st.integers(2, 60), st.binary())
+)
 def test_any_bytes_are_an_identification_or_refused(adu: bytes):
     try:
         data = answer(IdentificationRequest(1), adu)
@@ -51,7 +60,7 @@ def test_any_bytes_are_an_identification_or_refused(adu: bytes):
         assert sum(2 + len(text) for text in objects.values()) <= len(data) - 5
 
 
-# --- constants --------------------------------------------------------------------------------------------------------
+# --- constants ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -59,8 +68,16 @@ def test_any_bytes_are_an_identification_or_refused(adu: bytes):
     [
         ({"address": "holding/0", "equals": 1234}, 1234, True),
         ({"address": "holding/0", "equals": 1234}, 1235, False),
-        ({"address": "holding/0", "type": "float32", "equals": 1.1}, 1.10000002384185791015625, True),
-        ({"address": "holding/0", "type": "float64", "equals": 1.1}, 1.10000002384185791015625, False),
+        (
+            {"address": "holding/0", "type": "float32", "equals": 1.1},
+            1.10000002384185791015625,
+            True,
+        ),
+        (
+            {"address": "holding/0", "type": "float64", "equals": 1.1},
+            1.10000002384185791015625,
+            False,
+        ),
         ({"address": "holding/0", "type": "uint64", "equals": 2**64 - 1}, 2**64 - 1, True),
         ({"address": "holding/0", "type": "uint64", "equals": 2**64 - 1}, 2**64 - 2, False),
         ({"address": "holding/0", "type": "string", "length": 4, "equals": "X1"}, "X1  ", True),
@@ -85,7 +102,12 @@ def test_a_register_has_its_value(keys: dict[str, Any], value: Any, same: bool):
     ],
 )
 def test_texts_are_compared_as_patterns(keys: dict[str, str], same: bool):
-    assert is_identification(Constant(**keys), {"vendor": "ACME", "product": "X100", "revision": "2.1"}) is same
+    assert (
+        is_identification(
+            Constant(**keys), {"vendor": "ACME", "product": "X100", "revision": "2.1"}
+        )
+        is same
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +125,10 @@ def test_texts_are_compared_as_patterns(keys: dict[str, str], same: bool):
         ({"address": "holding/0", "equals": "1234"}, "identify.0.equals"),
         ({"address": "holding/0", "type": "bcd16", "equals": 10000}, "identify.0.equals"),
         ({"address": "holding/0", "type": "string", "equals": "ab"}, "identify.0.length"),
-        ({"address": "holding/0", "type": "string", "length": 2, "equals": "abc"}, "identify.0.equals"),
+        (
+            {"address": "holding/0", "type": "string", "length": 2, "equals": "abc"},
+            "identify.0.equals",
+        ),
         ({"address": "coil/0", "type": "bool", "equals": 2}, "identify.0.equals"),
         ({"address": "holding/0.3", "type": "uint16", "equals": 1}, "identify.0.type"),
     ],
@@ -130,7 +155,8 @@ def test_check_names_line_and_column(tmp_path: Path, constants: str, column: str
     line = f"    identify: {constants}"
     path = tmp_path / "site.yaml"
     path.write_text(
-        "agent: {id: a, site: s}\nmqtt: {url: 'mqtt://h'}\ndevices:\n  - id: d\n    connector: modbus\n"
+        "agent: {id: a, site: s}\nmqtt: {url: 'mqtt://h'}\ndevices:\n  - id: d\n    connector: "
+        "modbus\n"
         f"    url: tcp://h\n    tags: {{a: {{address: holding/0}}}}\n{line}\n"
     )
     with pytest.raises(ConfigError) as caught:
@@ -140,7 +166,7 @@ def test_check_names_line_and_column(tmp_path: Path, constants: str, column: str
     assert finding.where.endswith(f"site.yaml:8:{at}"), finding
 
 
-# --- the units that answer --------------------------------------------------------------------------------------------
+# --- the units that answer ------------------------------------------------------------------------
 
 
 def reopened(configured: int, present: set[int]) -> tuple[AnsweringUnits, KnownUnits]:
@@ -153,7 +179,9 @@ def reopened(configured: int, present: set[int]) -> tuple[AnsweringUnits, KnownU
     return made, known
 
 
-def observe(units: AnsweringUnits, answering: set[int], silent: set[int], rounds: int = ENOUGH + 1) -> None:
+def observe(
+    units: AnsweringUnits, answering: set[int], silent: set[int], rounds: int = ENOUGH + 1
+) -> None:
     for _ in range(rounds):
         for unit in sorted(answering | silent):
             (units.answered if unit in answering else units.failed)(unit)

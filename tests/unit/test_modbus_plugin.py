@@ -1,4 +1,5 @@
-"""The plugin as the agent sees it: keys, checks before any socket opens, sharing of connections, descriptions."""
+"""The plugin as the agent sees it: keys, checks before any socket opens, sharing of connections,
+descriptions."""
 
 from __future__ import annotations
 
@@ -83,7 +84,10 @@ def test_tls_files_that_are_not_there_are_refused(tmp_path):
         ({"address": "holding/65535", "type": "float32"}, "address"),
         ({"address": "holding/0", "type": "string"}, "length"),
         ({"address": "holding/0", "type": "string", "length": 8, "count": 2}, "length"),
-        ({"address": "holding/0", "type": "string", "length": 8, "encoding": "klingon"}, "encoding"),
+        (
+            {"address": "holding/0", "type": "string", "length": 8, "encoding": "klingon"},
+            "encoding",
+        ),
         ({"address": "holding/0", "type": "string", "length": 8, "encoding": "hex"}, "encoding"),
         ({"address": "holding/0", "length": 8}, "length"),
         ({"address": "coil/0", "length": 8}, "length"),
@@ -102,7 +106,9 @@ def test_tags_that_are_refused(tag, key):
 def one_tag(folder, address):
     """A file with one device and one tag at an address as written."""
     return write(
-        folder, f"devices: [{{id: d, connector: modbus, url: tcp://h, tags: {{t: {{address: {address}}}}}}}]\n"
+        folder,
+        f"devices: [{{id: d, connector: modbus, url: tcp://h, tags: {{t: {{address: "
+        f"{address}}}}}}}]\n",
     )
 
 
@@ -127,7 +133,8 @@ def again(folder, name, data):
     ],
 )
 def test_an_address_in_yaml_means_what_is_written(tmp_path, written, expected):
-    """YAML makes the integer 40101 of 0x9CA5 and the float 40101.1 of 40101.10; the address is what was written."""
+    """YAML makes the integer 40101 of 0x9CA5 and the float 40101.1 of 40101.10; the address is what
+    was written."""
     file = one_tag(tmp_path, written)
     shown = again(tmp_path, "shown.yaml", effective(load(file)))
     expanded = again(tmp_path, "expanded.yaml", expand(file))
@@ -152,19 +159,30 @@ def test_what_lies_in_an_area_of_bits_is_a_bool():
     area = {"object": "coil", "base": 0, "last": 99}
     assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == []
     assert problems(tags={"t": {"address": "M8", "type": "bool"}}, areas={"M": area}) == []
-    assert problems(tags={"t": {"address": "M8", "type": "uint16"}}, areas={"M": area}) == [("t", "type")]
+    assert problems(tags={"t": {"address": "M8", "type": "uint16"}}, areas={"M": area}) == [
+        ("t", "type")
+    ]
 
 
 def test_a_tag_larger_than_the_device_takes_in_one_request():
-    found = problems(tags={"t": {"address": "holding/0", "type": "string", "length": 9}}, max_registers=3)
+    found = problems(
+        tags={"t": {"address": "holding/0", "type": "string", "length": 9}}, max_registers=3
+    )
     assert found == [("t", "address")]
-    found = problems(tags={"t": {"address": "holding/0", "type": "float32", "count": 2}}, max_registers=3)
+    found = problems(
+        tags={"t": {"address": "holding/0", "type": "float32", "count": 2}}, max_registers=3
+    )
     assert found == [("t", "count")]
-    assert problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3) == [], "read in parts"
+    assert (
+        problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3) == []
+    ), "read in parts"
 
 
 def test_all_problems_at_once_and_in_both_languages():
-    plan = make_plan("http://h", {"a": {"address": "x"}, "b": {"address": "holding/0"}, "c": {"address": "coil/-1"}})
+    plan = make_plan(
+        "http://h",
+        {"a": {"address": "x"}, "b": {"address": "holding/0"}, "c": {"address": "coil/-1"}},
+    )
     found = list(PLUGIN.check(plan))
     assert [(p.tag, p.key) for p in found] == [(None, "url"), ("a", "address"), ("c", "address")]
     assert all(p.zh and p.en and p.zh != p.en for p in found)
@@ -185,7 +203,11 @@ def test_device_keys_out_of_range(keys):
 
 
 def test_timeouts_are_written_as_durations():
-    assert [ModbusDevice(url="tcp://h", timeout=t).timeout for t in ("500ms", "2s", 0.25)] == [0.5, 2.0, 0.25]
+    assert [ModbusDevice(url="tcp://h", timeout=t).timeout for t in ("500ms", "2s", 0.25)] == [
+        0.5,
+        2.0,
+        0.25,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +254,10 @@ def test_two_clients_at_one_endpoint_do_not_share_a_connection(monkeypatch):
 
 def notes(url, **options):
     assert PLUGIN.notes is not None
-    return [note.key for note in PLUGIN.notes(make_plan(url, {"t": {"address": "holding/0"}}, **options))]
+    return [
+        note.key
+        for note in PLUGIN.notes(make_plan(url, {"t": {"address": "holding/0"}}, **options))
+    ]
 
 
 def test_what_this_machine_lacks_is_a_note(monkeypatch):
@@ -276,7 +301,9 @@ def test_the_requests_of_one_round_are_known_beforehand():
     assert PLUGIN.requests(make_plan("tcp://h", sparse)) == 16
     assert PLUGIN.requests(make_plan("tcp://h", sparse, max_gap=0)) == 1000
     tables = tuple(make_table({"a": {"address": "coil/0"}}, every=every) for every in (1.0, 2.0))
-    halves = make_plan("tcp://h", {"f": {"address": "holding/0", "type": "float32"}}, max_registers=1)
+    halves = make_plan(
+        "tcp://h", {"f": {"address": "holding/0", "type": "float32"}}, max_registers=1
+    )
     assert PLUGIN.requests(halves) == 3
     two = DevicePlan("d", ModbusDevice(url="tcp://h"), tables)
     assert PLUGIN.requests(two) == 2
@@ -296,16 +323,34 @@ def test_the_description_for_a_simulator():
         "axes": {"address": "0x10", "type": "int32", "count": 3, "word_order": "big"},
     }
     tags = tuple(
-        Tag(n, PLUGIN.kind(ModbusTag(**w)), ModbusTag(**w), unit="rpm", scale=0.5, offset=1.0, low=0.0, high=9.0,
-            labels={0: "idle"})
+        Tag(
+            n,
+            PLUGIN.kind(ModbusTag(**w)),
+            ModbusTag(**w),
+            unit="rpm",
+            scale=0.5,
+            offset=1.0,
+            low=0.0,
+            high=9.0,
+            labels={0: "idle"},
+        )
         for n, w in where.items()
-    )  # fmt: skip
+    )
     described = PLUGIN.describe(DevicePlan("d", plan.options, (TagTable("d", 1.0, tags),)))
     assert {k: described[k] for k in ("protocol", "transport", "unit")} == {
         "protocol": "modbus", "transport": "rtu", "unit": 3,
     }  # fmt: skip
     places = {
-        name: (t["object"], t["address"], t["type"], t["bit"], t["count"], t["length"], t["encoding"], t["word_order"])
+        name: (
+            t["object"],
+            t["address"],
+            t["type"],
+            t["bit"],
+            t["count"],
+            t["length"],
+            t["encoding"],
+            t["word_order"],
+        )
         for name, t in described["tags"].items()
     }
     assert places == {
@@ -333,7 +378,9 @@ def test_the_models_combine_with_other_keys():
 
     device = Device(id="d", url="tcp://h")
     assert isinstance(device, Options)
-    assert PLUGIN.connection_key(device).split("|")[0] == "tcp://h:502"  # behind the bar: whose codec it is
+    assert (
+        PLUGIN.connection_key(device).split("|")[0] == "tcp://h:502"
+    )  # behind the bar: whose codec it is
 
 
 def test_options_of_another_connector_are_a_programming_error():
@@ -344,13 +391,23 @@ def test_options_of_another_connector_are_a_programming_error():
 
 
 def test_importing_the_connector_loads_no_protocol_library():
-    code = "import connectors.modbus, sys; print(sorted({'pymodbus', 'serial', 'numpy', 'asyncua'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import connectors.modbus, sys; print(sorted({'pymodbus', 'serial', 'numpy', 'asyncua'} "
+        "& set(sys.modules)))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
 
 
 def test_the_kinds_of_equal_devices_are_equal_also_in_another_process():
     area = {"M": {"object": "coil", "base": 0, "last": 99}}
-    one, other, plain = (PLUGIN.kinds(ModbusDevice(url="tcp://h", areas=areas)) for areas in (area, area, {}))
+    one, other, plain = (
+        PLUGIN.kinds(ModbusDevice(url="tcp://h", areas=areas)) for areas in (area, area, {})
+    )
     assert one == other == pickle.loads(pickle.dumps(one)) != plain
     assert hash(one) == hash(other)
     tag = ModbusTag(address="M8")

@@ -158,9 +158,13 @@ def test_reopening_asks_again_for_what_was_missing():
 def test_all_four_tables_and_an_unsorted_table():
     device = Device({a: a for a in range(300)})
     tags = {
-        "z": {"address": "holding/9"}, "a": {"address": "coil/1"}, "m": {"address": "input/200"},
-        "b": {"address": "discrete/0"}, "y": {"address": "holding/3"}, "again": {"address": "holding/9"},
-    }  # fmt: skip
+        "z": {"address": "holding/9"},
+        "a": {"address": "coil/1"},
+        "m": {"address": "input/200"},
+        "b": {"address": "discrete/0"},
+        "y": {"address": "holding/3"},
+        "again": {"address": "holding/9"},
+    }
     values, status, asked = read(reader(tags), device)
     assert (values, status) == ([9, True, 200, False, 3, 9], {})
     assert len(asked[0]) == 4
@@ -180,7 +184,7 @@ def test_what_was_answered_stays_good_when_the_rest_is_not():
         made.finish(6)
 
 
-# --- requests that bring no answer -------------------------------------------------------------------------------
+# --- requests that bring no answer ----------------------------------------------------------------
 
 LOST = DeviceError(STATUS["BadNoCommunication"], "the peer closed the connection", lost=True)
 SILENCE = DeviceError(STATUS["BadTimeout"], "no answer within 1 s")
@@ -196,8 +200,8 @@ class Clockwork:
 
 
 def failing(made, device, bad, error=LOST):
-    """One read; a request that touches an address of `bad` fails, and what is behind it is given up.
-    (values, {place: status name}, [(address, count)]), or the error."""
+    """One read; a request that touches an address of `bad` fails, and what is behind it is given
+    up. (values, {place: status name}, [(address, count)]), or the error."""
     asked, wave = [], made.first()
     while wave:
         asked += [(r.address, r.count) for r in wave]
@@ -253,7 +257,9 @@ def test_f07_several_addresses_that_cost_the_connection():
 
 def test_f07_a_span_that_costs_something_is_asked_for_once_a_minute():
     device, clock = Device({2: 2, 500: 500}), Clockwork()
-    made = ModbusTableReader(make_table(holding([2, 500])), Unit("d", ModbusDevice(url="tcp://h"), clock))
+    made = ModbusTableReader(
+        make_table(holding([2, 500])), Unit("d", ModbusDevice(url="tcp://h"), clock)
+    )
     for _ in range(3):
         failing(made, device, {500})
     asked = []
@@ -321,7 +327,9 @@ def test_a_malformed_answer_now_and_then_teaches_nothing():
 
 def test_a_wide_number_is_read_high_low_high_where_it_is_refused_whole():
     device = Device({4: 0x0001, 5: 0x0002, 9: 9}, limit=1)
-    made = reader({"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}})
+    made = reader(
+        {"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}}
+    )
     read(made, device)
     values, status, asked = read(made, device)
     assert (values, status) == ([0x0001_0002, 9], {})
@@ -331,7 +339,9 @@ def test_a_wide_number_is_read_high_low_high_where_it_is_refused_whole():
 def test_a_wide_number_that_is_refused_in_parts_as_well_is_missing():
     device = Device({5: 5}, limit=1)
     device.holes = {4}
-    made = reader({"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}})
+    made = reader(
+        {"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}}
+    )
     for _ in range(4):
         values, status, asked = read(made, device)
     assert (values[0], status) == (None, {0: "BadConfigurationError"})
@@ -341,12 +351,19 @@ def test_a_wide_number_that_is_refused_in_parts_as_well_is_missing():
 def test_a_refused_address_is_never_put_together_from_its_halves():
     """Exception 2 may say that the number would be half of one and half of another."""
     device = Device({a: a for a in range(10)})
-    made = reader({"odd": {"address": "holding/5", "type": "float32"}, "word": {"address": "holding/9"}})
+    made = reader(
+        {"odd": {"address": "holding/5", "type": "float32"}, "word": {"address": "holding/9"}}
+    )
     asked = []
     wave = made.first()
     while wave:
         asked += [r.count for r in wave]
-        wave = made.next([2 if r.count == 2 else device.answer(r.adu[1:])[2:] if r.count == 1 else 2 for r in wave])
+        wave = made.next(
+            [
+                2 if r.count == 2 else device.answer(r.adu[1:])[2:] if r.count == 1 else 2
+                for r in wave
+            ]
+        )
     assert asked == [5, 2, 1]
     assert status_name(made.finish(1).status[0]) == "BadConfigurationError"
 
@@ -358,7 +375,9 @@ def test_a_hole_under_an_optional_tag_is_not_logged(caplog):
     device.holes = {3, 4}
     table = make_table(holding(range(6)))
     tags = tuple(replace(tag, optional=tag.name == "t3") for tag in table.tags)
-    made = ModbusTableReader(type(table)(table.device, table.every, tags), Unit("d", ModbusDevice(url="tcp://h")))
+    made = ModbusTableReader(
+        type(table)(table.device, table.every, tags), Unit("d", ModbusDevice(url="tcp://h"))
+    )
     _, status, _ = read(made, device)
     assert status == {3: "BadConfigurationError", 4: "BadConfigurationError"}
     assert "t4" in caplog.text

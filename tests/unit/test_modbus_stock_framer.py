@@ -1,4 +1,5 @@
-"""pymodbus' framers with our judgement: the specification's frames, and everything an answer may not be."""
+"""pymodbus' framers with our judgement: the specification's frames, and everything an answer may
+not be."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def fed(made: StrictFramer, data: bytes, tid: int = 1) -> object:
 
 
 def lrc(data: bytes) -> bytes:
-    """Data with its longitudinal redundancy check, as an ASCII frame (serial line V1.02, 2.5.2.2)."""
+    """Data with its longitudinal redundancy check, as an ASCII frame (serial line V1.02,
+    2.5.2.2)."""
     return b":" + (data + bytes([-sum(data) & 0xFF])).hex().upper().encode() + b"\r\n"
 
 
@@ -54,7 +56,8 @@ def rtu(text: str) -> bytes:
     return H(text) + crc16(H(text)).to_bytes(2, "little")
 
 
-# Modbus Application Protocol Specification V1.1b3, 6.3: unit 17 reads three holding registers from 0x6B.
+# Modbus Application Protocol Specification V1.1b3, 6.3: unit 17 reads three holding registers from
+# 0x6B.
 SPEC = ReadRequest(17, "holding", 0x6B, 3)
 BODY = H("11 03 06 022B 0000 0064")
 
@@ -82,7 +85,9 @@ def test_requests_are_built_as_the_specification_has_them(kind):
 
     made, _ = framer(kind)
     built = made.buildFrame(ReadHoldingRegistersRequest(address=0x6B, count=3, dev_id=17))
-    assert built == {RtuFramer: H("11 03 006B 0003 7687"), AsciiFramer: b":1103006B00037E\r\n"}[kind]
+    assert (
+        built == {RtuFramer: H("11 03 006B 0003 7687"), AsciiFramer: b":1103006B00037E\r\n"}[kind]
+    )
 
 
 def test_every_scheme_has_a_framer():
@@ -107,7 +112,9 @@ def test_tcp_and_udp_frames_that_are_refused(kind, frame):
     assert not broken
 
 
-@pytest.mark.parametrize("bytes_", ["0001 0000 0000 01 03 02 0001", "FFFF FFFF FFFF", "0001 0007 0005 01 03 02 0001"])
+@pytest.mark.parametrize(
+    "bytes_", ["0001 0000 0000 01 03 02 0001", "FFFF FFFF FFFF", "0001 0007 0005 01 03 02 0001"]
+)
 def test_what_is_no_frame_ends_a_connection_and_is_passed_over_in_a_datagram(bytes_):
     for kind, ends in ((MbapFramer, 1), (DatagramFramer, 0)):
         made, broken = framer(kind)

@@ -1,6 +1,8 @@
-"""What a register means: exact markers, scale factors in registers, texts with NULs, halves, denormal floats.
+"""What a register means: exact markers, scale factors in registers, texts with NULs, halves,
+denormal floats.
 
-Each case was reported in public by the users of another product; docs/guarantees.md names the sources.
+Each case was reported in public by the users of another product; docs/guarantees.md names the
+sources.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ DEVICE = ModbusDevice(url="tcp://h")
 
 
 def read(tags: dict[str, dict[str, object]], registers: dict[int, int], **device: object) -> Batch:
-    """One read of these tags over these registers, normalised: all that is between the answer and the payload."""
+    """One read of these tags over these registers, normalised: all that is between the answer and
+    the payload."""
     options = ModbusDevice(url="tcp://h", **device)  # type: ignore[arg-type]
     compiled = []
     for name, keys in tags.items():
-        common = {key: keys[key] for key in keys.keys() & {"sentinels", "scale_exponent_from", "scale", "kind"}}
+        common = {
+            key: keys[key]
+            for key in keys.keys() & {"sentinels", "scale_exponent_from", "scale", "kind"}
+        }
         own = {key: value for key, value in keys.items() if key not in common}
         kind = str(common.pop("kind", "int"))
         compiled.append(Tag(name, kind, ModbusTag(**own), **common))  # type: ignore[arg-type]
@@ -54,7 +60,7 @@ def answer(request: ReadRequest, registers: dict[int, int]) -> bytes:
     return b"".join(struct.pack(">H", registers.get(address, 0)) for address in addresses)
 
 
-# --- markers of "no value" (evcc `uint64nan`, fronius_modbus #109, sunspec-monitor #16) ----------------------------
+# --- markers of "no value" (evcc `uint64nan`, fronius_modbus #109, sunspec-monitor #16) -----------
 
 
 def test_the_marker_of_a_64_bit_counter_is_compared_exactly() -> None:
@@ -64,7 +70,9 @@ def test_the_marker_of_a_64_bit_counter_is_compared_exactly() -> None:
 
 
 @pytest.mark.parametrize(("value", "bad"), [(9007199254740993, False), (9007199254740992, True)])
-def test_a_neighbour_of_a_marker_beyond_what_floats_tell_apart_is_a_value(value: int, bad: bool) -> None:
+def test_a_neighbour_of_a_marker_beyond_what_floats_tell_apart_is_a_value(
+    value: int, bad: bool
+) -> None:
     registers = dict(enumerate(struct.unpack(">4H", struct.pack(">Q", value))))
     tag = {"address": "holding/0", "type": "uint64", "sentinels": (9007199254740992,)}
     batch = read({"x": tag}, registers)
@@ -89,22 +97,40 @@ def test_a_marker_in_the_file_stays_an_integer(tmp_path: Path, marker: str) -> N
 
 
 def test_an_array_with_a_marker_in_it_is_no_value() -> None:
-    tag = {"address": "holding/0", "type": "int16", "count": 3, "sentinels": (-32768,), "kind": "array"}
+    tag = {
+        "address": "holding/0",
+        "type": "int16",
+        "count": 3,
+        "sentinels": (-32768,),
+        "kind": "array",
+    }
     batch = read({"x": tag}, {0: 1, 1: 0x8000, 2: 3})
     assert (batch.values, batch.status) == ([None], {0: SENSOR})
 
 
-# --- scale factors in registers (evcc #2162 #15445, SunSpec 101-104, 160) ------------------------------------------
+# --- scale factors in registers (evcc #2162 #15445, SunSpec 101-104, 160) -------------------------
 
 POWER = {
-    "power": {"address": "holding/100", "type": "int16", "scale_exponent_from": "power_sf", "sentinels": (-32768,)},
+    "power": {
+        "address": "holding/100",
+        "type": "int16",
+        "scale_exponent_from": "power_sf",
+        "sentinels": (-32768,),
+    },
     "power_sf": {"address": "holding/101", "type": "int16"},
 }
 
 
 @pytest.mark.parametrize(
     ("raw", "power_of_ten", "value"),
-    [(390, 0, 390.0), (3900, -1, 390.0), (39, 1, 390.0), (1527, -3, 1.527), (3, 10, 3e10), (-5, -10, -5e-10)],
+    [
+        (390, 0, 390.0),
+        (3900, -1, 390.0),
+        (39, 1, 390.0),
+        (1527, -3, 1.527),
+        (3, 10, 3e10),
+        (-5, -10, -5e-10),
+    ],
 )
 def test_a_scale_factor_in_a_register(raw: int, power_of_ten: int, value: float) -> None:
     batch = read(POWER, {100: raw & 0xFFFF, 101: power_of_ten & 0xFFFF})
@@ -193,7 +219,7 @@ def test_with_parts_of_a_batch_the_last_power_of_ten_holds() -> None:
     assert lost.values == [None]
 
 
-# --- text (telegraf #14748) ----------------------------------------------------------------------------------------
+# --- text (telegraf #14748) -----------------------------------------------------------------------
 
 
 def text(data: bytes, **keys: object) -> tuple[object, int | None]:
@@ -235,7 +261,7 @@ def test_text_behind_a_nul_is_told_in_every_encoding(encoding: str) -> None:
     assert text(data, encoding=encoding, nul="skip") == ("ABCD", None)
 
 
-# --- halves of registers (telegraf #15909 #10269 #18824) -----------------------------------------------------------
+# --- halves of registers (telegraf #15909 #10269 #18824) ------------------------------------------
 
 
 def test_the_halves_of_a_register() -> None:
@@ -249,7 +275,9 @@ def test_the_halves_of_a_register() -> None:
     assert batch.values == [0xFE, 0x12, -1, 0x12FE]
 
 
-@pytest.mark.parametrize("keys", ["type: uint8", "type: uint16, byte: low", "type: int8, byte: high, count: 2"])
+@pytest.mark.parametrize(
+    "keys", ["type: uint8", "type: uint16, byte: low", "type: int8, byte: high, count: 2"]
+)
 def test_a_half_says_which_and_nothing_else_does(tmp_path: Path, keys: str) -> None:
     from edge_agent.errors import ConfigError
 
@@ -264,14 +292,18 @@ def test_a_half_says_which_and_nothing_else_does(tmp_path: Path, keys: str) -> N
         load(path)
 
 
-# --- floats in the wrong word order --------------------------------------------------------------------------------
+# --- floats in the wrong word order ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("wire", "configured"), [("CDAB", "ABCD"), ("ABCD", "CDAB"), ("DCBA", "BADC")])
+@pytest.mark.parametrize(
+    ("wire", "configured"), [("CDAB", "ABCD"), ("ABCD", "CDAB"), ("DCBA", "BADC")]
+)
 def test_a_denormal_float_is_uncertain_and_names_the_order_that_reads(
     wire: str, configured: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = encode(230.0, "float32", wire)  # 43 66 00 00: its low register is empty, as that of many readings
+    data = encode(
+        230.0, "float32", wire
+    )  # 43 66 00 00: its low register is empty, as that of many readings
     registers = dict(enumerate(struct.unpack(">2H", data)))
     tag = {"address": "holding/0", "type": "float32", "word_order": configured, "kind": "float"}
     with caplog.at_level(logging.WARNING):
@@ -290,7 +322,8 @@ def test_zero_and_every_normal_float_are_good(value: float) -> None:
 
 def test_a_denormal_among_zeros_and_other_types_is_found() -> None:
     tags: dict[str, dict[str, object]] = {
-        f"zero{n}": {"address": f"holding/{2 * n}", "type": "float32", "kind": "float"} for n in range(5)
+        f"zero{n}": {"address": f"holding/{2 * n}", "type": "float32", "kind": "float"}
+        for n in range(5)
     }
     tags["count"] = {"address": "holding/10", "type": "uint32"}
     tags["odd"] = {"address": "holding/13", "type": "float32", "kind": "float"}

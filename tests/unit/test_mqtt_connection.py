@@ -129,7 +129,10 @@ def test_mqtt_5_says_why() -> None:
             answers: list[tuple[int, str]] = []
             link.on_acked = answers.extend
             first, second, third = (link.publish("a", b"", retained=False) for _ in range(3))
-            broker.say(struct.pack(">BBHB", 0x40, 3, first, 0x97) + struct.pack(">BBHB", 0x40, 3, second, 0xEE))
+            broker.say(
+                struct.pack(">BBHB", 0x40, 3, first, 0x97)
+                + struct.pack(">BBHB", 0x40, 3, second, 0xEE)
+            )
             broker.say(struct.pack(">BBHBB", 0x40, 4, third, 0x10, 0))
             await until(lambda: len(answers) == 3)
             assert answers == [(first, "Quota exceeded"), (second, "0xEE"), (third, "")]
@@ -137,7 +140,9 @@ def test_mqtt_5_says_why() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("wrong", [b"\x40\x01\x00", b"\x40\x03\x00\x01\x00", b"\x40\xff\xff\xff\xff\x01", b"\xf0\x00"])
+@pytest.mark.parametrize(
+    "wrong", [b"\x40\x01\x00", b"\x40\x03\x00\x01\x00", b"\x40\xff\xff\xff\xff\x01", b"\xf0\x00"]
+)
 def test_what_is_no_mqtt_ends_the_connection(wrong: bytes) -> None:
     async def scenario() -> None:
         async with connected() as (link, broker):
@@ -259,7 +264,9 @@ def test_the_stock_path_sends_the_same_bytes_and_hears_the_same_answers(
                 mids.append(link.publish(f"t/{n}", b"x" * size, retained=n == 1))
                 link.flush()
             sent = await broker.until(20_201 + 4 * 9 + 3 + 4 * (version == "5"))
-            refusal = struct.pack(">BBHB", 0x40, 3, mids[3], 0x97) if version == "5" else puback(mids[3])
+            refusal = (
+                struct.pack(">BBHB", 0x40, 3, mids[3], 0x97) if version == "5" else puback(mids[3])
+            )
             broker.say(b"".join(map(puback, mids[:3])) + refusal)
             await until(lambda: len(answers) == 4)
             assert [mid for mid, _ in answers] == mids
@@ -276,7 +283,9 @@ def test_the_stock_path_sends_the_same_bytes_and_hears_the_same_answers(
 def test_no_bytes_of_a_broker_end_more_than_the_connection(noise: bytes) -> None:
     async def scenario() -> None:
         problems: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: problems.append(context)
+        )
         async with connected() as (link, broker):
             link.publish("a", b"x", retained=False)
             link.flush()

@@ -20,14 +20,18 @@ class Inline:
         self.start = target
 
 
-def test_a_connection_made_in_the_turn_of_the_cancellation_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_made_in_the_turn_of_the_cancellation_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ours, theirs = socket.socketpair()
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
 
         def connected(*_: object) -> socket.socket:
-            loop.call_soon(lambda: loop.call_soon(task.cancel))  # after the result came, before its waiter runs
+            loop.call_soon(
+                lambda: loop.call_soon(task.cancel)
+            )  # after the result came, before its waiter runs
             return ours
 
         monkeypatch.setattr(dial, "dial", connected)

@@ -1,4 +1,5 @@
-"""PUBLISH and PUBACK: the bytes the specification gives, those paho makes, and the limits of both."""
+"""PUBLISH and PUBACK: the bytes the specification gives, those paho makes, and the limits of
+both."""
 
 from __future__ import annotations
 
@@ -49,15 +50,21 @@ class Paho(Client):
 
 
 def test_the_packet_of_the_specification() -> None:
-    """MQTT 3.1.1, section 3.3.2.3 (topic a/b, packet identifier 10), with QoS 1 and without payload."""
+    """MQTT 3.1.1, section 3.3.2.3 (topic a/b, packet identifier 10), with QoS 1 and without
+    payload."""
     expected = bytes([0x32, 7, 0, 3, 0x61, 0x2F, 0x62, 0, 10])
     assert packets.publish("a/b", 0, 10, retained=False, five=False) == expected
-    assert packets.publish("a/b", 0, 10, retained=True, five=True) == bytes([0x33, 8]) + expected[2:] + b"\0"
+    assert (
+        packets.publish("a/b", 0, 10, retained=True, five=True)
+        == bytes([0x33, 8]) + expected[2:] + b"\0"
+    )
 
 
 @pytest.mark.parametrize("five", [False, True], ids=["3.1.1", "5"])
 @pytest.mark.parametrize("retained", [False, True])
-@pytest.mark.parametrize("size", [1, 100, 119, 120, 121, 16_374, 16_375, 16_376, 2_097_142, 2_097_143, 2_097_144])
+@pytest.mark.parametrize(
+    "size", [1, 100, 119, 120, 121, 16_374, 16_375, 16_376, 2_097_142, 2_097_143, 2_097_144]
+)
 def test_the_bytes_are_those_of_paho(five: bool, retained: bool, size: int) -> None:
     paho, payload = Paho(five), b"x" * size
     mid = paho.publish("东莞/b", payload, 1, retained).mid
@@ -92,14 +99,17 @@ def test_pubacks() -> None:
     assert packets.puback(b"\x40\x04\x00\x01\x10\x00", 2, 6, five=True) == (1, 0x10)
 
 
-@pytest.mark.parametrize(("body", "five"), [(b"", True), (b"\x01", True), (b"\0\1\x87", False), (b"", False)])
+@pytest.mark.parametrize(
+    ("body", "five"), [(b"", True), (b"\x01", True), (b"\0\1\x87", False), (b"", False)]
+)
 def test_a_puback_of_another_size_is_none(body: bytes, five: bool) -> None:
     with pytest.raises(ValueError, match="PUBACK"):
         packets.puback(body, 0, len(body), five=five)
 
 
 def _one_by_one(data: bytes) -> tuple[int, ...]:
-    """The ids of plain PUBACKs as the general way finds them; nothing when there is anything else."""
+    """The ids of plain PUBACKs as the general way finds them; nothing when there is anything
+    else."""
     found, at = [], 0
     while at < len(data):
         start, end = packets.span(data, at)
@@ -122,6 +132,10 @@ def test_a_run_of_plain_pubacks_is_read_at_once(data: bytes, ids: tuple[int, ...
     assert packets.acknowledged(data) == ids
 
 
-@given(st.lists(st.binary(max_size=6) | st.binary(min_size=2, max_size=2).map(b"\x40\x02".__add__)).map(b"".join))
+@given(
+    st.lists(
+        st.binary(max_size=6) | st.binary(min_size=2, max_size=2).map(b"\x40\x02".__add__)
+    ).map(b"".join)
+)
 def test_what_is_read_at_once_is_what_is_read_one_by_one(data: bytes) -> None:
     assert packets.acknowledged(data) in ((), _one_by_one(data))

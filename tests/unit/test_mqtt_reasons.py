@@ -1,4 +1,5 @@
-"""What brokers answer: each code of MQTT 5 and 3.1.1 has a name, sentences in two languages, and a next step."""
+"""What brokers answer: each code of MQTT 5 and 3.1.1 has a name, sentences in two languages, and a
+next step."""
 
 from __future__ import annotations
 
@@ -10,10 +11,20 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.models import Mqtt
 from edge_agent.mqtt import answers, reasons
-from edge_agent.mqtt.trouble import Attempt, closed_early, ended, no_answer, not_mqtt, publish_refused, refused
+from edge_agent.mqtt.trouble import (
+    Attempt,
+    closed_early,
+    ended,
+    no_answer,
+    not_mqtt,
+    publish_refused,
+    refused,
+)
 
 CHINESE = re.compile(r"[一-鿿]")
-NEXT_STEP = re.compile(r"mqtt\.\w+|[Cc]heck|[Ss]ee its|see the broker|[Ll]ower|[Rr]aise|[Aa]sk |(tri|mad|sen)\w+ again")
+NEXT_STEP = re.compile(
+    r"mqtt\.\w+|[Cc]heck|[Ss]ee its|see the broker|[Ll]ower|[Rr]aise|[Aa]sk |(tri|mad|sen)\w+ again"
+)
 KEYS = set(Mqtt.model_fields)
 REFUSING = {code: names for code, names in ReasonCode.names.items() if code >= 0x80}
 
@@ -22,7 +33,11 @@ REFUSING = {code: names for code, names in ReasonCode.names.items() if code >= 0
 def test_every_code_that_says_no_has_a_name_and_sentences(code: int) -> None:
     name = reasons.name_of(code)
     assert name in REFUSING[code], "the name is MQTT's"
-    for zh, en in (reasons.of_connection(name), reasons.of_end(name), reasons.of_subscription(name)):
+    for zh, en in (
+        reasons.of_connection(name),
+        reasons.of_end(name),
+        reasons.of_subscription(name),
+    ):
         assert CHINESE.search(zh)
         assert zh.endswith("。")
         assert en.endswith(".")
@@ -73,12 +88,17 @@ def test_every_return_code_of_3_1_1_is_named(code: int) -> None:
 
 
 def test_a_broker_without_mqtt_5_answers_in_the_older_form() -> None:
-    assert answers.refusal(answers.CONNACK, b"\0\1", five=True) == ("Unsupported protocol version", "")
+    assert answers.refusal(answers.CONNACK, b"\0\1", five=True) == (
+        "Unsupported protocol version",
+        "",
+    )
 
 
 def test_what_the_broker_adds_in_its_own_words_is_quoted() -> None:
     said = "topic a/b\nnot for you"
-    properties = b"\x24\x01" + b"\x26\0\1a\0\1b" + b"\x1f" + len(said).to_bytes(2, "big") + said.encode()
+    properties = (
+        b"\x24\x01" + b"\x26\0\1a\0\1b" + b"\x1f" + len(said).to_bytes(2, "big") + said.encode()
+    )
     for kind, head in ((answers.CONNACK, b"\0\x87"), (answers.DISCONNECT, b"\x87")):
         body = head + bytes([len(properties)]) + properties
         assert answers.refusal(kind, body, five=True) == ("Not authorized", "topic a/b not for you")
@@ -107,7 +127,9 @@ def test_a_code_that_mqtt_does_not_know_is_quoted() -> None:
     assert "0xEE" in en
 
 
-def attempt(url: str = "mqtt://h:1", *, will: bool = True, before: bool = False, five: bool = False) -> Attempt:
+def attempt(
+    url: str = "mqtt://h:1", *, will: bool = True, before: bool = False, five: bool = False
+) -> Attempt:
     return Attempt(url, five, retained_will=will, accepted_before=before)
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.evaluate import compute, evaluate, needing_attention, not_effective, not_judged_yet
+from edge_agent.metrics.evaluate import (
+    compute,
+    evaluate,
+    needing_attention,
+    not_effective,
+    not_judged_yet,
+)
 from edge_agent.metrics.live import DeviceFacts, LiveEvidence
 from edge_agent.production.facts import MinuteHealth, PlannedChange
 from edge_agent.report.document import ReportSetting, build
@@ -25,11 +31,17 @@ DECLARED = [row for row in REGISTER.equipment if row.counted and row.networked_d
 DEVICES = sorted({device for row in REGISTER.equipment for device in row.devices})
 
 
-def connected(planned_h: float, history_h: float, coverage: str = "0.5", *, online: bool = True) -> DeviceFacts:
+def connected(
+    planned_h: float, history_h: float, coverage: str = "0.5", *, online: bool = True
+) -> DeviceFacts:
     return DeviceFacts(
-        last_good_age_s=Fraction(1), coverage=Fraction(coverage), history_s=Fraction(str(history_h)) * HOUR_S,
-        connected=True, planned_s=Fraction(str(planned_h)) * HOUR_S, online=online,
-    )  # fmt: skip
+        last_good_age_s=Fraction(1),
+        coverage=Fraction(coverage),
+        history_s=Fraction(str(history_h)) * HOUR_S,
+        connected=True,
+        planned_s=Fraction(str(planned_h)) * HOUR_S,
+        online=online,
+    )
 
 
 def assessed(fact: DeviceFacts, **others: DeviceFacts) -> Assessment:
@@ -64,7 +76,9 @@ def test_a_networking_rate_means_something_from_8_planned_hours_or_30_days_on(
     assert bool(linked & {*needing_attention(assessment)}) is not young, (
         "a machine that is online and new needs nothing"
     )
-    assert {*not_effective(assessment)} == {row.equipment_id for row in DECLARED}, "the key of the contract as it was"
+    assert {*not_effective(assessment)} == {row.equipment_id for row in DECLARED}, (
+        "the key of the contract as it was"
+    )
 
 
 def test_what_is_online_is_counted_among_the_declared_ones() -> None:
@@ -79,7 +93,8 @@ def test_what_is_online_is_counted_among_the_declared_ones() -> None:
     text = document["results"]["M-04a-effective"]["effective_after"]
     assert (
         text["en"]
-        == f"now online {online}/{declared} (not {one.equipment_id}); effective after 8 planned hours (1.0 so far)"
+        == f"now online {online}/{declared} (not {one.equipment_id}); effective after 8 planned "
+        "hours (1.0 so far)"
     )
 
 
@@ -93,11 +108,14 @@ def test_a_plant_with_history_judges_and_lists_its_new_machine_as_waiting() -> N
 
 
 def young_plant(minutes: int = 20) -> dict[str, Any]:
-    """The golden factory, all of whose devices were first connected some minutes ago, and covered but at first."""
+    """The golden factory, all of whose devices were first connected some minutes ago, and covered
+    but at first."""
     since = END - minutes * MINUTE
     known = golden.facts()
-    rows = [[since + i * MINUTE, 60_000, 60_000 if i > 5 else 0, 6, 6, 60, 0, 60, 0, since + i * MINUTE]
-            for i in range(1, minutes + 1)]  # fmt: skip
+    rows = [
+        [since + i * MINUTE, 60_000, 60_000 if i > 5 else 0, 6, 6, 60, 0, 60, 0, since + i * MINUTE]
+        for i in range(1, minutes + 1)
+    ]
     return {
         "first_good": dict.fromkeys(known.devices, since),
         "minutes": {device: MinuteHealth(rows) for device in known.devices},
@@ -105,10 +123,15 @@ def young_plant(minutes: int = 20) -> dict[str, Any]:
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    return build(golden.plant(**{**young_plant(), **changes}), ReportSetting("health-check", "30d", issued_ns=END))
+    return build(
+        golden.plant(**{**young_plant(), **changes}),
+        ReportSetting("health-check", "30d", issued_ns=END),
+    )
 
 
-def test_the_first_page_after_20_minutes_says_what_is_online_and_sends_nobody_to_a_healthy_machine() -> None:
+def test_the_first_page_after_20_minutes_says_what_is_online_and_sends_nobody_to_a_healthy_machine() -> (
+    None
+):
     document = report()
     figure = next(each for each in document["figures"] if each["key"] == "M-04a-effective")
     assert figure["now_online"][0] > 10
@@ -116,10 +139,17 @@ def test_the_first_page_after_20_minutes_says_what_is_online_and_sends_nobody_to
     english = " ".join(item["en"] for item in said)
     assert f"{figure['now_online'][0]} of them were online at the window's end" in english
     assert "not judged yet" in english
-    assert "mend it" not in english or "online" not in next(i["en"] for i in said if "mend it" in i["en"])
+    assert "mend it" not in english or "online" not in next(
+        i["en"] for i in said if "mend it" in i["en"]
+    )
     (waiting,) = [item["en"] for item in said if "nothing to do" in item["en"]]
     assert "8 planned hours" in waiting
-    gaps = next(block for part in document["parts"] for block in part["blocks"] if block.get("name") == "gap_declared")
+    gaps = next(
+        block
+        for part in document["parts"]
+        for block in part["blocks"]
+        if block.get("name") == "gap_declared"
+    )
     assert not [row for row in gaps["rows"] if "planned hours" in str(row[3])]
     for page in (render(document, "zh"), render(document, "en")):
         assert "0.00 %" not in page.partition("<nav")[0], "page 1"
@@ -135,7 +165,10 @@ def test_a_first_connection_on_a_holiday_is_no_failure_until_the_first_shift() -
     rows = hours["minutes"]["lathe01"].rows.copy()
     rows[: 4 * 60, MinuteHealth.COLUMNS.index("covered_ms")] = 0
     hours["minutes"] = dict.fromkeys(hours["minutes"], MinuteHealth(rows))
-    holiday = (PlannedChange("", END - 30 * DAY, "shift"), PlannedChange("", START - 8 * 60 * MINUTE, "off"))
+    holiday = (
+        PlannedChange("", END - 30 * DAY, "shift"),
+        PlannedChange("", START - 8 * 60 * MINUTE, "off"),
+    )
     document = report(**hours, plan=holiday)
     figure = next(each for each in document["figures"] if each["key"] == "M-04a-effective")
     assert figure["effective_after"]["so_far"] == 0
@@ -148,7 +181,10 @@ def test_a_first_connection_on_a_holiday_is_no_failure_until_the_first_shift() -
 def test_a_pack_of_an_earlier_version_is_not_held_against_keys_it_could_not_have() -> None:
     figures = {each["key"]: each for each in report()["figures"]}
     later = ("now_online", "effective_after")
-    earlier = {key: {name: each[name] for name in each if name not in later} for key, each in figures.items()}
+    earlier = {
+        key: {name: each[name] for name in each if name not in later}
+        for key, each in figures.items()
+    }
     assert verify._words("figures.json", earlier, figures).equal
     altered = {**figures, "M-04a-effective": {**figures["M-04a-effective"], "now_online": [0, 1]}}
     assert not verify._words("figures.json", altered, figures).equal

@@ -1,4 +1,5 @@
-"""Commands that connect to nothing need no password; those that must log in say which one is missing."""
+"""Commands that connect to nothing need no password; those that must log in say which one is
+missing."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ def test_forgetting_asks_for_no_password(site: Path, capsys: pytest.CaptureFixtu
     assert "There is no such agent" in text
 
 
-def test_check_and_the_services_tell_every_missing_secret(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_and_the_services_tell_every_missing_secret(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for command in ("check", "run", "serve"):
         assert main([command, str(site)]) == 2
         text = capsys.readouterr().err
@@ -90,7 +93,9 @@ def test_a_command_that_connects_to_nothing_needs_no_secret(
     assert "unresolved" not in captured.out + captured.err
 
 
-def test_reports_and_registers_need_no_secret(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_and_registers_need_no_secret(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["report", "health-check", str(site), "--out", str(site.parent / "out")]) == 2
     assert "report-without-register" not in (text := capsys.readouterr().err)
     assert "register.equipment" in text, "it got as far as the register"
@@ -102,7 +107,9 @@ def test_a_store_that_must_be_asked_names_its_own_secret_and_no_other(
 ) -> None:
     monkeypatch.delenv("TOKEN", raising=False)
     remote = DEVICES.replace("{path: s.duckdb, token: !file secrets/token}", "REMOTE")
-    remote = remote.replace("REMOTE", "{kind: influxdb, url: 'http://127.0.0.1:1', path: s.duckdb, token: !env TOKEN}")
+    remote = remote.replace(
+        "REMOTE", "{kind: influxdb, url: 'http://127.0.0.1:1', path: s.duckdb, token: !env TOKEN}"
+    )
     path = write(tmp_path, remote, head=HEAD)
     (tmp_path / "s.sqlite").touch()
     assert main(["status", str(path), "--json"]) == 1
@@ -112,7 +119,12 @@ def test_a_store_that_must_be_asked_names_its_own_secret_and_no_other(
 
 
 @pytest.mark.parametrize(
-    "line", ["outbox: {path: !env NOWHERE}", "store: {path: !env NOWHERE}", "register: {equipment: !env NOWHERE}"]
+    "line",
+    [
+        "outbox: {path: !env NOWHERE}",
+        "store: {path: !env NOWHERE}",
+        "register: {equipment: !env NOWHERE}",
+    ],
 )
 def test_what_is_no_login_is_needed_by_every_command(
     tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
@@ -123,7 +135,9 @@ def test_what_is_no_login_is_needed_by_every_command(
     assert {finding.code for finding in caught.value.findings} >= {"missing-secret"}
 
 
-def test_a_secret_that_is_there_is_the_same_either_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_there_is_the_same_either_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("BROKER_USER", "BROKER_PASSWORD", "CNC_USER", "CNC_PASSWORD"):
         monkeypatch.setenv(name, f"hunter-{name}")
     (tmp_path / "secrets").mkdir()

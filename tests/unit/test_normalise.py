@@ -1,4 +1,5 @@
-"""Scale, sentinel, range, enumeration, report by change, machine state: on columns, whole and partial."""
+"""Scale, sentinel, range, enumeration, report by change, machine state: on columns, whole and
+partial."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ def table(*tags: Tag) -> TagTable:
 
 
 def test_scale_offset_and_range() -> None:
-    normaliser = Normaliser(table(Tag("t", "float", None, scale=0.1, offset=-40.0, low=-40.0, high=120.0)))
+    normaliser = Normaliser(
+        table(Tag("t", "float", None, scale=0.1, offset=-40.0, low=-40.0, high=120.0))
+    )
     batch = Batch(normaliser.table, 1, [1000])
     normaliser.apply(batch)
     assert batch.values == [60.0]
@@ -139,7 +142,9 @@ def test_a_state_is_bad_when_what_it_needs_is_bad_and_not_available_outside_its_
 
 
 def test_a_data_document_is_what_the_contract_says() -> None:
-    tags = table(Tag("spindle_speed", "float", None), Tag("tool_no", "int", None), Tag("load", "float", None))
+    tags = table(
+        Tag("spindle_speed", "float", None), Tag("tool_no", "int", None), Tag("load", "float", None)
+    )
     batch = Batch(
         tags,
         1763900000123456789,
@@ -175,7 +180,9 @@ def test_one_source_time_for_all_is_said_of_each(columns: tuple[int, ...] | None
 
 
 def test_tags_whose_type_only_the_device_knows_may_be_of_any() -> None:
-    tags = [Tag(name, "any", None) for name in ("number", "text", "list", "flag")] + [Tag("plain", "float", None)]
+    tags = [Tag(name, "any", None) for name in ("number", "text", "list", "flag")] + [
+        Tag("plain", "float", None)
+    ]
     made = Normaliser(table(*tags))
     for _ in range(2):
         batch = Batch(table(*tags), 1, [1.5, "run", [1.0, 2.0], True, float("nan")])

@@ -1,4 +1,5 @@
-"""State rules for machines that say little: thresholds, `all`, `any`, and conditions that must last."""
+"""State rules for machines that say little: thresholds, `all`, `any`, and conditions that must
+last."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Watched:
         assert machine is not None
         self.normaliser = Normaliser(self.table, machine)
 
-    def at(self, now: float, *values: Value, status: dict[int, int] | None = None) -> tuple[Value, int]:
+    def at(
+        self, now: float, *values: Value, status: dict[int, int] | None = None
+    ) -> tuple[Value, int]:
         """The state and its status after a reading."""
         self.now = 100.0 + now
         batch = Batch(self.table, 1, list(values), status)
@@ -61,19 +64,32 @@ def test_thresholds_are_strict_and_between_has_both_ends() -> None:
             {"tag": "current", "below": 1, "gives": "OutOfService"},
         ],
     )
-    assert numbers(made, 5.01, 5.0, 1.0, 0.99) == [EXECUTING, NOT_EXECUTING, NOT_EXECUTING, OUT_OF_SERVICE]
+    assert numbers(made, 5.01, 5.0, 1.0, 0.99) == [
+        EXECUTING,
+        NOT_EXECUTING,
+        NOT_EXECUTING,
+        OUT_OF_SERVICE,
+    ]
 
 
 def test_what_is_stated_together_must_hold_together() -> None:
     made = Watched(
-        CURRENT, [{"tag": "current", "above": 2, "below": 4, "gives": "Executing"}, {"gives": "OutOfService"}]
+        CURRENT,
+        [
+            {"tag": "current", "above": 2, "below": 4, "gives": "Executing"},
+            {"gives": "OutOfService"},
+        ],
     )
     assert numbers(made, 2.0, 3.0, 4.0) == [OUT_OF_SERVICE, EXECUTING, OUT_OF_SERVICE]
 
 
 def test_a_machine_works_after_its_current_has_been_high_for_so_long_and_rests_at_once() -> None:
     made = Watched(
-        CURRENT, [{"tag": "current", "above": 5, "for": "5s", "gives": "Executing"}, {"gives": "NotExecuting"}]
+        CURRENT,
+        [
+            {"tag": "current", "above": 5, "for": "5s", "gives": "Executing"},
+            {"gives": "NotExecuting"},
+        ],
     )
     assert [made.at(t, 9.0)[0] for t in (0, 3, 4.9, 5, 6)] == [NOT_EXECUTING] * 3 + [EXECUTING] * 2
     assert made.at(7, 1.0)[0] == NOT_EXECUTING
@@ -146,7 +162,10 @@ def test_a_flashing_lamp_is_neither_on_nor_off() -> None:
     ],
 )
 def test_what_is_certain_whatever_a_bad_value_would_be_is_said(
-    asked: dict[str, list[str]], values: tuple[Value, ...], status: dict[int, int] | None, expected: int | None
+    asked: dict[str, list[str]],
+    values: tuple[Value, ...],
+    status: dict[int, int] | None,
+    expected: int | None,
 ) -> None:
     rule = {key: [{"tag": name, "equals": True} for name in names] for key, names in asked.items()}
     made = Watched(LAMPS, [rule | {"gives": "Executing"}, {"gives": "NotExecuting"}])
@@ -160,7 +179,10 @@ def test_groups_nest() -> None:
     made = Watched(
         LAMPS,
         [
-            {"all": [{"tag": "yellow", "equals": False}, {"any": [red, green]}], "gives": "Executing"},
+            {
+                "all": [{"tag": "yellow", "equals": False}, {"any": [red, green]}],
+                "gives": "Executing",
+            },
             {"gives": "NotExecuting"},
         ],
     )
@@ -203,12 +225,16 @@ def test_what_is_asked_of_an_optional_tag_that_is_absent_does_not_hold(
 
 def test_an_optional_tag_that_is_there_and_bad_makes_the_state_bad() -> None:
     made = Watched(OPTIONAL, [IS_ALARM | {"gives": "OutOfService"}, GREEN])
-    for code in map(STATUS.__getitem__, ("BadTimeout", "BadWaitingForInitialData", "BadSensorFailure")):
+    for code in map(
+        STATUS.__getitem__, ("BadTimeout", "BadWaitingForInitialData", "BadSensorFailure")
+    ):
         assert made.at(0, None, None, True, status=ABSENT | {0: code}) == (None, code)
 
 
 def test_a_tag_that_is_not_optional_and_not_there_makes_the_state_bad() -> None:
-    made = Watched(LAMPS, [{"tag": "red", "equals": True, "gives": "OutOfService"}, {"gives": "NotExecuting"}])
+    made = Watched(
+        LAMPS, [{"tag": "red", "equals": True, "gives": "OutOfService"}, {"gives": "NotExecuting"}]
+    )
     code = STATUS["BadConfigurationError"]
     assert made.at(0, None, False, True, status={0: code}) == (None, code)
 
@@ -220,14 +246,18 @@ def test_a_state_all_of_whose_tags_are_absent_is_bad_and_no_default() -> None:
 
 
 def test_a_state_that_rests_on_an_uncertain_value_is_uncertain() -> None:
-    made = Watched(CURRENT, [{"tag": "current", "above": 5, "gives": "Executing"}, {"gives": "NotExecuting"}])
+    made = Watched(
+        CURRENT, [{"tag": "current", "above": 5, "gives": "Executing"}, {"gives": "NotExecuting"}]
+    )
     assert made.at(0, 80.0) == (EXECUTING, UNCERTAIN)  # beyond the range of its transformer
     assert made.at(1, -3.0) == (NOT_EXECUTING, UNCERTAIN)
     assert made.at(2, 8.0) == (EXECUTING, 0)
 
 
 def test_a_threshold_of_what_is_no_number_is_told() -> None:
-    made = Watched((Tag("current", "any", None),), [{"tag": "current", "above": 5, "gives": "Executing"}])
+    made = Watched(
+        (Tag("current", "any", None),), [{"tag": "current", "above": 5, "gives": "Executing"}]
+    )
     assert made.at(0, "high") == (None, STATUS["BadTypeMismatch"])
     assert made.at(1, True) == (None, STATUS["BadTypeMismatch"])
 
@@ -281,7 +311,10 @@ def test_the_state_changes_when_its_time_is_over_although_no_value_comes(tmp_pat
         assert len(sent) == 2
         birth = orjson.loads(b"".join(member.birth))
         assert birth["state_basis"] == "derived"
-        assert birth["tags"]["machine_state"]["note"] == "derived from current, not stated by a controller"
+        assert (
+            birth["tags"]["machine_state"]["note"]
+            == "derived from current, not stated by a controller"
+        )
     finally:
         outbox.close_now()
 
@@ -290,7 +323,15 @@ def test_the_state_changes_when_its_time_is_over_although_no_value_comes(tmp_pat
     ("state", "basis", "derived"),
     [
         ({"item": [{"tag": "a", "above": 1, "gives": "Executing"}]}, None, True),
-        ({"item": [{"any": [{"all": [{"tag": "a", "equals": 1, "for": 1}]}], "gives": "Executing"}]}, None, True),
+        (
+            {
+                "item": [
+                    {"any": [{"all": [{"tag": "a", "equals": 1, "for": 1}]}], "gives": "Executing"}
+                ]
+            },
+            None,
+            True,
+        ),
         ({"mode": [{"tag": "a", "between": [1, 2], "gives": "Setup"}]}, None, True),
         ({"item": {"tag": "a", "map": {1: "Executing"}}}, None, False),
         ({"item": [{"tag": "a", "equals": True, "gives": "Executing"}]}, None, False),
@@ -303,7 +344,13 @@ def test_what_a_state_rests_on_decides_whether_the_controller_speaks(
     state: dict[str, Any] | None, basis: str | None, derived: bool
 ) -> None:
     device = DeviceCommon.model_validate(
-        {"id": "m", "connector": "modbus", "state": state, "state_basis": basis, "tags": {"part_count": {}}}
+        {
+            "id": "m",
+            "connector": "modbus",
+            "state": state,
+            "state_basis": basis,
+            "tags": {"part_count": {}},
+        }
     )
     assert device.derives_state is derived
     assert is_controller(device) is (not derived and state is not None)
@@ -313,7 +360,9 @@ def test_rules_without_a_time_ask_no_clock() -> None:
     def never() -> float:
         raise AssertionError("asked for the time")
 
-    state = StateConfig.model_validate({"item": [{"tag": "current", "above": 5, "gives": "Executing"}]})
+    state = StateConfig.model_validate(
+        {"item": [{"tag": "current", "above": 5, "gives": "Executing"}]}
+    )
     table = TagTable("pump", 1.0, CURRENT)
     machine = StateMachine.compile(state, (table,), frozenset(), now=never)
     normaliser = Normaliser(table, machine)
@@ -321,4 +370,7 @@ def test_rules_without_a_time_ask_no_clock() -> None:
     normaliser.apply(batch)
     assert batch.values[-1] == EXECUTING
     assert not normaliser.timed
-    assert orjson.loads(b'{"a":1' + payload.data_tail(batch))["values"] == {"current": 6.0, "machine_state": 3}
+    assert orjson.loads(b'{"a":1' + payload.data_tail(batch))["values"] == {
+        "current": 6.0,
+        "machine_state": 3,
+    }

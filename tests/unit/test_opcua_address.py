@@ -30,7 +30,21 @@ def test_opcua_node_ids(text: str, expected: NodeAddress) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "13", "i=", "i=-1", "i=4294967296", "i=①", "ns=65536;i=1", "ns=x;i=1", "g=1", "b=?", "x=1", "s=", "svr=1;i=5"],
+    [
+        "",
+        "13",
+        "i=",
+        "i=-1",
+        "i=4294967296",
+        "i=①",
+        "ns=65536;i=1",
+        "ns=x;i=1",
+        "g=1",
+        "b=?",
+        "x=1",
+        "s=",
+        "svr=1;i=5",
+    ],
 )
 def test_opcua_not_node_ids(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
@@ -43,13 +57,22 @@ OBJECTS = PathSegment(0, "Objects")
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("Objects/2:Machine/2:Speed", (OBJECTS, PathSegment(2, "Machine"), PathSegment(2, "Speed"))),
+        (
+            "Objects/2:Machine/2:Speed",
+            (OBJECTS, PathSegment(2, "Machine"), PathSegment(2, "Speed")),
+        ),
         ("/Root/Objects/2:M", (OBJECTS, PathSegment(2, "M"))),
         ("2:M", (OBJECTS, PathSegment(2, "M"))),
         ("Types/0:x", (PathSegment(0, "Types"), PathSegment(0, "x"))),
-        ("{http://a/b}M/{urn:c:d}S", (OBJECTS, PathSegment("http://a/b", "M"), PathSegment("urn:c:d", "S"))),
+        (
+            "{http://a/b}M/{urn:c:d}S",
+            (OBJECTS, PathSegment("http://a/b", "M"), PathSegment("urn:c:d", "S")),
+        ),
         ("2:a&/b/3:c&&d&:e", (OBJECTS, PathSegment(2, "a/b"), PathSegment(3, "c&d:e"))),
-        (["Objects", "2:a/b", "{http://x/y}c/d"], (OBJECTS, PathSegment(2, "a/b"), PathSegment("http://x/y", "c/d"))),
+        (
+            ["Objects", "2:a/b", "{http://x/y}c/d"],
+            (OBJECTS, PathSegment(2, "a/b"), PathSegment("http://x/y", "c/d")),
+        ),
         (["2:温度 (℃)"], (OBJECTS, PathSegment(2, "温度 (℃)"))),
     ],
 )
@@ -57,7 +80,9 @@ def test_opcua_paths(path: str | list[str], expected: tuple[PathSegment, ...]) -
     assert parse_path(path) == expected
 
 
-@pytest.mark.parametrize("path", ["", "/", "a//b", "2:", "{http://x}", "70000:a", [], [""], ["2:"], "a/"])
+@pytest.mark.parametrize(
+    "path", ["", "/", "a//b", "2:", "{http://x}", "70000:a", [], [""], ["2:"], "a/"]
+)
 def test_opcua_not_paths(path: str | list[str]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_path(path)

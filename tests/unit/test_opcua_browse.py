@@ -1,4 +1,5 @@
-"""Where a path ends, with names as servers may have them, and how much a missing tag may cost the server."""
+"""Where a path ends, with names as servers may have them, and how much a missing tag may cost the
+server."""
 
 from __future__ import annotations
 
@@ -34,11 +35,17 @@ class Folder:
         references = [
             SimpleNamespace(
                 BrowseName=ua.QualifiedName(name, 0),
-                NodeId=SimpleNamespace(Identifier=at, NamespaceIndex=1, NodeIdType=ua.NodeIdType.Numeric),
+                NodeId=SimpleNamespace(
+                    Identifier=at, NamespaceIndex=1, NodeIdType=ua.NodeIdType.Numeric
+                ),
             )
             for at, name in enumerate(self.names)
         ]
-        return [SimpleNamespace(StatusCode=ua.StatusCode(0), References=references, ContinuationPoint=None)]
+        return [
+            SimpleNamespace(
+                StatusCode=ua.StatusCode(0), References=references, ContinuationPoint=None
+            )
+        ]
 
 
 class Endless(Folder):
@@ -58,7 +65,9 @@ class Endless(Folder):
         assert self.browsed < 1000, "it goes on for ever"
         self.released += bool(parameters.ReleaseContinuationPoints)
         point = None if parameters.ReleaseContinuationPoints else b"more"
-        return [SimpleNamespace(StatusCode=ua.StatusCode(0), References=[], ContinuationPoint=point)]
+        return [
+            SimpleNamespace(StatusCode=ua.StatusCode(0), References=[], ContinuationPoint=point)
+        ]
 
 
 def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_path() -> None:
@@ -70,7 +79,9 @@ def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_path() ->
 
 def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_walk() -> None:
     folder = Endless()
-    walker = Walker(cast(Any, SimpleNamespace(service=folder, limits=OperationLimits())), lambda *_: None)
+    walker = Walker(
+        cast(Any, SimpleNamespace(service=folder, limits=OperationLimits())), lambda *_: None
+    )
     found: list[list[Any]] = [[]]
     run(walker._continue(found, {0: b"more"}))
     assert found == [[]]
@@ -91,8 +102,14 @@ def causes(
     known: Mapping[int, Cause] | None = None,
     optional: bool = False,
 ) -> dict[int, Cause]:
-    browser = Browser(cast(Any, folder), NamespaceTable(["http://opcfoundation.org/UA/", "urn:plant"]))
-    table = TagTable("d", 1.0, tuple(Tag(f"t{at}", "float", tag, optional=optional) for at, tag in enumerate(tags)))
+    browser = Browser(
+        cast(Any, folder), NamespaceTable(["http://opcfoundation.org/UA/", "urn:plant"])
+    )
+    table = TagTable(
+        "d",
+        1.0,
+        tuple(Tag(f"t{at}", "float", tag, optional=optional) for at, tag in enumerate(tags)),
+    )
     now = dict.fromkeys(range(len(tags)), UNKNOWN)
     return run(explained(browser, table, before or {}, now, known or {}))
 
@@ -106,7 +123,11 @@ def test_opcua_a_name_of_the_servers_cannot_steer_a_terminal() -> None:
 
 
 def test_opcua_an_empty_folder_and_an_unknown_namespace_have_their_own_sentence() -> None:
-    tags = [OpcuaTag(path="Machine"), OpcuaTag(path="{urn:plan}Machine"), OpcuaTag(node="nsu=urn:plan;s=a")]
+    tags = [
+        OpcuaTag(path="Machine"),
+        OpcuaTag(path="{urn:plan}Machine"),
+        OpcuaTag(node="nsu=urn:plan;s=a"),
+    ]
     found = causes(Folder(), [*tags, OpcuaTag(node="ns=1;s=a")])
     assert {at: why.name for at, why in found.items()} == {
         0: "opcua_path_empty", 1: "opcua_namespace_unknown", 2: "opcua_namespace_unknown",
@@ -118,11 +139,15 @@ def test_opcua_a_server_that_is_wrong_for_ever_is_not_browsed_for_ever() -> None
     tags = [OpcuaTag(path=f"Nothing{at}") for at in range(300)]
     folder = Folder("Something")
     first = causes(folder, tags)
-    assert 0 < len(first) < 300, "so many are explained at one time, the others have the sentence of their status"
+    assert 0 < len(first) < 300, (
+        "so many are explained at one time, the others have the sentence of their status"
+    )
     assert folder.browsed == 1, "what was seen of a node is kept"
     again = causes(folder, tags, dict.fromkeys(range(300), UNKNOWN), first)
     assert (again, folder.browsed) == (first, 1)
-    assert causes(folder, tags, dict.fromkeys(range(301), UNKNOWN), first), "something was found: the server is another"
+    assert causes(folder, tags, dict.fromkeys(range(301), UNKNOWN), first), (
+        "something was found: the server is another"
+    )
     assert folder.browsed == 2
 
 

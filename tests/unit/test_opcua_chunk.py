@@ -1,4 +1,5 @@
-"""Plain chunks of our own against asyncua's: the same bytes, the same state, and hands off whatever is not plain."""
+"""Plain chunks of our own against asyncua's: the same bytes, the same state, and hands off whatever
+is not plain."""
 
 from __future__ import annotations
 
@@ -46,7 +47,11 @@ def test_a_request_that_is_not_plain_is_left_to_asyncua() -> None:
     assert chunk.pack(long, bytes(65535 - 23), 21) is None
     assert chunk.pack(last, b"", 21) is None
     assert chunk.pack(signed, b"", 21) is None
-    assert (long._sequence_number, last._sequence_number, signed._sequence_number) == (4, (1 << 32) - 1, 4)
+    assert (long._sequence_number, last._sequence_number, signed._sequence_number) == (
+        4,
+        (1 << 32) - 1,
+        4,
+    )
 
 
 def test_a_response_is_taken_as_asyncua_would() -> None:
@@ -78,11 +83,18 @@ def test_a_response_with_anything_unusual_is_left_to_asyncua(whole: bytes) -> No
 
 
 def test_a_channel_in_an_unusual_state_is_left_to_asyncua() -> None:
-    first, between, signed, small = channel(heard=None), channel(heard=9), channel(heard=9), channel(heard=9)
+    first, between, signed, small = (
+        channel(heard=None),
+        channel(heard=9),
+        channel(heard=9),
+        channel(heard=9),
+    )
     between._incoming_parts = [object()]  # type: ignore[list-item]
     signed.security_policy.symmetric_cryptography = Cryptography(Mode.Sign)
     small._limits.max_recv_buffer = 20
-    assert [chunk.request_of(c, sent(b"body")) for c in (first, between, signed, small)] == [None] * 4
+    assert [chunk.request_of(c, sent(b"body")) for c in (first, between, signed, small)] == [
+        None
+    ] * 4
 
 
 class Transport:

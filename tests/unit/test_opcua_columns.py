@@ -14,11 +14,17 @@ from connectors.opcua.options import OpcuaTag
 from connectors.opcua.values import ValueShape
 from edge_agent.sdk import STATUS, Batch, Kind, Tag, TagTable
 
-MISMATCH, EMPTY, STRANGE = STATUS["BadTypeMismatch"], STATUS["BadWaitingForInitialData"], STATUS["BadDecodingError"]
+MISMATCH, EMPTY, STRANGE = (
+    STATUS["BadTypeMismatch"],
+    STATUS["BadWaitingForInitialData"],
+    STATUS["BadDecodingError"],
+)
 
 
 def table(*kinds: Kind) -> TagTable:
-    return TagTable("d", 1.0, tuple(Tag(f"t{at}", kind, OpcuaTag(node="i=1")) for at, kind in enumerate(kinds)))
+    return TagTable(
+        "d", 1.0, tuple(Tag(f"t{at}", kind, OpcuaTag(node="i=1")) for at, kind in enumerate(kinds))
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,10 +40,16 @@ def table(*kinds: Kind) -> TagTable:
         ("float", None, None, EMPTY), ("text", None, None, EMPTY), ("float", UNSUPPORTED, None, STRANGE),
     ],
 )  # fmt: skip
-def test_opcua_values_fit_their_tags_or_are_bad(kind: Kind, value: Any, expected: Any, status: int) -> None:
+def test_opcua_values_fit_their_tags_or_are_bad(
+    kind: Kind, value: Any, expected: Any, status: int
+) -> None:
     values, codes = [value], {}
     ValueShape(table(kind)).coerce(values, codes)
-    assert (values, type(values[0]), codes) == ([expected], type(expected), {0: status} if status else {})
+    assert (values, type(values[0]), codes) == (
+        [expected],
+        type(expected),
+        {0: status} if status else {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +59,9 @@ def test_opcua_values_fit_their_tags_or_are_bad(kind: Kind, value: Any, expected
         (0x80340000, None, 0x80340000), (0x808C0480, None, 0x808C0480), (0xC0000000, None, 0xC0000000),
     ],
 )  # fmt: skip
-def test_opcua_status_is_kept_in_full_where_it_is_not_good(code: int, value: float | None, kept: int | None) -> None:
+def test_opcua_status_is_kept_in_full_where_it_is_not_good(
+    code: int, value: float | None, kept: int | None
+) -> None:
     values: list[Any] = [1.5, 2.5]
     status = {0: code}
     ValueShape(table("float", "float")).coerce(values, status)
@@ -113,11 +127,15 @@ def test_opcua_a_handle_that_is_not_ours_is_refused() -> None:
         feed("float").batches(changes([1], [1.0], {0: 0x480}), 9)
 
 
-def test_opcua_an_overflow_of_the_servers_queue_is_counted_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_opcua_an_overflow_of_the_servers_queue_is_counted_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     one = feed("float", "float")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             (batch,) = one.batches(changes([0, 1], [1.0, 2.0], {0: 0x480, 1: 0x40900000}), 9)
             assert batch.status == {1: 0x40900000}
     assert one.overflows == {0: 3}
-    assert [record.getMessage() for record in caplog.records] == ["opcua-queue-overflow device=d tag=t0"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "opcua-queue-overflow device=d tag=t0"
+    ]

@@ -1,4 +1,5 @@
-"""Sequence numbers, repeated messages, silence: the part of a subscription that must not lose anything."""
+"""Sequence numbers, repeated messages, silence: the part of a subscription that must not lose
+anything."""
 
 from __future__ import annotations
 
@@ -70,7 +71,9 @@ class Delivered:
 def test_opcua_messages_in_order_are_delivered_and_keep_alives_are_signs_of_life() -> None:
     async def case() -> None:
         out = Delivered()
-        for t, one in enumerate([message(1, data=False), message(1), message(2), message(3, data=False), message(3)]):
+        for t, one in enumerate(
+            [message(1, data=False), message(1), message(2), message(3, data=False), message(3)]
+        ):
             await out.delivery.take(one, t)
         assert out.values == [1.0, 2.0, 3.0]
         assert [batch.t for batch in out.batches] == [1, 2, 4]
@@ -102,7 +105,9 @@ def test_opcua_a_gap_shown_by_a_keep_alive_is_fetched_too() -> None:
     run(case())
 
 
-@pytest.mark.parametrize("available", [(), (1, 2)], ids=["not kept", "said to be kept and not there"])
+@pytest.mark.parametrize(
+    "available", [(), (1, 2)], ids=["not kept", "said to be kept and not there"]
+)
 def test_opcua_a_lost_message_ends_the_connection(available: tuple[int, ...]) -> None:
     async def case() -> None:
         out = Delivered()
@@ -146,12 +151,17 @@ def test_opcua_a_subscription_ended_by_the_server_ends_the_stream() -> None:
 
 
 @pytest.mark.parametrize("code", [0x002D0000, 0x40000000, 0])
-def test_opcua_a_subscription_ended_with_a_code_that_is_not_bad_is_gone_all_the_same(code: int) -> None:
+def test_opcua_a_subscription_ended_with_a_code_that_is_not_bad_is_gone_all_the_same(
+    code: int,
+) -> None:
     async def case() -> None:
         out = Delivered()
         with pytest.raises(DeviceError) as failed:
             await out.delivery.take(Published(7, 1, ended=code, data=True), 1)
-        assert (failed.value.lost, failed.value.status) == (True, STATUS["BadSubscriptionIdInvalid"])
+        assert (failed.value.lost, failed.value.status) == (
+            True,
+            STATUS["BadSubscriptionIdInvalid"],
+        )
         assert f"({status_name(code)})" in failed.value.detail
 
     run(case())
@@ -161,7 +171,9 @@ def test_opcua_a_subscription_ended_with_a_code_that_is_not_bad_is_gone_all_the_
 def test_opcua_a_tag_whose_node_is_gone_is_to_be_sought_until_it_reports(code: int) -> None:
     async def case() -> None:
         out = Delivered()
-        await out.delivery.take(Published(7, 1, (), Columns([None], {0: code}, [None], [0]), None, True), 1)
+        await out.delivery.take(
+            Published(7, 1, (), Columns([None], {0: code}, [None], [0]), None, True), 1
+        )
         assert out.delivery.absent.is_set()
         assert out.feed.gone == {0}
         await out.delivery.take(message(2), 2)
@@ -173,9 +185,13 @@ def test_opcua_a_tag_whose_node_is_gone_is_to_be_sought_until_it_reports(code: i
 def test_opcua_a_shared_subscription_gives_each_table_its_own() -> None:
     async def case() -> None:
         out = Delivered()
-        other = TagTable("e", 5.0, tuple(Tag(name, "float", OpcuaTag(node="i=2")) for name in ("b", "c")))
+        other = TagTable(
+            "e", 5.0, tuple(Tag(name, "float", OpcuaTag(node="i=2")) for name in ("b", "c"))
+        )
         out.delivery.subscriptions[0].add(other)
-        changes = Columns([3.0, None, 1.0, 2.0, 4.0], {1: 0x808C0000}, [1, 2, 3, 4, 5], [2, 0, 0, 1, 2])
+        changes = Columns(
+            [3.0, None, 1.0, 2.0, 4.0], {1: 0x808C0000}, [1, 2, 3, 4, 5], [2, 0, 0, 1, 2]
+        )
         await out.delivery.take(Published(7, 1, (), changes, None, True), 10)
         told = [(b.table.device, b.columns, b.values, b.status, b.source, b.t) for b in out.batches]
         assert sorted(told, key=lambda row: (row[0], row[-1])) == [
@@ -232,8 +248,10 @@ def test_opcua_subscription_parameters(
     device = OpcuaDevice(endpoint="opc.tcp://h", **options)
     made = subscriptions.parameters(TagTable("d", every, ()), device, Clock(speed))
     assert (
-        round(made.RequestedPublishingInterval, 6), made.RequestedMaxKeepAliveCount, made.RequestedLifetimeCount,
-    ) == expected  # fmt: skip
+        round(made.RequestedPublishingInterval, 6),
+        made.RequestedMaxKeepAliveCount,
+        made.RequestedLifetimeCount,
+    ) == expected
 
 
 @pytest.mark.parametrize(
@@ -253,14 +271,18 @@ def test_opcua_another_asyncua_means_the_stock_path_and_one_warning(
 ) -> None:
     monkeypatch.delenv(raw_transport.STOCK_ONLY, raising=False)
     raw_transport._warn_once.cache_clear()
-    strange = cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=SimpleNamespace(_callbackmap={}))))
+    strange = cast(
+        Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=SimpleNamespace(_callbackmap={})))
+    )
     assert raw_transport.open_wire(strange) is None
     assert raw_transport.open_wire(strange) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert not raw_transport.has_bounded_seam(strange)
 
 
-@pytest.mark.parametrize("name", ["_peer_sequence_number", "security_token", "_limits", "_incoming_parts"])
+@pytest.mark.parametrize(
+    "name", ["_peer_sequence_number", "security_token", "_limits", "_incoming_parts"]
+)
 def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itself(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -272,7 +294,9 @@ def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itse
         protocol.transport = cast(Any, SimpleNamespace(is_closing=lambda: False))
         monkeypatch.delattr(protocol._connection, name)
         monkeypatch.setattr(protocol, "_process_received_data", judged.append)
-        raw_transport.limit_messages(cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=protocol))))
+        raw_transport.limit_messages(
+            cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=protocol)))
+        )
         protocol.data_received(struct.pack("<4sIIIII", b"MSGF", 28, 0, 0, 1, 1) + b"body")
 
     run(case())
@@ -291,7 +315,9 @@ def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itse
         (KeyError("x"), STATUS["BadCommunicationError"], "KeyError"),
     ],
 )
-def test_opcua_every_failure_is_one_plain_sentence(error: Exception, status: int, word: str) -> None:
+def test_opcua_every_failure_is_one_plain_sentence(
+    error: Exception, status: int, word: str
+) -> None:
     found = explain(error, "opc.tcp://h", "/pki/own.der")
     assert (found.status, found.lost) == (status, True)
     assert word in found.detail

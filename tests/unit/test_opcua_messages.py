@@ -11,7 +11,13 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 
 from connectors.opcua.binary import DecodeError, node_id, variant
-from connectors.opcua.messages import ServiceFault, publish_request, publish_response, read_request, read_response
+from connectors.opcua.messages import (
+    ServiceFault,
+    publish_request,
+    publish_response,
+    read_request,
+    read_response,
+)
 
 NOW = datetime(2026, 11, 23, 8, 0, 0, 500_000, tzinfo=UTC)
 NOW_NS = int(NOW.timestamp() * 1000) * 1_000_000
@@ -68,7 +74,10 @@ def test_opcua_requests_carry_the_time_at_which_they_are_sent() -> None:
 def test_opcua_publish_request_acknowledges() -> None:
     body = publish_request(nodeid_to_binary(TOKEN), [(7, 1), (8, 4_000_000_000)]).at(NOW_NS)
     sent = struct_from_binary(ua.PublishRequest, Buffer(body))
-    acks = [(ack.SubscriptionId, ack.SequenceNumber) for ack in sent.Parameters.SubscriptionAcknowledgements]
+    acks = [
+        (ack.SubscriptionId, ack.SequenceNumber)
+        for ack in sent.Parameters.SubscriptionAcknowledgements
+    ]
     assert acks == [(7, 1), (8, 4_000_000_000)]
     assert sent.RequestHeader.AuthenticationToken == TOKEN
     assert sent.RequestHeader.TimeoutHint == 0
@@ -111,9 +120,17 @@ def test_opcua_status_changes_end_a_subscription_and_events_are_passed_over() ->
     response = ua.PublishResponse()
     response.Parameters.SubscriptionId = 7
     message = response.Parameters.NotificationMessage
-    message.NotificationData = [ua.EventNotificationList(), ua.StatusChangeNotification(ua.StatusCode(0x800A0000))]
+    message.NotificationData = [
+        ua.EventNotificationList(),
+        ua.StatusChangeNotification(ua.StatusCode(0x800A0000)),
+    ]
     found = publish_response(struct_to_binary(response))
-    assert (found.subscription, found.ended, found.data, found.changes) == (7, 0x800A0000, True, None)
+    assert (found.subscription, found.ended, found.data, found.changes) == (
+        7,
+        0x800A0000,
+        True,
+        None,
+    )
 
 
 def test_opcua_a_keep_alive_has_no_data() -> None:

@@ -21,7 +21,9 @@ HERE = "opc.tcp://10.0.1.32:4840"
 
 def plan(device: dict[str, Any] | None = None, *tags: OpcuaTag) -> DevicePlan:
     made = tuple(Tag(f"t{at}", kind(options), options) for at, options in enumerate(tags))
-    return DevicePlan("d", OpcuaDevice(**{"endpoint": HERE, **(device or {})}), (TagTable("d", 1.0, made),))
+    return DevicePlan(
+        "d", OpcuaDevice(**{"endpoint": HERE, **(device or {})}), (TagTable("d", 1.0, made),)
+    )
 
 
 def problems(device: dict[str, Any] | None = None, *tags: OpcuaTag) -> list[Problem]:
@@ -29,19 +31,29 @@ def problems(device: dict[str, Any] | None = None, *tags: OpcuaTag) -> list[Prob
 
 
 def test_opcua_importing_the_plugin_does_not_import_asyncua() -> None:
-    script = "import sys, connectors.opcua; sys.exit('asyncua' in sys.modules or 'cryptography' in sys.modules)"
+    script = (
+        "import sys, connectors.opcua; sys.exit('asyncua' in sys.modules or 'cryptography' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("written", "milliseconds"), [("500ms", 500), ("1s", 1000), ("2 m", 120_000), (250, 250), ("250", 250), (0, 0)]
+    ("written", "milliseconds"),
+    [("500ms", 500), ("1s", 1000), ("2 m", 120_000), (250, 250), ("250", 250), (0, 0)],
 )
-def test_opcua_milliseconds_are_written_as_durations_or_numbers(written: object, milliseconds: float) -> None:
+def test_opcua_milliseconds_are_written_as_durations_or_numbers(
+    written: object, milliseconds: float
+) -> None:
     assert OpcuaDevice(endpoint=HERE, sampling_ms=written).sampling_ms == milliseconds
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("500ms", 0.5), ("4s", 4), (4, 4), ("1 min", 60), ("1h", 3600)])
-def test_opcua_timeout_is_written_as_a_duration_or_in_seconds(written: object, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("500ms", 0.5), ("4s", 4), (4, 4), ("1 min", 60), ("1h", 3600)]
+)
+def test_opcua_timeout_is_written_as_a_duration_or_in_seconds(
+    written: object, seconds: float
+) -> None:
     assert OpcuaDevice(endpoint=HERE, timeout=written).timeout == seconds
 
 
@@ -51,13 +63,16 @@ def test_opcua_nonsense_is_no_timeout(written: object) -> None:
         OpcuaDevice(endpoint=HERE, timeout=written)
 
 
-@pytest.mark.parametrize("endpoint", [HERE, "opc.tcp://cnc-7", "opc.tcp://[fe80::1]:4840/path/to", "opc.tcp://h:1/ü"])
+@pytest.mark.parametrize(
+    "endpoint", [HERE, "opc.tcp://cnc-7", "opc.tcp://[fe80::1]:4840/path/to", "opc.tcp://h:1/ü"]
+)
 def test_opcua_endpoints(endpoint: str) -> None:
     assert OpcuaDevice(endpoint=endpoint).endpoint == endpoint
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["10.0.1.32:4840", "http://h:1", "opc.tcp://", "opc.tcp://h:port", "opc.tcp://u:p@h"]
+    "endpoint",
+    ["10.0.1.32:4840", "http://h:1", "opc.tcp://", "opc.tcp://h:port", "opc.tcp://u:p@h"],
 )
 def test_opcua_not_endpoints(endpoint: str) -> None:
     with pytest.raises(ValidationError):
@@ -94,8 +109,18 @@ def test_opcua_kinds(written: str | None, expected: str) -> None:
 
 
 def test_opcua_a_fine_device_has_no_problem() -> None:
-    tags = OpcuaTag(node="nsu=http://x/;s=a"), OpcuaTag(path="2:M/{http://x/}y"), OpcuaTag(node="i=1", type="Int16")
-    assert problems({"security": {"policy": "Basic256Sha256"}, "user": {"name": "a", "password": "b"}}, *tags) == []
+    tags = (
+        OpcuaTag(node="nsu=http://x/;s=a"),
+        OpcuaTag(path="2:M/{http://x/}y"),
+        OpcuaTag(node="i=1", type="Int16"),
+    )
+    assert (
+        problems(
+            {"security": {"policy": "Basic256Sha256"}, "user": {"name": "a", "password": "b"}},
+            *tags,
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LOCALHOST"])
@@ -103,9 +128,13 @@ def test_a_password_does_not_leave_this_machine_on_loopback(host: str) -> None:
     assert problems({"endpoint": f"opc.tcp://{host}:4840/x", "user": SIMPLE}) == []
 
 
-@pytest.mark.parametrize("host", ["10.0.0.5", "plc", "localhost.example", "127.0.0.1.example", "[fe80::1]", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["10.0.0.5", "plc", "localhost.example", "127.0.0.1.example", "[fe80::1]", "0.0.0.0"]
+)
 def test_a_password_on_any_other_clear_link_is_asked_about(host: str) -> None:
-    assert [one.key for one in problems({"endpoint": f"opc.tcp://{host}:4840", "user": SIMPLE})] == ["user.password"]
+    assert [
+        one.key for one in problems({"endpoint": f"opc.tcp://{host}:4840", "user": SIMPLE})
+    ] == ["user.password"]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +176,15 @@ def test_opcua_devices_share_a_connection_only_when_everything_about_it_is_equal
     user = {"name": "a", "password": "secret-word"}
     assert key() == key(publishing_ms=100, sampling_ms=0, queue=3)
     different = [
-        key(), key(endpoint=HERE + "/x"), key(mode="read"), key(user=user), key(user={**user, "password": "other"}),
+        key(),
+        key(endpoint=HERE + "/x"),
+        key(mode="read"),
+        key(user=user),
+        key(user={**user, "password": "other"}),
         key(security={"policy": "Basic256Sha256"}),
-        key(security={"policy": "Basic256Sha256", "mode": "Sign"}), key(timeout=1),
-    ]  # fmt: skip
+        key(security={"policy": "Basic256Sha256", "mode": "Sign"}),
+        key(timeout=1),
+    ]
     assert len(set(different)) == len(different)
     assert "secret" not in "".join(different)
 
@@ -173,15 +207,29 @@ def test_opcua_describe_says_what_a_simulator_serves() -> None:
         "security": {"policy": "None", "mode": "None"},
         "tags": {
             "speed": {
-                "node": None, "path": ["Objects", "2:M", "{http://x/}y"], "type": "Int16", "scale": 0.1, "offset": 0.0,
-                "kind": "int", "unit": "rpm", "range": [0, 900], "map": {"0": "idle"},
+                "node": None,
+                "path": ["Objects", "2:M", "{http://x/}y"],
+                "type": "Int16",
+                "scale": 0.1,
+                "offset": 0.0,
+                "kind": "int",
+                "unit": "rpm",
+                "range": [0, 900],
+                "map": {"0": "idle"},
             },
             "plain": {
-                "node": "ns=2;s=a", "path": None, "type": "Double", "scale": 1.0, "offset": 0.0, "kind": "float",
-                "unit": "", "range": None, "map": None,
+                "node": "ns=2;s=a",
+                "path": None,
+                "type": "Double",
+                "scale": 1.0,
+                "offset": 0.0,
+                "kind": "float",
+                "unit": "",
+                "range": None,
+                "map": None,
             },
         },
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

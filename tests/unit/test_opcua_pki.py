@@ -1,4 +1,5 @@
-"""Certificates and the files they live in: every obstacle at once, each with a command that works."""
+"""Certificates and the files they live in: every obstacle at once, each with a command that
+works."""
 
 from __future__ import annotations
 
@@ -24,13 +25,22 @@ PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 URI = "urn:test.example:server"
 
 
-def certificate(days: int = 9, uri: str = URI, host: str = "cnc-7", sign_only: bool = False) -> x509.Certificate:
+def certificate(
+    days: int = 9, uri: str = URI, host: str = "cnc-7", sign_only: bool = False
+) -> x509.Certificate:
     """Valid from ten days ago to `days` from now."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
     now = datetime.datetime.now(datetime.UTC)
     names = [x509.UniformResourceIdentifier(uri), x509.DNSName(host)]
-    usage = x509.KeyUsage(True, False, not sign_only, not sign_only, False, False, False, False, False)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(PRIVATE.public_key())
+    usage = x509.KeyUsage(
+        True, False, not sign_only, not sign_only, False, False, False, False, False
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(PRIVATE.public_key())
+    )
     builder = builder.serial_number(7).not_valid_before(now - datetime.timedelta(days=10))
     builder = builder.not_valid_after(now + datetime.timedelta(days=days))
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -89,7 +99,9 @@ def test_the_printed_command_is_all_that_is_needed(tmp_path: Path) -> None:
     assert said.startswith("certificate_unknown: ")
     fingerprint = one.fingerprint(hashes.SHA256()).hex()
     assert (tmp_path / "rejected" / f"{fingerprint}.der").read_bytes() == der(one)
-    assert said.count(fingerprint) == 6, "in each language: printed, and in both file names of the command"
+    assert said.count(fingerprint) == 6, (
+        "in each language: printed, and in both file names of the command"
+    )
     subprocess.run(said.rpartition("run: ")[2], shell=True, check=True, umask=0o077)
     (kept,) = (tmp_path / "trusted").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o644, "also when root ran it, the service can read it"
@@ -135,13 +147,18 @@ def test_a_trust_folder_that_cannot_be_entered_is_its_own_error(open_folder: Pat
         assert judged(one, open_folder) == ""
 
 
-def test_a_folder_that_cannot_be_written_names_itself_and_the_units_setting(open_folder: Path) -> None:
+def test_a_folder_that_cannot_be_written_names_itself_and_the_units_setting(
+    open_folder: Path,
+) -> None:
     (open_folder / "closed").mkdir()
     (open_folder / "closed").chmod(0o755)  # whatever the umask is
     with as_nobody(), pytest.raises(pki.ObstacleError) as caught:
         pki.own_identity(open_folder / "closed" / "pki")
     error = explain(caught.value, "opc.tcp://h")
-    assert (error.cause.name, error.status) == ("opcua_pki_not_writable", STATUS["BadConfigurationError"])
+    assert (error.cause.name, error.status) == (
+        "opcua_pki_not_writable",
+        STATUS["BadConfigurationError"],
+    )
     for text in (error.cause.zh, error.cause.en):
         assert str(open_folder / "closed" / "pki") in text
         assert "security.pki" in text
@@ -155,9 +172,13 @@ def test_a_read_only_file_system_is_called_one(tmp_path: Path) -> None:
         pki.own_identity(Path("/proc/pki"))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nxx\n"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nxx\n"]
+)
 @pytest.mark.parametrize("broken", ["certificate", "key"])
-def test_a_file_that_is_no_certificate_or_key_is_named(tmp_path: Path, content: bytes | None, broken: str) -> None:
+def test_a_file_that_is_no_certificate_or_key_is_named(
+    tmp_path: Path, content: bytes | None, broken: str
+) -> None:
     own = tmp_path / "pki"
     pki.own_identity(own)
     files = {"certificate": own / "own.der", "key": own / "own.key.pem"}
@@ -179,7 +200,9 @@ def test_the_key_of_another_certificate_is_named(tmp_path: Path) -> None:
         pki.load_identity(tmp_path / "a" / "own.der", tmp_path / "b" / "own.key.pem")
 
 
-def test_the_default_folder_is_in_the_units_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_in_the_units_state_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/home/op/state")
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edge-agent/ml1:/var/lib/other")
     assert Security().folder == Path("/var/lib/edge-agent/ml1/pki")

@@ -1,4 +1,5 @@
-"""Another user is told that he may not look, not that nothing runs or that nothing was set aside."""
+"""Another user is told that he may not look, not that nothing runs or that nothing was set
+aside."""
 
 from __future__ import annotations
 

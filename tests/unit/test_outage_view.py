@@ -1,4 +1,5 @@
-"""Outages as people read them: the newest last, nobody hidden behind a device that comes and goes."""
+"""Outages as people read them: the newest last, nobody hidden behind a device that comes and
+goes."""
 
 from __future__ import annotations
 
@@ -15,9 +16,14 @@ def outage(device: str, start: int, end: int | None, reason: str = "BadTimeout")
     seconds = float((9_000 if end is None else end) - start)
     until = None if end is None else T0 + end * S
     return {
-        "device": device, "from_t": T0 + start * S, "to_t": until, "seconds": seconds, "reason": reason,
-        "zh": "因", "en": "why",
-    }  # fmt: skip
+        "device": device,
+        "from_t": T0 + start * S,
+        "to_t": until,
+        "seconds": seconds,
+        "reason": reason,
+        "zh": "因",
+        "en": "why",
+    }
 
 
 def heads(rows: list[dict[str, Any]]) -> list[str]:
@@ -51,7 +57,10 @@ def test_less_than_a_second_is_not_nothing() -> None:
 
 def test_a_few_causes_of_one_status_are_told_each_and_many_are_one_line() -> None:
     def away(number: int) -> dict[str, Any]:
-        return outage(f"m{number}", 100, None) | {"zh": f"{number} 不通。", "en": f"No way to {number}."}
+        return outage(f"m{number}", 100, None) | {
+            "zh": f"{number} 不通。",
+            "en": f"No way to {number}.",
+        }
 
     few = outage_lines([away(1), away(2)], "UTC")
     assert [text.splitlines()[2].strip() for text in few] == ["No way to 1.", "No way to 2."]

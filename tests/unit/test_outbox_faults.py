@@ -1,4 +1,5 @@
-"""Disks that are full, that fail to sync, and that give back other bytes than they were given (F5, F6, F7)."""
+"""Disks that are full, that fail to sync, and that give back other bytes than they were given (F5,
+F6, F7)."""
 
 from __future__ import annotations
 
@@ -67,13 +68,17 @@ class Disk:
 
 
 @pytest.mark.parametrize("partial", [False, True], ids=["refused", "partly-written"])
-def test_a_full_disk_is_bridged_in_memory_and_recovers_by_itself(tmp_path: Path, partial: bool) -> None:
+def test_a_full_disk_is_bridged_in_memory_and_recovers_by_itself(
+    tmp_path: Path, partial: bool
+) -> None:
     disk = Disk()
     with opened(tmp_path) as outbox, patch("os.writev", disk.writev):
         put(outbox, 10)
         disk.partial, disk.full = partial, not partial
         put(outbox, 20)
-        assert [e.seq for e in backlog(outbox)] == list(range(1, 31)), "what is in memory can be sent"
+        assert [e.seq for e in backlog(outbox)] == list(range(1, 31)), (
+            "what is in memory can be sent"
+        )
         outbox.detach()
         disk.full = False
         wait(lambda: outbox.tick() or not list(outbox._journal.unsynced_records))
@@ -86,7 +91,11 @@ def test_a_full_disk_is_bridged_in_memory_and_recovers_by_itself(tmp_path: Path,
 
 def test_what_memory_cannot_bridge_is_counted_exactly(tmp_path: Path) -> None:
     disk = Disk()
-    with opened(tmp_path) as outbox, patch("os.writev", disk.writev), patch.object(journal, "_BUFFER", 10_000):
+    with (
+        opened(tmp_path) as outbox,
+        patch("os.writev", disk.writev),
+        patch.object(journal, "_BUFFER", 10_000),
+    ):
         put(outbox, 5)
         disk.full = True
         put(outbox, 50, size=1000)
@@ -105,7 +114,9 @@ def test_what_memory_cannot_bridge_is_counted_exactly(tmp_path: Path) -> None:
         assert outbox.gaps() == [], "a gap is told once"
 
 
-def test_what_the_disk_refuses_to_the_end_is_counted_and_told_at_the_next_start(tmp_path: Path) -> None:
+def test_what_the_disk_refuses_to_the_end_is_counted_and_told_at_the_next_start(
+    tmp_path: Path,
+) -> None:
     disk = Disk()
     with patch("os.writev", disk.writev):
         outbox = Outbox(tmp_path, agent="a", max_bytes=4_000_000, fsync_ms=1)
@@ -115,7 +126,9 @@ def test_what_the_disk_refuses_to_the_end_is_counted_and_told_at_the_next_start(
         sent = [entry for entry in backlog(outbox) if entry.seq > 28]
         outbox.acknowledge(sent, release=True)
         outbox.close_now()
-        assert (outbox.stats.dropped_entries, outbox.stats.dropped) == (18, 36), "what was delivered is not lost"
+        assert (outbox.stats.dropped_entries, outbox.stats.dropped) == (18, 36), (
+            "what was delivered is not lost"
+        )
         stream = outbox.stream
         disk.full = False
         with opened(tmp_path) as again:
@@ -129,7 +142,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 300 kB."""
     mount = tmp_path / "small"
     mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(mount)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(mount)], check=False
+    ).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         yield mount
@@ -163,7 +178,8 @@ def test_a_really_full_file_system(small: Path) -> None:
 
 
 class FailingSync:
-    """fdatasync fails so many times; like the kernel, it fails once and then forgets the lost pages."""
+    """fdatasync fails so many times; like the kernel, it fails once and then forgets the lost
+    pages."""
 
     def __init__(self, failures: int) -> None:
         self.left = failures
@@ -232,7 +248,9 @@ def test_random_damage_costs_only_its_own_records(tmp_path: Path, seed: int) -> 
     (tmp_path / "0000000001.seg").write_bytes(raw)
     entries, gaps, _ = outcome(tmp_path)
     assert all(originals[e.seq] == e for e in entries), "an altered payload was delivered"
-    assert {e.seq for e in entries} ^ lost(gaps) == set(range(1, 41)), "neither delivered nor reported, or both"
+    assert {e.seq for e in entries} ^ lost(gaps) == set(range(1, 41)), (
+        "neither delivered nor reported, or both"
+    )
     assert len(lost(gaps)) <= len(hit)
 
 
@@ -257,7 +275,10 @@ def test_a_page_of_zeros_in_the_middle(tmp_path: Path) -> None:
     assert {e.seq for e in entries} ^ lost(gaps) == set(range(1, 201))
     assert 0 < len(lost(gaps)) <= 4096 // 110 + 2
     assert outbox.stats.quarantined == 2 * len(lost(gaps)), "the trailer still knows the values"
-    assert sum(p.stat().st_size for p in (tmp_path / "quarantine").iterdir()) == outbox.stats.quarantined_bytes
+    assert (
+        sum(p.stat().st_size for p in (tmp_path / "quarantine").iterdir())
+        == outbox.stats.quarantined_bytes
+    )
 
 
 def test_a_deleted_file_is_a_gap(tmp_path: Path) -> None:
@@ -287,7 +308,8 @@ def test_a_torn_end_is_no_damage(tmp_path: Path) -> None:
 
 
 def unfinished(path: Path, count: int) -> tuple[bytes, list[int]]:
-    """What a kill leaves of `count` entries: a segment without its trailer; its bytes and where its records begin."""
+    """What a kill leaves of `count` entries: a segment without its trailer; its bytes and where its
+    records begin."""
     whole = filled(path.with_name("whole"), count)
     index = parse(whole)
     path.mkdir()
@@ -307,7 +329,9 @@ def test_a_damaged_last_record_of_an_unfinished_segment_is_a_gap(tmp_path: Path,
     path = tmp_path / "killed"
     raw, begins = unfinished(path, 5)
     damaged = bytearray(raw)
-    damaged[begins[4] + at] ^= raw[begins[4] + at] or 1  # at 8, the length: a greater one looks like a record cut short
+    damaged[begins[4] + at] ^= (
+        raw[begins[4] + at] or 1
+    )  # at 8, the length: a greater one looks like a record cut short
     (path / "0000000001.seg").write_bytes(damaged)
     entries, gaps, outbox = outcome(path)
     assert [entry.seq for entry in entries] == [1, 2, 3, 4]
@@ -328,12 +352,15 @@ def test_several_damaged_records_at_the_end_are_counted(tmp_path: Path) -> None:
 
 
 def test_acknowledgements_tell_of_entries_that_are_nowhere(tmp_path: Path) -> None:
-    """The log of them is in the page cache as the segment is; a power cut may keep it and cut the segment."""
+    """The log of them is in the page cache as the segment is; a power cut may keep it and cut the
+    segment."""
     path = tmp_path / "cut"
     raw, begins = unfinished(path, 6)
     (path / "0000000001.seg").write_bytes(raw[: begins[3] + 20])
     stream = parse((tmp_path / "whole" / "0000000001.seg").read_bytes()).stream
-    (path / "acks.log").write_bytes(pack(Ack(AckKind.ACKED, stream, 2, 2)) + pack(Ack(AckKind.ACKED, stream, 6, 6)))
+    (path / "acks.log").write_bytes(
+        pack(Ack(AckKind.ACKED, stream, 2, 2)) + pack(Ack(AckKind.ACKED, stream, 6, 6))
+    )
     entries, gaps, outbox = outcome(path)
     assert [entry.seq for entry in entries] == [1, 3]
     assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in gaps] == [(4, 5, "missing")]

@@ -30,7 +30,9 @@ def _numbers(pairs: list[tuple[int, int]]) -> list[int]:
 
 
 @given(STEPS, PAIRS)
-def test_behaves_like_a_set_of_integers(steps: list[tuple[bool, tuple[int, int]]], window: tuple[int, int]) -> None:
+def test_behaves_like_a_set_of_integers(
+    steps: list[tuple[bool, tuple[int, int]]], window: tuple[int, int]
+) -> None:
     ours, model = _both(steps)
     span = set(range(window[0], window[1] + 1))
     assert _numbers(ours.pairs()) == sorted(model)
@@ -44,7 +46,9 @@ def test_behaves_like_a_set_of_integers(steps: list[tuple[bool, tuple[int, int]]
 
 
 @given(STEPS)
-def test_intervals_are_disjoint_sorted_and_never_adjacent(steps: list[tuple[bool, tuple[int, int]]]) -> None:
+def test_intervals_are_disjoint_sorted_and_never_adjacent(
+    steps: list[tuple[bool, tuple[int, int]]],
+) -> None:
     pairs = _both(steps)[0].pairs()
     assert all(first <= last for first, last in pairs)
     assert all(a[1] + 1 < b[0] for a, b in pairwise(pairs))

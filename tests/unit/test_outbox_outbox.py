@@ -27,7 +27,10 @@ def opened(path: Path, max_bytes: int = 2_000_000, fsync_ms: int = 5) -> Iterato
 
 def put(outbox: Outbox, count: int = 1, size: int = 0, values: int = 3) -> list[int]:
     tail = b',"x":"' + b"x" * size + b'"}'
-    return [outbox.append("edge/a/data", b'{"seq":', tail, 1000 + outbox.last_seq, values) for _ in range(count)]
+    return [
+        outbox.append("edge/a/data", b'{"seq":', tail, 1000 + outbox.last_seq, values)
+        for _ in range(count)
+    ]
 
 
 def backlog(outbox: Outbox) -> list[OutboxEntry]:
@@ -104,7 +107,9 @@ def test_what_the_live_lane_cannot_hold_becomes_backlog_in_order(tmp_path: Path)
         assert [e.seq for e in backlog(outbox)] + late == list(range(1, 71))
 
 
-def test_unacknowledged_entries_are_handed_out_again_after_a_connection_ended(tmp_path: Path) -> None:
+def test_unacknowledged_entries_are_handed_out_again_after_a_connection_ended(
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path) as outbox:
         outbox.attach()
         put(outbox, 4)
@@ -196,14 +201,22 @@ def test_a_full_outbox_drops_the_oldest_and_counts_exactly(tmp_path: Path, size:
         count = 4 * bound // (size + 110)
         for _ in range(count):
             put(outbox, size=size)
-            disk = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) if outbox.last_seq % 97 == 0 else 0
+            disk = (
+                sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
+                if outbox.last_seq % 97 == 0
+                else 0
+            )
             assert disk <= bound
         left = backlog(outbox)
         gaps, stats = outbox.gaps(), outbox.stats
     lost = count - len(left)
     assert [e.seq for e in left] == list(range(lost + 1, count + 1))
     assert lost < count * 0.8, "more was dropped than the bound demands"
-    assert (stats.dropped_entries, stats.dropped, stats.pending_entries) == (lost, 3 * lost, len(left))
+    assert (stats.dropped_entries, stats.dropped, stats.pending_entries) == (
+        lost,
+        3 * lost,
+        len(left),
+    )
     assert [(g.from_seq, g.to_seq, g.values, g.acknowledged, g.reason) for g in gaps] == [
         (1, lost, 3 * lost, 0, "full")
     ]
@@ -237,7 +250,9 @@ def test_dropped_entries_the_broker_had_are_counted_apart(tmp_path: Path) -> Non
         gaps, stats = outbox.gaps(), outbox.stats
     assert sum(g.acknowledged for g in gaps) == stats.dropped_acknowledged == 9
     assert sum(g.entries for g in gaps) == stats.dropped_entries
-    assert all(not g.from_seq <= 2 <= g.to_seq for g in gaps), "a delivered entry was reported as lost"
+    assert all(not g.from_seq <= 2 <= g.to_seq for g in gaps), (
+        "a delivered entry was reported as lost"
+    )
     assert stats.unconfirmed_entries == 0
 
 
@@ -246,7 +261,15 @@ def test_a_gap_speaks_the_language_of_the_health_document(tmp_path: Path) -> Non
         put(outbox, 30, size=60_000)
         gap = outbox.gaps()[0].to_json()
         assert outbox.gaps() == []
-    assert gap.keys() >= {"stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged"}
+    assert gap.keys() >= {
+        "stream",
+        "from_seq",
+        "to_seq",
+        "from_t",
+        "to_t",
+        "values",
+        "acknowledged",
+    }
 
 
 def test_a_message_larger_than_the_bound_is_a_gap_and_no_error(tmp_path: Path) -> None:
@@ -288,11 +311,18 @@ def test_everything_is_durable_soon_without_anybody_asking(tmp_path: Path) -> No
 def tell_gaps(outbox: Outbox) -> None:
     """As the agent does: each hole becomes an entry without values."""
     for gap in outbox.gaps():
-        outbox.append("edge/agent/health", b'{"seq":', b',"gap":' + json.dumps(gap.to_json()).encode() + b"}", 1, 0)
+        outbox.append(
+            "edge/agent/health",
+            b'{"seq":',
+            b',"gap":' + json.dumps(gap.to_json()).encode() + b"}",
+            1,
+            0,
+        )
 
 
 def test_a_kill_right_after_a_drop_does_not_forget_the_hole(tmp_path: Path) -> None:
-    """The entry that tells of it is written before the append that had the oldest dropped returns."""
+    """The entry that tells of it is written before the append that had the oldest dropped
+    returns."""
     with opened(tmp_path / "a", 1_000_000) as outbox:
         outbox.on_dropped = lambda: tell_gaps(outbox)
         while not outbox.stats.dropped:
@@ -301,7 +331,9 @@ def test_a_kill_right_after_a_drop_does_not_forget_the_hole(tmp_path: Path) -> N
         dropped = outbox.stats.dropped_entries
     with opened(tmp_path / "killed") as after:
         told = [
-            gap for entry in backlog(after) if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
+            gap
+            for entry in backlog(after)
+            if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
         ]
         assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in told] == [(1, dropped, "full")]
         assert after.gaps() == []
@@ -312,13 +344,16 @@ def test_telling_of_drops_that_cause_drops_comes_to_an_end(tmp_path: Path) -> No
         outbox.on_dropped = lambda: [tell_gaps(outbox), put(outbox, 10, size=4000)]  # type: ignore[func-returns-value]
         put(outbox, 300, size=4000)
         told = [
-            gap for entry in backlog(outbox) if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
+            gap
+            for entry in backlog(outbox)
+            if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
         ]
         assert sum(gap.values for gap in [*told, *outbox.gaps()]) == outbox.stats.dropped > 0
 
 
 def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path: Path) -> None:
-    """The entries that tell of the first holes are dropped too, also in a later life: what they told is told again."""
+    """The entries that tell of the first holes are dropped too, also in a later life: what they
+    told is told again."""
     dropped = 0
     for _ in range(2):
         with opened(tmp_path, 1_000_000) as outbox:
@@ -328,7 +363,11 @@ def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path
             tell_gaps(outbox)
             dropped += outbox.stats.dropped
             entries = backlog(outbox)
-            told = [gap for entry in entries if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None]
+            told = [
+                gap
+                for entry in entries
+                if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
+            ]
     assert sum(gap.values for gap in told) == dropped > 6 * len(entries)
     numbers = [(gap.stream, n) for gap in told for n in range(gap.from_seq, gap.to_seq + 1)]
     assert len(numbers) == len(set(numbers)), "and none twice"
@@ -337,7 +376,8 @@ def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path
 
 
 def test_what_the_store_no_longer_has_waits_for_it_again(tmp_path: Path) -> None:
-    """The store was put back to an older copy of itself: what is still here was confirmed, and is not there now."""
+    """The store was put back to an older copy of itself: what is still here was confirmed, and is
+    not there now."""
     with opened(tmp_path) as outbox:
         put(outbox, 20)
         outbox.acknowledge(backlog(outbox), release=False)

@@ -1,4 +1,5 @@
-"""The bytes of a segment: what was written is read back, and nothing else is ever taken for a record."""
+"""The bytes of a segment: what was written is read back, and nothing else is ever taken for a
+record."""
 
 from __future__ import annotations
 
@@ -6,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.outbox.record import MARKER, Damage, OutboxEntry, RecordHead, claimed_size, entry_of, head_at, scan
+from edge_agent.outbox.record import (
+    MARKER,
+    Damage,
+    OutboxEntry,
+    RecordHead,
+    claimed_size,
+    entry_of,
+    head_at,
+    scan,
+)
 from edge_agent.outbox.segment import RecordInMemory
 
 pytestmark = pytest.mark.slow
@@ -29,7 +39,9 @@ def bytes_of(entry: OutboxEntry) -> bytes:
 def read_all(raw: bytes) -> tuple[list[OutboxEntry], list[Damage]]:
     found = list(scan(raw, 0, len(raw)))
     heads = [f for f in found if isinstance(f, RecordHead)]
-    return [entry_of(h, raw[h.offset : h.offset + h.size]) for h in heads], [f for f in found if isinstance(f, Damage)]
+    return [entry_of(h, raw[h.offset : h.offset + h.size]) for h in heads], [
+        f for f in found if isinstance(f, Damage)
+    ]
 
 
 @given(st.lists(ENTRIES, max_size=6))
@@ -38,7 +50,9 @@ def test_round_trip(entries: list[OutboxEntry]) -> None:
 
 
 @given(st.lists(ENTRIES, min_size=3, max_size=6), st.data())
-def test_damage_costs_only_the_records_it_touches(entries: list[OutboxEntry], data: st.DataObject) -> None:
+def test_damage_costs_only_the_records_it_touches(
+    entries: list[OutboxEntry], data: st.DataObject
+) -> None:
     records = [bytes_of(entry) for entry in entries]
     raw = bytearray(b"".join(records))
     start = data.draw(st.integers(0, len(raw) - 1))
@@ -68,7 +82,8 @@ def test_every_truncation_of_a_record_is_no_record(entry: OutboxEntry) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_can_be_scanned(raw: bytes) -> None:
     covered = [
-        (f.offset, f.offset + f.size) if isinstance(f, RecordHead) else (f.start, f.end) for f in scan(raw, 0, len(raw))
+        (f.offset, f.offset + f.size) if isinstance(f, RecordHead) else (f.start, f.end)
+        for f in scan(raw, 0, len(raw))
     ]
     assert [start for start, _ in covered] == [0, *[end for _, end in covered]][: len(covered)]
     assert (covered[-1][1] if covered else 0) == len(raw)

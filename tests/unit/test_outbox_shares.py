@@ -1,4 +1,5 @@
-"""Who may hold how much while outboxes of former worker processes are emptied, and what became of `workers`."""
+"""Who may hold how much while outboxes of former worker processes are emptied, and what became of
+`workers`."""
 
 from __future__ import annotations
 
@@ -68,6 +69,8 @@ def test_more_workers_are_refused_with_the_way_of_two_files(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("workers", "code"), [(0, "out-of-range"), ("two", "wrong-type")])
-def test_what_is_no_number_of_processes_is_refused(tmp_path: Path, workers: object, code: str) -> None:
+def test_what_is_no_number_of_processes_is_refused(
+    tmp_path: Path, workers: object, code: str
+) -> None:
     (finding,) = refused(write(tmp_path, SITE, head=head(workers)))
     assert (finding.code, "workers" in finding.en) == (code, True)

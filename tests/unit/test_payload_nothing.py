@@ -1,4 +1,5 @@
-"""Nothing is never good: no null travels under a code that is not bad, and no reader takes one for a value."""
+"""Nothing is never good: no null travels under a code that is not bad, and no reader takes one for
+a value."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def test_a_null_under_a_code_that_is_not_bad_is_bad_on_the_wire(code: int | None
     assert found["quality"]["b"].startswith("Bad")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("nan")], [[float("-inf")]]])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [1.0, float("nan")], [[float("-inf")]]]
+)
 def test_what_is_no_number_is_bad_on_the_wire(value: Any) -> None:
     found = document([value, 2.5, [1, 2]])
     assert found["values"] == {"b": 2.5, "c": [1, 2]}
@@ -39,7 +42,11 @@ def test_what_is_no_number_is_bad_on_the_wire(value: Any) -> None:
 
 
 def test_a_text_that_says_null_is_a_text() -> None:
-    assert document(["null", "a: null", ["null"]])["values"] == {"a": "null", "b": "a: null", "c": ["null"]}
+    assert document(["null", "a: null", ["null"]])["values"] == {
+        "a": "null",
+        "b": "a: null",
+        "c": ["null"],
+    }
     assert "quality" not in document(["null", 1, True])
 
 
@@ -53,10 +60,22 @@ def test_a_failure_is_never_good(code: int) -> None:
 def test_a_stored_row_without_a_value_is_bad_whatever_its_code() -> None:
     kind = np.array([NONE, FLOAT, NONE, NONE], np.uint8)
     status = np.array([TRANSFERRED, TRANSFERRED, 0x800A0000, 0], np.uint32)
-    assert bad_where_null(kind, status).tolist() == [0x80000000, TRANSFERRED, 0x800A0000, 0x80000000]
+    assert bad_where_null(kind, status).tolist() == [
+        0x80000000,
+        TRANSFERRED,
+        0x800A0000,
+        0x80000000,
+    ]
     column = np.zeros(4, np.int64)
-    samples = Samples(column, np.full(4, np.nan), kind, status, column + NO_TIME, column, [None] * 4)
-    assert [bool(code & 0x80000000) for code in samples.status.tolist()] == [True, False, True, True]
+    samples = Samples(
+        column, np.full(4, np.nan), kind, status, column + NO_TIME, column, [None] * 4
+    )
+    assert [bool(code & 0x80000000) for code in samples.status.tolist()] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_an_older_agents_null_under_a_good_code_is_stored_as_bad(tmp_path: Path) -> None:

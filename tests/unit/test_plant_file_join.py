@@ -1,4 +1,5 @@
-"""Devices that were found, written into a plant file that is there: nothing else changes, and `check` accepts it."""
+"""Devices that were found, written into a plant file that is there: nothing else changes, and
+`check` accepts it."""
 
 from __future__ import annotations
 
@@ -18,8 +19,12 @@ from edge_agent.errors import FindingsError
 
 HEAD = "agent: {id: ipc-01}   # ours\nmqtt: {url: mqtt://127.0.0.1}\n"
 TAIL = "\n# 文件的最后一行 the last line\n"
-METER = FoundDevice({"id": "meter-01", "profile": "eastron-sdm630", "url": "tcp://10.0.0.1:502", "unit": 1})
-STUB = FoundDevice({"id": "unit-03", "connector": "modbus", "url": "tcp://10.0.0.1", "unit": 3}, ["next: probe"])
+METER = FoundDevice(
+    {"id": "meter-01", "profile": "eastron-sdm630", "url": "tcp://10.0.0.1:502", "unit": 1}
+)
+STUB = FoundDevice(
+    {"id": "unit-03", "connector": "modbus", "url": "tcp://10.0.0.1", "unit": 3}, ["next: probe"]
+)
 PROBED = FoundDevice(
     {
         "id": "modbus-01",
@@ -30,7 +35,12 @@ PROBED = FoundDevice(
     }
 )
 SERVER = FoundDevice(
-    {"id": "opcua-01", "connector": "opcua", "endpoint": "opc.tcp://10.0.0.2:4840", "tags": {"t": {"node": "i=2258"}}}
+    {
+        "id": "opcua-01",
+        "connector": "opcua",
+        "endpoint": "opc.tcp://10.0.0.2:4840",
+        "tags": {"t": {"node": "i=2258"}},
+    }
 )
 
 
@@ -42,7 +52,8 @@ SERVER = FoundDevice(
         "devices: []  # none yet\n",
         "devices: ~\n",
         "devices:\n- id: a\n  profile: eastron-sdm630\n  url: tcp://10.0.0.9\n  # 注释 a comment\n",
-        "devices:\n    - id: a\n      profile: eastron-sdm630\n      url: tcp://10.0.0.9\n\nstore: {kind: line, url: http://x}\n",
+        "devices:\n    - id: a\n      profile: eastron-sdm630\n      url: tcp://10.0.0.9\n\n"
+        "store: {kind: line, url: http://x}\n",
         "devices:\n  - {id: a, profile: eastron-sdm630, url: tcp://10.0.0.9}\n",
     ],
 )
@@ -91,7 +102,9 @@ def test_two_devices_never_share_an_id(tmp_path: Path) -> None:
     assert len(set(joined.added) | {"meter-01"}) == 3
 
 
-@pytest.mark.parametrize("devices", ["devices: [{id: a, profile: eastron-sdm630, url: tcp://10.0.0.9}]\n"])
+@pytest.mark.parametrize(
+    "devices", ["devices: [{id: a, profile: eastron-sdm630, url: tcp://10.0.0.9}]\n"]
+)
 def test_what_cannot_be_edited_by_lines_is_refused_and_left(tmp_path: Path, devices: str) -> None:
     path = tmp_path / "plant.yaml"
     path.write_text(HEAD + devices, encoding="utf-8")
@@ -115,7 +128,9 @@ def test_what_check_refuses_is_not_written(tmp_path: Path) -> None:
 def test_a_tag_that_differs_is_replaced_only_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     join(path, [PROBED], "probe")
-    other = FoundDevice({**PROBED.keys, "tags": {"speed": {"address": "holding/2", "type": "int16"}}})
+    other = FoundDevice(
+        {**PROBED.keys, "tags": {"speed": {"address": "holding/2", "type": "int16"}}}
+    )
     with pytest.raises(FindingsError, match="differs"):
         join(path, [other], "probe")
     join(path, [other], "probe", replace=True)
@@ -133,11 +148,16 @@ def test_a_list_that_is_imported_leaves_the_former_text_in_the_backup(tmp_path: 
 
 def dated_backups(path: Path) -> list[Path]:
     """The backups that name their day, the earliest first."""
-    found = [backup_of(path, date.fromisoformat(file.name[-14:-4])) for file in path.parent.glob("*.????-??-??.bak")]
+    found = [
+        backup_of(path, date.fromisoformat(file.name[-14:-4]))
+        for file in path.parent.glob("*.????-??-??.bak")
+    ]
     return sorted(found)
 
 
-def test_the_text_before_the_first_change_of_a_day_is_kept_however_many_follow(tmp_path: Path) -> None:
+def test_the_text_before_the_first_change_of_a_day_is_kept_however_many_follow(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "plant.yaml"
     path.write_text(HEAD + "devices: []\n", encoding="utf-8")
     path.chmod(0o640)
@@ -174,9 +194,13 @@ NOTED = FoundDevice(
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("way", ["join", "import", "profile"])
-def test_the_comment_of_a_stub_goes_when_its_tags_have_come(tmp_path: Path, way: str, newline: str) -> None:
+def test_the_comment_of_a_stub_goes_when_its_tags_have_come(
+    tmp_path: Path, way: str, newline: str
+) -> None:
     path, points = tmp_path / "plant.yaml", tmp_path / "list.csv"
-    path.write_text(HEAD + "devices:\n  # 我们自己的注释 a comment of ours\n", encoding="utf-8", newline=newline)
+    path.write_text(
+        HEAD + "devices:\n  # 我们自己的注释 a comment of ours\n", encoding="utf-8", newline=newline
+    )
     other = FoundDevice({**STUB.keys, "id": "unit-04", "unit": 4}, NOTED.notes)
     join(path, [NOTED, other], "scan")
     former = path.read_bytes().decode().split(newline)
@@ -189,7 +213,10 @@ def test_the_comment_of_a_stub_goes_when_its_tags_have_come(tmp_path: Path, way:
     now = path.read_bytes().decode().split(newline)
     assert sum("no profile fits" in line for line in former) == 2
     assert sum("no profile fits" in line for line in now) == 1, "unit-04 still waits"
-    assert sum("edge-agent" in line for line in now) == sum("edge-agent" in line for line in former) - 2
+    assert (
+        sum("edge-agent" in line for line in now)
+        == sum("edge-agent" in line for line in former) - 2
+    )
     assert sum("ACME T1" in line for line in now) == 2, "what the device says of itself stays"
     assert any("a comment of ours" in line for line in now)
 
@@ -199,7 +226,8 @@ def test_a_comment_that_people_wrote_in_that_of_a_stub_stays(tmp_path: Path) -> 
     join(path, [NOTED], "scan")
     text = path.read_text(encoding="utf-8")
     path.write_text(
-        text.replace("  - id: unit-03", "  # 找王工 ask the electrician\n  - id: unit-03"), encoding="utf-8"
+        text.replace("  - id: unit-03", "  # 找王工 ask the electrician\n  - id: unit-03"),
+        encoding="utf-8",
     )
     join(path, [PROBED], "probe")
     text = path.read_text(encoding="utf-8")
@@ -238,7 +266,11 @@ def test_a_file_that_is_a_link_stays_one_with_its_owner_and_mode(tmp_path: Path)
     after = real.stat()
     assert link.is_symlink()
     assert [device.id for device in load(link).devices] == ["meter-01"]
-    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
     names = {"plant.yaml", "plant.yaml.bak", "real", *(file.name for file in dated_backups(link))}
     assert {file.name for file in tmp_path.iterdir()} == names
 
@@ -250,22 +282,33 @@ def test_what_a_waiting_server_lacks_of_its_security_is_added(tmp_path: Path) ->
     security = {"policy": "Basic256Sha256", "check_host": False}
     user = {"name": "op", "password": SecretReference("!env", "OPC_PW")}
     join(path, [FoundDevice(stub)], "scan")
-    browsed = {"id": "opcua-01", **where, "security": security, "user": user, "tags": {"t": {"node": "i=2258"}}}
+    browsed = {
+        "id": "opcua-01",
+        **where,
+        "security": security,
+        "user": user,
+        "tags": {"t": {"node": "i=2258"}},
+    }
     assert join(path, [FoundDevice(browsed)], "browse").changed == ["opcua-01"]
-    assert "security: {policy: Basic256Sha256, check_host: false}" in path.read_text(encoding="utf-8")
+    assert "security: {policy: Basic256Sha256, check_host: false}" in path.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_security_that_is_not_in_braces_is_named_and_left(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     endpoint = "opc.tcp://10.0.0.2:4840"
     device = (
-        f"- id: opcua-01\n  connector: opcua\n  endpoint: {endpoint}\n  security:\n    policy: Basic256Sha256\n"
+        f"- id: opcua-01\n  connector: opcua\n  endpoint: {endpoint}\n  security:\n    policy: "
+        "Basic256Sha256\n"
         "  tags: {}\n"
     )
     path.write_text(HEAD + "devices:\n" + device, encoding="utf-8")
     former = path.read_bytes()
     security = {"policy": "Basic256Sha256", "check_host": False}
-    found = FoundDevice({"id": "x", "connector": "opcua", "endpoint": endpoint, "security": security})
+    found = FoundDevice(
+        {"id": "x", "connector": "opcua", "endpoint": endpoint, "security": security}
+    )
     with pytest.raises(FindingsError, match="check_host: false"):
         join(path, [found], "browse")
     assert path.read_bytes() == former
@@ -275,7 +318,9 @@ def test_the_command_in_a_comment_names_the_device_by_its_new_id(tmp_path: Path)
     path = tmp_path / "plant.yaml"
     note = "tags import list.xlsx --device unit-01 --into plant.yaml"
     units = [
-        FoundDevice({"id": "unit-01", "connector": "modbus", "url": f"tcp://10.0.0.{n}", "unit": 1}, [note])
+        FoundDevice(
+            {"id": "unit-01", "connector": "modbus", "url": f"tcp://10.0.0.{n}", "unit": 1}, [note]
+        )
         for n in (1, 2)
     ]
     joined = join(path, units, "scan")

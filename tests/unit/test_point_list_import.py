@@ -1,4 +1,5 @@
-"""A point list into a configuration: comments and layout stay, the result passes `check`, or nothing is written."""
+"""A point list into a configuration: comments and layout stay, the result passes `check`, or
+nothing is written."""
 
 from __future__ import annotations
 
@@ -30,8 +31,21 @@ def points(folder: Path, text: str = LIST) -> str:
     return str(path)
 
 
-def imported(folder: Path, config: Path, *options: str, text: str = LIST, device: str = "m1") -> int:
-    return main(["tags", "import", points(folder, text), "--device", device, "--into", str(config), *options])
+def imported(
+    folder: Path, config: Path, *options: str, text: str = LIST, device: str = "m1"
+) -> int:
+    return main(
+        [
+            "tags",
+            "import",
+            points(folder, text),
+            "--device",
+            device,
+            "--into",
+            str(config),
+            *options,
+        ]
+    )
 
 
 LAYOUTS = {
@@ -98,7 +112,9 @@ def test_tags_are_added_and_every_other_line_stays(name: str, newline: str, tmp_
     lost = [line for line in before.decode().split(newline) if line not in kept]
     assert len(lost) <= 1, lost  # of braces, the line that holds them
     for line in lost:
-        assert "{" in line or line.strip().startswith(("a:", "tags:")) or name == "braces over lines"
+        assert (
+            "{" in line or line.strip().startswith(("a:", "tags:")) or name == "braces over lines"
+        )
     for comment in ("# the old one", "# kept", "# about b", "# the end", "# to come"):
         assert (comment in before.decode()) == (comment in after.decode())
     assert imported(tmp_path, config) == 0  # a second time nothing changes
@@ -128,7 +144,11 @@ devices:
     assert config.read_text(encoding="utf-8") == HEAD + devices
     assert imported(tmp_path, config, "--replace", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["replaced"], document["unchanged"], document["added"]) == (["speed"], ["load"], [])
+    assert (document["replaced"], document["unchanged"], document["added"]) == (
+        ["speed"],
+        ["load"],
+        [],
+    )
     assert config.read_text(encoding="utf-8") == HEAD + devices.replace(
         "speed: {address: 40009}   # was", f"{SPEED}  # was"
     )
@@ -138,11 +158,14 @@ def test_an_included_file_is_edited_where_its_device_stands(tmp_path: Path) -> N
     (tmp_path / "lines").mkdir()
     line = tmp_path / "lines" / "ml1.yaml"
     line.write_text(
-        "devices:\n  - id: m1\n    connector: modbus\n    url: tcp://10.0.0.1\n    tags: {a: {address: 1}}\n"
+        "devices:\n  - id: m1\n    connector: modbus\n    url: tcp://10.0.0.1\n    tags: {a: "
+        "{address: 1}}\n"
     )
     config = plant(tmp_path, "include: lines/*.yaml\n")
     former = line.read_text()
-    assert imported(tmp_path, config, text="变量名,地址,类型\nx,409999,float\n") == 2  # too high an address
+    assert (
+        imported(tmp_path, config, text="变量名,地址,类型\nx,409999,float\n") == 2
+    )  # too high an address
     assert line.read_text() == former.replace("address: 1}", "address: 1}")
     line.write_text(former.replace("address: 1}", "address: 40010}"))
     assert imported(tmp_path, config) == 0
@@ -157,12 +180,14 @@ def test_an_included_file_is_edited_where_its_device_stands(tmp_path: Path) -> N
     ("devices", "said"),
     [
         (
-            "devices:\n  - {id: m0, connector: modbus, url: tcp://10.0.0.1, tags: &t {a: {address: 40010}}}\n"
+            "devices:\n  - {id: m0, connector: modbus, url: tcp://10.0.0.1, tags: &t {a: "
+            "{address: 40010}}}\n"
             "  - {id: m1, connector: modbus, url: tcp://10.0.0.2, tags: *t}\n",
             "alias",
         ),
         (
-            "devices:\n  - {for: {i: 1..2}, id: 'm{i}', connector: modbus, url: 'tcp://10.0.0.{i}', "
+            "devices:\n  - {for: {i: 1..2}, id: 'm{i}', connector: modbus, url: "
+            "'tcp://10.0.0.{i}', "
             "tags: {a: {address: 40010}}}\n",
             "write one that a `for` makes",
         ),
@@ -190,7 +215,11 @@ def test_what_check_finds_is_told_at_the_row_and_column_it_comes_from(
     )
     assert imported(tmp_path, config, text=text) == 2
     err = capsys.readouterr().err
-    places = [line.partition("list.csv:")[2].partition(": ")[0] for line in err.splitlines() if "list.csv:" in line]
+    places = [
+        line.partition("list.csv:")[2].partition(": ")[0]
+        for line in err.splitlines()
+        if "list.csv:" in line
+    ]
     assert places == ["2:类型", "3:地址", "4:变量名", "5:死区", "6:类型"]
     assert "plant" not in err
     assert config.read_bytes() == before
@@ -202,14 +231,20 @@ def test_without_a_configuration_the_tags_are_printed_and_judged(
 ) -> None:
     assert main(["tags", "import", points(tmp_path), "--device", "m1"]) == 0
     assert capsys.readouterr().out == f"    tags:\n      {SPEED}\n      {LOAD}\n"
-    nodes = points(tmp_path, "tag,NodeId,type\na,ns=2;s=Speed,Double\nb,Objects/2:M/2:State,Int32\n")
+    nodes = points(
+        tmp_path, "tag,NodeId,type\na,ns=2;s=Speed,Double\nb,Objects/2:M/2:State,Int32\n"
+    )
     assert main(["tags", "import", nodes, "--device", "m1"]) == 0
     assert "a: {node: ns=2;s=Speed, type: Double}" in capsys.readouterr().out
-    assert main(["tags", "import", points(tmp_path, "tag,address\na,D100\n"), "--device", "m1"]) == 2
+    assert (
+        main(["tags", "import", points(tmp_path, "tag,address\na,D100\n"), "--device", "m1"]) == 2
+    )
     assert "list.csv:2:address" in capsys.readouterr().err
 
 
-def test_another_fault_of_the_file_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_fault_of_the_file_comes_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = plant(tmp_path, LAYOUTS["no tags yet"].replace("url:", "ulr:"))
     assert imported(tmp_path, config) == 2
     assert "'ulr'" in capsys.readouterr().err
@@ -232,14 +267,17 @@ def test_a_file_that_would_become_too_large_is_named_and_stays(
 def test_devices_of_a_new_file_are_filled_one_by_one(tmp_path: Path) -> None:
     config = plant(
         tmp_path,
-        "devices:\n  - {id: m1, connector: modbus, url: tcp://10.0.0.1}\n  - {id: m2, connector: modbus, url: tcp://10.0.0.2}\n",
+        "devices:\n  - {id: m1, connector: modbus, url: tcp://10.0.0.1}\n  - {id: m2, connector: "
+        "modbus, url: tcp://10.0.0.2}\n",
     )
     assert imported(tmp_path, config) == 0
     assert imported(tmp_path, config, device="m2") == 0
     assert [len(device.tags) for device in load(config).devices] == [2, 2]
 
 
-def test_a_list_of_several_devices_gives_each_its_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_of_several_devices_gives_each_its_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = plant(tmp_path, LAYOUTS["no tags yet"])
     text = "设备,变量名,地址,类型\nm1,a,40001,INT\nm2,a,40001,REAL\n"
     assert imported(tmp_path, config, text=text) == 0
@@ -257,9 +295,16 @@ def test_a_long_list_is_written_without_the_slow_emitter_for_each_row(
     slow = dump._emitted
     monkeypatch.setattr(dump, "_emitted", lambda data: emitted.append(data) or slow(data))
     dump._text_in_braces.cache_clear()
-    rows = "".join(f"t{n},{40001 + 2 * n},float,0.1,%,第{n}路 phase (A),0,100.5\n" for n in range(60))
-    config = plant(tmp_path, "devices:\n  - {id: m0, connector: modbus, url: tcp://h, tags: {a: {address: 40001}}}\n"
-                             "  - id: m1\n    connector: modbus\n    url: tcp://h\n")  # fmt: skip
-    assert imported(tmp_path, config, text="变量名,地址,类型,比例,单位,说明,下限,上限\n" + rows) == 0
+    rows = "".join(
+        f"t{n},{40001 + 2 * n},float,0.1,%,第{n}路 phase (A),0,100.5\n" for n in range(60)
+    )
+    config = plant(
+        tmp_path,
+        "devices:\n  - {id: m0, connector: modbus, url: tcp://h, tags: {a: {address: 40001}}}\n"
+        "  - id: m1\n    connector: modbus\n    url: tcp://h\n",
+    )
+    assert (
+        imported(tmp_path, config, text="变量名,地址,类型,比例,单位,说明,下限,上限\n" + rows) == 0
+    )
     assert len(load(config).devices[1].tags) == 60
     assert emitted == [["%"]], "once for each text that has to be quoted"

@@ -1,13 +1,19 @@
-"""Point lists: layouts of others read, every problem by row and column, and ours the same after a round trip.
+"""Point lists: layouts of others read, every problem by row and column, and ours the same after a
+round trip.
 
 The layouts are those of published documentation:
-- Kepware: "CSV Import and Export" (www.kepware.com, feature-csvimportexport) and the page "Modbus Addressing" of its
-  Modbus driver's help (support.ptc.com): 40001, 400001, 4xxxx.b; data types Boolean, Short, Word, Long, DWord, Float.
-- Neuron: emqx/neuron-docs, `configuration/import-export` (the tag template) and `south-devices/modbus-tcp` (address
+- Kepware: "CSV Import and Export" (www.kepware.com, feature-csvimportexport) and the page "Modbus
+  Addressing" of its
+  Modbus driver's help (support.ptc.com): 40001, 400001, 4xxxx.b; data types Boolean, Short, Word,
+  Long, DWord, Float.
+- Neuron: emqx/neuron-docs, `configuration/import-export` (the tag template) and
+  `south-devices/modbus-tcp` (address
   format `SLAVE!ADDRESS[.BIT][#ENDIAN][.LEN[H][L][D][E]]`).
-- 北京行臻科技, 批量导入参数模版 (docs.xingzheniot.com/zh/guide/batch-import/parameter-template): `4x-101`,
+- 北京行臻科技, 批量导入参数模版 (docs.xingzheniot.com/zh/guide/batch-import/parameter-template):
+  `4x-101`,
   `4x-101.0`, 小数点.
-The screens of other Chinese gateways that document their tables as pictures alone are not available to us.
+The screens of other Chinese gateways that document their tables as pictures alone are not available
+to us.
 """
 
 from __future__ import annotations
@@ -37,7 +43,9 @@ PLUGINS = InstalledPlugins()
 SECRETS = {"MQTT_PASSWORD": "hunter1", "CNC_PASSWORD": "hunter2"}
 
 
-def target(connector: str = "modbus", counting: AddressCounting = UNSTATED, unit: int | None = None) -> ListTarget:
+def target(
+    connector: str = "modbus", counting: AddressCounting = UNSTATED, unit: int | None = None
+) -> ListTarget:
     return ListTarget(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
 
 
@@ -49,7 +57,10 @@ def listed(path: Path, text: str, encoding: str = "utf-8", **options: Any) -> Po
 
 def tags(found: PointList) -> dict[str, dict[str, Any]]:
     assert [str(problem) for problem in found.problems] == []
-    return {point.name: {key: plain(value, key) for key, value in point.keys.items()} for point in found.points}
+    return {
+        point.name: {key: plain(value, key) for key, value in point.keys.items()}
+        for point in found.points
+    }
 
 
 def plain(value: Any, key: str = "") -> Any:
@@ -80,17 +91,26 @@ def test_the_export_of_kepware(tmp_path: Path) -> None:
     found = listed(tmp_path, KEPWARE)
     assert tags(found) == {
         "Line1.Speed": {
-            "address": 400001, "type": "uint16", "unit": "rpm", "every": "100ms", "description": "Spindle speed",
+            "address": 400001,
+            "type": "uint16",
+            "unit": "rpm",
+            "every": "100ms",
+            "description": "Spindle speed",
         },
         "Line1.Temp": {
-            "address": 40011, "type": "int16", "scale": 0.2, "offset": -50, "unit": "Cel", "every": "1s",
+            "address": 40011,
+            "type": "int16",
+            "scale": 0.2,
+            "offset": -50,
+            "unit": "Cel",
+            "every": "1s",
             "description": "Oil, tank",
         },
         "Line1.Power": {"address": 300003, "type": "float32", "unit": "kW", "every": "2.5s"},
         "Line1.Run": {"address": "400005.3", "type": "bool", "every": "100ms"},
         "Line1.Door": {"address": 100017, "type": "bool", "every": "100ms"},
         "Line1.Count": {"address": 400020, "type": "uint32", "every": "100ms"},
-    }  # fmt: skip
+    }
     (note,) = found.notes
     assert note.where.endswith("list.csv:8:Client Access")
 
@@ -123,7 +143,13 @@ def test_the_template_of_neuron(tmp_path: Path) -> None:
         "run": {"address": "400010.4", "type": "bool", "every": "500ms"},
         "valve": {"address": "000001", "type": "bool", "every": "500ms"},
         "serial": {"address": 400101, "type": "string", "length": 10, "every": "500ms"},
-        "note": {"address": 400120, "type": "string", "length": 10, "word_order": "BADC", "every": "500ms"},
+        "note": {
+            "address": 400120,
+            "type": "string",
+            "length": 10,
+            "word_order": "BADC",
+            "every": "500ms",
+        },
     }
 
 
@@ -174,7 +200,11 @@ def test_a_list_that_counts_from_zero_says_so_once(tmp_path: Path) -> None:
         ("40001", "3", {"address": 40001}),
         ("40001", "保持寄存器", {"address": 40001}),
         ("４０００１", "", {"address": 40001}),
-        ("30001", "3", {"address": "holding/30001"}),  # a number of the protocol, as makers of inverters use them
+        (
+            "30001",
+            "3",
+            {"address": "holding/30001"},
+        ),  # a number of the protocol, as makers of inverters use them
         ("100", "04", {"address": "input/100"}),
         ("100", "输入寄存器", {"address": "input/100"}),
         ("0x0064", "3", {"address": "holding/0x0064"}),
@@ -190,7 +220,9 @@ def test_a_list_that_counts_from_zero_says_so_once(tmp_path: Path) -> None:
         ("40001.10", "", {"address": "40001.10"}),
     ],
 )
-def test_addresses_as_they_are_written(tmp_path: Path, address: str, area: str, expected: dict[str, Any]) -> None:
+def test_addresses_as_they_are_written(
+    tmp_path: Path, address: str, area: str, expected: dict[str, Any]
+) -> None:
     assert tags(listed(tmp_path, f"tag,address,area\na,{address},{area}\n")) == {"a": expected}
 
 
@@ -220,7 +252,12 @@ def test_a_type_that_says_too_little_is_not_guessed(tmp_path: Path, word: str) -
      ("Little Endian", "DCBA"), ("big-swapped", "BADC")],
 )  # fmt: skip
 def test_words_for_byte_orders(tmp_path: Path, word: str, order: str) -> None:
-    assert tags(listed(tmp_path, f"tag,address,type,字节序\na,40001,float,{word}\n"))["a"]["word_order"] == order
+    assert (
+        tags(listed(tmp_path, f"tag,address,type,字节序\na,40001,float,{word}\n"))["a"][
+            "word_order"
+        ]
+        == order
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +271,9 @@ def test_words_for_byte_orders(tmp_path: Path, word: str, order: str) -> None:
         ("停止/运行", None),
     ],
 )
-def test_names_of_an_enumeration(tmp_path: Path, cell: str, expected: dict[int, str] | None) -> None:
+def test_names_of_an_enumeration(
+    tmp_path: Path, cell: str, expected: dict[int, str] | None
+) -> None:
     found = listed(tmp_path, f'变量名,地址,枚举\na,40001,"{cell}"\n')
     if expected is not None:
         assert tags(found)["a"]["map"] == expected
@@ -254,16 +293,34 @@ def test_a_plant_s_own_table_with_titles_two_names_and_notes_in_heads(tmp_path: 
     )
     assert tags(found) == {
         "SP_SPEED": {
-            "address": "holding/0", "type": "float32", "word_order": "CDAB", "every": 0.5, "description": "主轴转速",
+            "address": "holding/0",
+            "type": "float32",
+            "word_order": "CDAB",
+            "every": 0.5,
+            "description": "主轴转速",
         },
-        "SP_TEMP": {"address": "holding/2", "type": "int16", "scale": 0.1, "every": 2, "description": "主轴温度"},
+        "SP_TEMP": {
+            "address": "holding/2",
+            "type": "int16",
+            "scale": 0.1,
+            "every": 2,
+            "description": "主轴温度",
+        },
         "FEED": {
-            "address": "holding/4", "type": "float32", "word_order": "ABCD", "scale": 0.1, "description": "进给",
+            "address": "holding/4",
+            "type": "float32",
+            "word_order": "ABCD",
+            "scale": 0.1,
+            "description": "进给",
         },
         "KWH": {
-            "address": "holding/8", "type": "uint32", "word_order": "CDAB", "scale": 0.01, "description": "电能",
+            "address": "holding/8",
+            "type": "uint32",
+            "word_order": "CDAB",
+            "scale": 0.01,
+            "description": "电能",
         },
-    }  # fmt: skip
+    }
     assert [note.where.partition("list.csv:")[2] for note in found.notes] == ["2:*变量名(必填)"]
 
 
@@ -284,8 +341,16 @@ def test_every_problem_is_told_at_once_with_its_row_and_column(tmp_path: Path) -
         "c,,int16,,,,\n",
     )
     assert [problem.where.partition("list.csv:")[2] for problem in found.problems] == [
-        "2:地址", "2:比例", "3:变量名", "3:类型", "3:上限", "4:地址", "4:周期", "5:变量名", "7:地址",
-    ]  # fmt: skip
+        "2:地址",
+        "2:比例",
+        "3:变量名",
+        "3:类型",
+        "3:上限",
+        "4:地址",
+        "4:周期",
+        "5:变量名",
+        "7:地址",
+    ]
     for problem in found.problems:
         assert problem.zh.endswith("。")
         assert problem.en.endswith(".")
@@ -294,7 +359,12 @@ def test_every_problem_is_told_at_once_with_its_row_and_column(tmp_path: Path) -
 def test_a_number_cell_that_may_have_lost_a_zero_is_refused(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
-    for row in (["变量名", "地址", "类型"], ["a", 40001.1, "bool"], ["b", 40002, "int16"], ["c", "40003.10", "bool"]):
+    for row in (
+        ["变量名", "地址", "类型"],
+        ["a", 40001.1, "bool"],
+        ["b", 40002, "int16"],
+        ["c", "40003.10", "bool"],
+    ):
         sheet.append(row)
     book.save(tmp_path / "list.xlsx")
     found = parse(spreadsheet.read(tmp_path / "list.xlsx"), target())
@@ -327,7 +397,9 @@ def test_the_sheet_with_a_head_is_found_among_others(tmp_path: Path) -> None:
         ("a.csv", b"\xff\xff\x80\x81\n", "register-encoding"),
     ],
 )
-def test_a_file_that_is_no_list_is_a_sentence(tmp_path: Path, name: str, data: bytes, code: str) -> None:
+def test_a_file_that_is_no_list_is_a_sentence(
+    tmp_path: Path, name: str, data: bytes, code: str
+) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(FindingsError) as caught:
         parse(spreadsheet.read(tmp_path / name), target())
@@ -365,13 +437,26 @@ def test_a_round_trip_changes_nothing(
 def test_what_no_column_holds_goes_through_as_well(tmp_path: Path) -> None:
     model = tag_model(PLUGINS["modbus"])
     odd = {
-        "sentinels": [65535, 0.5], "max_silence": 90, "map": {0: "a;b", 1: "c=d"}, "optional": True, "deadband": "1%",
-        "every": 0.25, "offset": -0.1, "description": "=1+1 \"x\", '二'", "unit": "-", "was": "old", "base": 1,
-        "report": "change", "range": (-5.5, 1e9), "business_link": "'@x",
-    }  # fmt: skip
+        "sentinels": [65535, 0.5],
+        "max_silence": 90,
+        "map": {0: "a;b", 1: "c=d"},
+        "optional": True,
+        "deadband": "1%",
+        "every": 0.25,
+        "offset": -0.1,
+        "description": "=1+1 \"x\", '二'",
+        "unit": "-",
+        "was": "old",
+        "base": 1,
+        "report": "change",
+        "range": (-5.5, 1e9),
+        "business_link": "'@x",
+    }
     tag = model.model_validate({"address": "40001.10"} | odd)
     device = (
-        load(ROOT / "configs" / "examples" / "hundred-plcs.yaml").devices[0].model_copy(update={"tags": {"=a": tag}})
+        load(ROOT / "configs" / "examples" / "hundred-plcs.yaml")
+        .devices[0]
+        .model_copy(update={"tags": {"=a": tag}})
     )
     for form in (".csv", ".xlsx"):
         file = tmp_path / f"odd{form}"
@@ -383,13 +468,35 @@ def test_what_no_column_holds_goes_through_as_well(tmp_path: Path) -> None:
         cells = [cell for row in csv.reader(lines) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]
     sheet = openpyxl.load_workbook(tmp_path / "odd.xlsx").worksheets[0]
-    assert {cell.data_type for row in sheet.iter_rows() for cell in row if cell.value is not None} <= {"s", "n"}
-    assert not [cell for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=")]
+    assert {
+        cell.data_type for row in sheet.iter_rows() for cell in row if cell.value is not None
+    } <= {"s", "n"}
+    assert not [
+        cell for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=")
+    ]
 
 
-def test_the_command_exports_and_says_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports_and_says_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config, out = str(ROOT / "configs" / "demo.yaml"), tmp_path / "list.csv"
-    assert main(["tags", "export", config, "vmc-01", "--out", str(out), "--headers", "en", "--encoding", "gbk"]) == 0
+    assert (
+        main(
+            [
+                "tags",
+                "export",
+                config,
+                "vmc-01",
+                "--out",
+                str(out),
+                "--headers",
+                "en",
+                "--encoding",
+                "gbk",
+            ]
+        )
+        == 0
+    )
     rows = list(csv.reader(io.StringIO(out.read_bytes().decode("gbk"))))
     assert rows[0][:4] == ["device", "tag", "description", "address"]
     assert {row[0] for row in rows[1:]} == {"vmc-01"}

@@ -1,4 +1,5 @@
-"""What connecting may cost: retries share a rate, successes cost nothing of it, descriptors are counted."""
+"""What connecting may cost: retries share a rate, successes cost nothing of it, descriptors are
+counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The loop's promises, over a scripted connection: one at a time, on the grid, a dead unit delays nobody."""
+"""The loop's promises, over a scripted connection: one at a time, on the grid, a dead unit delays
+nobody."""
 
 from __future__ import annotations
 
@@ -49,19 +50,25 @@ class Scripted:
             self.reading -= 1
 
 
-def device(name: str, got: list[Batch], every: float = 1.0, tags: Sequence[str] = ("a",)) -> PolledDevice:
+def device(
+    name: str, got: list[Batch], every: float = 1.0, tags: Sequence[str] = ("a",)
+) -> PolledDevice:
     """Each tag is a table of its own."""
     tables = tuple(TagTable(name, every, (Tag(tag, "float", None),)) for tag in tags)
     health = DeviceHealth(name, len(tags), len(tags) / every, FAST.monotonic())
     normalisers = {table: Normaliser(table) for table in tables}
-    return PolledDevice(DevicePlan(name, Options(), tables), normalisers, health, got.append, _nothing)
+    return PolledDevice(
+        DevicePlan(name, Options(), tables), normalisers, health, got.append, _nothing
+    )
 
 
 def _nothing(_: PolledDevice) -> None:
     return None
 
 
-async def looping(connection: Scripted, devices: list[PolledDevice], done: Callable[[], object]) -> None:
+async def looping(
+    connection: Scripted, devices: list[PolledDevice], done: Callable[[], object]
+) -> None:
     loop = ConnectionLoop("test", connection, devices, FAST)
     task = asyncio.create_task(loop.run())
     try:
@@ -80,7 +87,9 @@ def test_every_device_of_a_connection_is_read_in_turn() -> None:
     got: list[Batch] = []
     devices = [device(f"d{i}", got) for i in range(5)]
     run(looping(Scripted(good), devices, lambda: len(got) >= 50))
-    counts = {one.plan.id: sum(batch.table.device == one.plan.id for batch in got) for one in devices}
+    counts = {
+        one.plan.id: sum(batch.table.device == one.plan.id for batch in got) for one in devices
+    }
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
@@ -104,7 +113,8 @@ def test_a_silent_unit_is_bad_once_and_set_aside_while_the_others_go_on() -> Non
 
 
 def test_a_silent_table_of_a_unit_that_answers_is_set_aside_and_the_rest_goes_on() -> None:
-    """A gateway that knows the unit and not one of its blocks: nobody waits for it, and its unit is not away."""
+    """A gateway that knows the unit and not one of its blocks: nobody waits for it, and its unit is
+    not away."""
     got: list[Batch] = []
     asked = 0
 
@@ -123,23 +133,34 @@ def test_a_silent_table_of_a_unit_that_answers_is_set_aside_and_the_rest_goes_on
     half, other = device("half", got, tags=("a", "mute")), device("other", got)
     told: list[str] = []
     half._tell = lambda one: told.append(one.health.row(0.0)["transition"]["to"])
-    run(looping(Slow(answer), [half, other], lambda: sum(one.table.device == "other" for one in got) >= 41))
+    run(
+        looping(
+            Slow(answer),
+            [half, other],
+            lambda: sum(one.table.device == "other" for one in got) >= 41,
+        )
+    )
     mute = [batch for batch in got if batch.table.tags[0].name == "mute"]
     assert [batch.status for batch in mute] == [{0: TIMEOUT}] * 2
     assert asked < 10, "probes must be rare"
     assert (half.health.state, half.health.reason) == ("degraded", "BadTimeout")
     assert (other.health.state, half.breaker.is_open) == ("online", False)
-    assert told == ["online", "offline", "degraded", "offline", "degraded"], "two failures, and then it is known"
+    assert told == ["online", "offline", "degraded", "offline", "degraded"], (
+        "two failures, and then it is known"
+    )
 
 
 def test_probes_cost_what_the_new_connection_costs_too() -> None:
-    """Else a unit whose silence costs a reconnection each time would take far more than its share of the bus."""
+    """Else a unit whose silence costs a reconnection each time would take far more than its share
+    of the bus."""
     got: list[Batch] = []
 
     class SlowToOpen(Scripted):
         async def open(self) -> None:
             await super().open()
-            await asyncio.sleep(0.03)  # 0.6 s of the fast clock; the pause between probes is then 11.4 s
+            await asyncio.sleep(
+                0.03
+            )  # 0.6 s of the fast clock; the pause between probes is then 11.4 s
 
     def answer(table: TagTable) -> Batch:
         if table.device == "dead":
@@ -149,7 +170,9 @@ def test_probes_cost_what_the_new_connection_costs_too() -> None:
     connection = SlowToOpen(answer)
     devices = [device("dead", got), *(device(f"d{i}", got) for i in range(4))]
     run(looping(connection, devices, lambda: len(got) >= 161))
-    assert connection.opened <= 10, "40 s of the fast clock: the first connection, two failures, four probes"
+    assert connection.opened <= 10, (
+        "40 s of the fast clock: the first connection, two failures, four probes"
+    )
 
 
 def test_a_lost_device_is_told_before_its_dead_line_is_left() -> None:
@@ -265,7 +288,8 @@ def test_connections_that_begin_at_different_moments_have_their_turns_together()
 
 
 def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
-    """Nothing is asked of it while the process has no attempt left, and that is no fault of its loop."""
+    """Nothing is asked of it while the process has no attempt left, and that is no fault of its
+    loop."""
     got: list[Batch] = []
     asked = 0
     silent = True
@@ -290,14 +314,18 @@ def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
         silent = False
         budget.refund()
         await until(lambda: one.health.state != "offline")
-        overruns = one.health.overruns_total  # before turns in which this machine itself may be late
+        overruns = (
+            one.health.overruns_total
+        )  # before turns in which this machine itself may be late
         await until(lambda: one.health.state == "online")
         assert loop.stalled()
         before = asked
         await until(lambda: asked >= before + 6)  # one that answers needs no leave
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert overruns == 0, "turns that were passed over are missed, but the device is not too slow"
+        assert overruns == 0, (
+            "turns that were passed over are missed, but the device is not too slow"
+        )
         assert one.health.totals["due"] >= asked
 
     run(case())
@@ -329,8 +357,8 @@ def test_a_mute_table_of_a_lone_device_does_not_make_the_others_wait() -> None:
 
 
 def test_units_of_which_none_answers_take_their_place_among_the_dead() -> None:
-    """A bus or gateway behind which nobody answers is probed at the rate of the process, one unit at a time; who
-    answers again is read in its turns, and needs no leave."""
+    """A bus or gateway behind which nobody answers is probed at the rate of the process, one unit
+    at a time; who answers again is read in its turns, and needs no leave."""
     got: list[Batch] = []
     asked: list[str] = []
     silent = {"d0", "d1", "d2"}
@@ -363,13 +391,16 @@ def test_units_of_which_none_answers_take_their_place_among_the_dead() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert [one.health.state for one in devices] == ["offline", "online", "offline"]
-        assert overruns == [0, 0, 0], "turns that were passed over are missed, but no device is too slow"
+        assert overruns == [0, 0, 0], (
+            "turns that were passed over are missed, but no device is too slow"
+        )
 
     run(case())
 
 
 def test_of_an_optional_tag_that_is_absent_no_missed_turn_counts_a_reading() -> None:
-    """The device is away and comes back: only the tags that it has are missed, and both are said to be bad once."""
+    """The device is away and comes back: only the tags that it has are missed, and both are said to
+    be bad once."""
     got: list[Batch] = []
     dead = False
     absent = STATUS["BadNodeIdUnknown"]
@@ -379,9 +410,17 @@ def test_of_an_optional_tag_that_is_absent_no_missed_turn_counts_a_reading() -> 
             raise DeviceError(TIMEOUT, "silent", lost=True)
         return Batch(table, FAST.time_ns(), [1.0, None], {1: absent})
 
-    table = TagTable("d", 1.0, (Tag("a", "float", None), Tag("extra", "float", None, optional=True)))
+    table = TagTable(
+        "d", 1.0, (Tag("a", "float", None), Tag("extra", "float", None, optional=True))
+    )
     health = DeviceHealth("d", 2, 2.0, FAST.monotonic())
-    one = PolledDevice(DevicePlan("d", Options(), (table,)), {table: Normaliser(table)}, health, got.append, _nothing)
+    one = PolledDevice(
+        DevicePlan("d", Options(), (table,)),
+        {table: Normaliser(table)},
+        health,
+        got.append,
+        _nothing,
+    )
 
     async def case() -> None:
         nonlocal dead

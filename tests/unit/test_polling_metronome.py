@@ -1,4 +1,5 @@
-"""What connections share: one alarm for all, the end of a round of reads, one grid for equal periods."""
+"""What connections share: one alarm for all, the end of a round of reads, one grid for equal
+periods."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def test_sleepers_wake_in_order_and_none_before_its_time() -> None:
 def test_a_hundred_sleepers_with_one_moment_are_one_timer() -> None:
     async def scenario() -> None:
         metronome, loop = PollTimer(), asyncio.get_running_loop()
-        with patch.object(loop, "time", lambda: 5.0), patch.object(loop, "call_at", wraps=loop.call_at) as timers:
+        with (
+            patch.object(loop, "time", lambda: 5.0),
+            patch.object(loop, "call_at", wraps=loop.call_at) as timers,
+        ):
             sleepers = [asyncio.create_task(metronome.sleep(0.01)) for _ in range(100)]
             await asyncio.sleep(0)
             assert timers.call_count == 1
@@ -84,9 +88,13 @@ def test_the_end_of_the_last_read_is_told_and_of_no_other() -> None:
 
 
 @given(
-    st.floats(0, 1e6), st.lists(st.floats(0, 1e5), min_size=1), st.sampled_from((0.05, 0.1, 0.25, 1.0, 60.0, 86_400.0))
+    st.floats(0, 1e6),
+    st.lists(st.floats(0, 1e5), min_size=1),
+    st.sampled_from((0.05, 0.1, 0.25, 1.0, 60.0, 86_400.0)),
 )
-def test_whoever_begins_later_falls_in_with_the_others(origin: float, later: list[float], period: float) -> None:
+def test_whoever_begins_later_falls_in_with_the_others(
+    origin: float, later: list[float], period: float
+) -> None:
     metronome = PollTimer()
     assert metronome.on_grid(origin, period, 1) == origin
     for wait in later:
@@ -97,14 +105,23 @@ def test_whoever_begins_later_falls_in_with_the_others(origin: float, later: lis
         assert turns == pytest.approx(round(turns), abs=1e-4)
 
 
-@given(st.lists(st.integers(1, 2 * BURST_VALUES), min_size=1, max_size=100), st.sampled_from((0.1, 1.0, 60.0)))
+@given(
+    st.lists(st.integers(1, 2 * BURST_VALUES), min_size=1, max_size=100),
+    st.sampled_from((0.1, 1.0, 60.0)),
+)
 def test_no_moment_gets_more_than_a_burst_and_one_table_until_the_period_is_full(
     sizes: list[int], period: float
 ) -> None:
     metronome, at = PollTimer(), defaultdict[int, list[int]](list)
     for size in sizes:
-        at[round(metronome.on_grid(1000.0, period, size) % period / SLOT_S) % round(period / SLOT_S)].append(size)
+        at[
+            round(metronome.on_grid(1000.0, period, size) % period / SLOT_S)
+            % round(period / SLOT_S)
+        ].append(size)
     rounds = 1 + sum(sizes) // BURST_VALUES // round(period / SLOT_S)
-    assert all(sum(read) - max(read) <= rounds * BURST_VALUES + (rounds - 1) * max(sizes) for read in at.values())
+    assert all(
+        sum(read) - max(read) <= rounds * BURST_VALUES + (rounds - 1) * max(sizes)
+        for read in at.values()
+    )
     if sum(sizes) <= BURST_VALUES:
         assert len(at) == 1, "a small site is read together"

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
     period=st.sampled_from([0.1, 0.25, 1.0, 60.0]),
     delays=st.lists(st.floats(0, 5, allow_nan=False), min_size=1, max_size=60),
 )
-def test_turns_stay_on_the_grid_and_every_turn_is_served_or_counted(period: float, delays: list[float]) -> None:
+def test_turns_stay_on_the_grid_and_every_turn_is_served_or_counted(
+    period: float, delays: list[float]
+) -> None:
     schedule = PollSchedule(100.0, period)
     now, skipped = 100.0, 0
     for served, delay in enumerate(delays, 1):
@@ -42,8 +44,11 @@ HEARD = TagTable("m1", 1.0, (Tag("heard", "float", None),))
 
 
 @given(cost=st.floats(0.06, 10), tables=st.integers(1, 4), answers=st.booleans())
-def test_probes_of_a_dead_unit_take_at_most_their_share_of_the_bus(cost: float, tables: int, answers: bool) -> None:
-    """And those of silent tables no more, whether or not the unit `answers` for another one all the time."""
+def test_probes_of_a_dead_unit_take_at_most_their_share_of_the_bus(
+    cost: float, tables: int, answers: bool
+) -> None:
+    """And those of silent tables no more, whether or not the unit `answers` for another one all the
+    time."""
     breaker, now, busy = Breaker(), 0.0, 0.0
     while now < 1000 * cost:
         for table in TABLES[:tables]:

@@ -1,4 +1,5 @@
-"""No value stays good that nobody confirmed within its limit, whatever the reason of the silence."""
+"""No value stays good that nobody confirmed within its limit, whatever the reason of the
+silence."""
 
 from __future__ import annotations
 
@@ -19,14 +20,20 @@ SLOW = TagTable("d", 60.0, (Tag("c", "float", None, report=Report(on_change=True
 class Bench:
     """A device with what it sends and how often it tells."""
 
-    def __init__(self, *tables: TagTable, streaming: bool = False, staleness: float | None = None) -> None:
+    def __init__(
+        self, *tables: TagTable, streaming: bool = False, staleness: float | None = None
+    ) -> None:
         self.sent: list[Batch] = []
         self.rows: list[dict[str, object]] = []
         self.health = DeviceHealth("d", sum(map(len, tables)), 1.0, 0.0, streaming=streaming)
-        tell: Callable[[PolledDevice], None] = lambda device: self.rows.append(device.health.row(0.0))  # noqa: E731
+        tell: Callable[[PolledDevice], None] = lambda device: self.rows.append(  # noqa: E731
+            device.health.row(0.0)
+        )
         normalisers = {table: Normaliser(table) for table in tables}
         plan = DevicePlan("d", Options(), tables)
-        self.device = PolledDevice(plan, normalisers, self.health, self.sent.append, tell, staleness)
+        self.device = PolledDevice(
+            plan, normalisers, self.health, self.sent.append, tell, staleness
+        )
         self.device.staleness.begin(0.0)
 
     def bad(self) -> list[tuple[str, str]]:
@@ -138,9 +145,15 @@ def test_a_flapping_device_tells_a_bounded_number_of_rows() -> None:
         bench.device.failed(DeviceError(STATUS["BadTimeout"], "silent"), turn, turn * 0.02 + 0.01)
     assert len(bench.rows) <= EARLY_ROWS + 2
     row = bench.health.row(2.0)
-    assert row["transition"]["to"] == "offline", "the state that was not told early is told in the regular row"
+    assert row["transition"]["to"] == "offline", (
+        "the state that was not told early is told in the regular row"
+    )
     bench.answer(FAST, 60.0)
-    assert bench.rows[-1]["transition"] == {**bench.rows[-1]["transition"], "from": "offline", "to": "online"}  # type: ignore[dict-item]
+    assert bench.rows[-1]["transition"] == {
+        **bench.rows[-1]["transition"],
+        "from": "offline",
+        "to": "online",
+    }  # type: ignore[dict-item]
 
 
 def test_confirmation_begins_anew_with_the_loop() -> None:
@@ -154,7 +167,9 @@ def test_a_pause_of_our_own_is_not_blamed_on_the_device() -> None:
     bench = Bench(FAST)
     bench.answer(FAST, 1.0)
     bench.device.watch(9.0, 90, paused=8.0)
-    assert bench.bad() == [("a", "BadTimeout"), ("b", "BadTimeout")], "what nobody confirmed is not good, whoever slept"
+    assert bench.bad() == [("a", "BadTimeout"), ("b", "BadTimeout")], (
+        "what nobody confirmed is not good, whoever slept"
+    )
     zh, en = bench.health.detail
     assert "采集代理自己停顿了 8 秒" in zh
     assert "no fault of the device" in en

@@ -75,7 +75,9 @@ def test_devices_that_are_switched_off_hold_nobody_up() -> None:
         dark = [Dark(good) for _ in range(50)]
         connections = [*dark, Scripted(good)]
         loops = [
-            ConnectionLoop(f"c{n}", connection, [device(f"d{n}", got)], Clock(), turnstile=turnstile)
+            ConnectionLoop(
+                f"c{n}", connection, [device(f"d{n}", got)], Clock(), turnstile=turnstile
+            )
             for n, connection in enumerate(connections)
         ]
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
@@ -98,7 +100,9 @@ def test_before_its_turn_nothing_of_a_device_is_late() -> None:
     async def scenario() -> None:
         got = list[Batch]()
         one, clock = device("d", got), Clock()
-        task = asyncio.create_task(ConnectionLoop("c", Scripted(good), [one], clock, turnstile=Shut()).run())
+        task = asyncio.create_task(
+            ConnectionLoop("c", Scripted(good), [one], clock, turnstile=Shut()).run()
+        )
         await asyncio.sleep(0)
         one.watch(clock.monotonic() + 1000.0, clock.time_ns())
         assert got == []
@@ -130,7 +134,9 @@ def test_a_connection_takes_a_turn_to_begin_and_a_place_in_the_budget_to_begin_a
 
     async def scenario() -> None:
         connection = Scripted(lost)
-        loop = ConnectionLoop("c", connection, [device("d", [])], Clock(), turnstile=Counted(), retries=Budget())
+        loop = ConnectionLoop(
+            "c", connection, [device("d", [])], Clock(), turnstile=Counted(), retries=Budget()
+        )
         task = asyncio.create_task(loop.run())
         await until(lambda: connection.opened == 3)
         assert turns == 1

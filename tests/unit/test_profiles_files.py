@@ -1,4 +1,5 @@
-"""Every device profile, as data: complete, honest about its source, free of duplicates and overlaps."""
+"""Every device profile, as data: complete, honest about its source, free of duplicates and
+overlaps."""
 
 from __future__ import annotations
 
@@ -15,29 +16,84 @@ from edge_agent.config.models import StateConfig, StateMap, StateRule, TagCommon
 FOLDER = Path(__file__).parents[2] / "configs" / "profiles"
 FILES = sorted(FOLDER.glob("*.yaml"))
 REQUIRED = {
-    "eastron-sdm630", "eastron-sdm120", "eastron-sdm230", "eastron-sdm72", "acrel-adw300", "acrel-dtsd1352",
-    "chint-dtsu666", "schneider-iem3000", "carlo-gavazzi-em24", "bg-ds100", "sunspec-meter", "delta-vfd",
-    "lnc-mw2200a", "siemens-sinumerik", "generic-umati", "inovance-h5u", "inovance-am", "delta-dvp", "xinje-xc",
-    "waveshare-io-8ch", "moxa-iologik-e1212",
-}  # fmt: skip
+    "eastron-sdm630",
+    "eastron-sdm120",
+    "eastron-sdm230",
+    "eastron-sdm72",
+    "acrel-adw300",
+    "acrel-dtsd1352",
+    "chint-dtsu666",
+    "schneider-iem3000",
+    "carlo-gavazzi-em24",
+    "bg-ds100",
+    "sunspec-meter",
+    "delta-vfd",
+    "lnc-mw2200a",
+    "siemens-sinumerik",
+    "generic-umati",
+    "inovance-h5u",
+    "inovance-am",
+    "delta-dvp",
+    "xinje-xc",
+    "waveshare-io-8ch",
+    "moxa-iologik-e1212",
+}
 KEYS = {
-    "name", "title", "connector", "manufacturer", "models", "source", "notes", "defaults", "areas", "state", "tags",
-}  # fmt: skip
+    "name",
+    "title",
+    "connector",
+    "manufacturer",
+    "models",
+    "source",
+    "notes",
+    "defaults",
+    "areas",
+    "state",
+    "tags",
+}
 MANDATORY = {"name", "title", "connector", "manufacturer", "models", "source", "notes", "tags"}
 TAG_KEYS = {"address", "node", "path", "type", "length", "word_order", *TagCommon.model_fields}
 UNITS = {
-    "", "V", "A", "W", "kW", "VA", "kVA", "var", "kvar", "Wh", "kWh", "VAh", "varh", "kvarh", "Hz", "deg", "%",
-    "rpm", "mm/min", "mm", "s", "min", "h", "Cel",
-}  # fmt: skip
+    "",
+    "V",
+    "A",
+    "W",
+    "kW",
+    "VA",
+    "kVA",
+    "var",
+    "kvar",
+    "Wh",
+    "kWh",
+    "VAh",
+    "varh",
+    "kvarh",
+    "Hz",
+    "deg",
+    "%",
+    "rpm",
+    "mm/min",
+    "mm",
+    "s",
+    "min",
+    "h",
+    "Cel",
+}
 WORDS = {"uint16": 1, "int16": 1, "bool": 1, "uint32": 2, "int32": 2, "float32": 2, "int64": 4}
 VOCABULARY = {
     "item": {"NotAvailable", "OutOfService", "NotExecuting", "Executing"},
     "mode": {"None", "Maintenance", "Setup", "Processing"},
     "execution": {
-        "ACTIVE", "FEED_HOLD", "INTERRUPTED", "OPTIONAL_STOP", "READY", "PROGRAM_COMPLETED", "PROGRAM_STOPPED",
+        "ACTIVE",
+        "FEED_HOLD",
+        "INTERRUPTED",
+        "OPTIONAL_STOP",
+        "READY",
+        "PROGRAM_COMPLETED",
+        "PROGRAM_STOPPED",
         "STOPPED",
     },
-}  # fmt: skip
+}
 
 
 class Strict(yaml.SafeLoader):
@@ -45,7 +101,9 @@ class Strict(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        assert len(keys) == len(set(keys)), f"a key twice in line {node.start_mark.line + 1}: {keys}"
+        assert len(keys) == len(set(keys)), (
+            f"a key twice in line {node.start_mark.line + 1}: {keys}"
+        )
         return super().construct_mapping(node, deep)
 
 
@@ -92,7 +150,9 @@ def test_tags_have_known_keys_sane_units_and_a_bilingual_description(name: str) 
         assert keys.get("unit", "") in UNITS, tag
         assert " / " in keys["description"], tag
         assert keys.get("scale", 1.0) > 0, tag
-        TagCommon.model_validate({key: value for key, value in keys.items() if key in TagCommon.model_fields})
+        TagCommon.model_validate(
+            {key: value for key, value in keys.items() if key in TagCommon.model_fields}
+        )
 
 
 def registers(name: str) -> Iterator[tuple[str, str, int, int]]:
@@ -105,7 +165,9 @@ def registers(name: str) -> Iterator[tuple[str, str, int, int]]:
             yield tag, match[1], int(match[2]), count
 
 
-@pytest.mark.parametrize("name", sorted(n for n, p in PROFILES.items() if p["connector"] == "modbus"))
+@pytest.mark.parametrize(
+    "name", sorted(n for n, p in PROFILES.items() if p["connector"] == "modbus")
+)
 def test_registers_do_not_overlap_and_fit_the_address_space(name: str) -> None:
     taken: dict[tuple[str, int], str] = {}
     for tag, kind, first, count in registers(name):
@@ -115,7 +177,9 @@ def test_registers_do_not_overlap_and_fit_the_address_space(name: str) -> None:
             taken[place] = tag
 
 
-@pytest.mark.parametrize("name", sorted(n for n, p in PROFILES.items() if p["connector"] == "modbus"))
+@pytest.mark.parametrize(
+    "name", sorted(n for n, p in PROFILES.items() if p["connector"] == "modbus")
+)
 def test_tags_are_sorted_by_address(name: str) -> None:
     places = [first for _, _, first, _ in registers(name)]
     assert places == sorted(places)
@@ -143,7 +207,8 @@ def test_what_is_from_memory_says_so(name: str) -> None:
 
 
 def test_the_low_word_first_meter_says_so() -> None:
-    """EM24 is the word-order case: its 32-bit values would be plausible nonsense the other way round."""
+    """EM24 is the word-order case: its 32-bit values would be plausible nonsense the other way
+    round."""
     assert PROFILES["carlo-gavazzi-em24"]["defaults"]["word_order"] == "CDAB"
 
 
@@ -161,7 +226,9 @@ def test_the_low_word_first_meter_says_so() -> None:
         ("sunspec-meter", "W", "holding/40098", 1.0),
     ],
 )
-def test_register_facts_that_must_never_slip(profile: str, tag: str, address: str, scale: float) -> None:
+def test_register_facts_that_must_never_slip(
+    profile: str, tag: str, address: str, scale: float
+) -> None:
     keys = PROFILES[profile]["tags"][tag]
     assert keys["address"] == address
     assert keys.get("scale", 1.0) == scale

@@ -68,7 +68,10 @@ def test_devices_on_one_line_share_a_bus_and_keep_their_units(config: Path) -> N
 
 def test_faults_reach_their_device_and_no_other(config: Path) -> None:
     fault = {"kind": "frozen", "for": 30.0}
-    faults = {device["id"]: device["faults"] for device in spec(config, faults={"vmc-02": [fault]})["devices"]}
+    faults = {
+        device["id"]: device["faults"]
+        for device in spec(config, faults={"vmc-02": [fault]})["devices"]
+    }
     assert faults == {"meter-1": [], "meter-2": [], "vmc-02": [fault]}
 
 
@@ -82,7 +85,9 @@ def test_a_redirected_site_is_the_same_site_elsewhere(config: Path) -> None:
     redirected.write_text(rehearse.redirect(config, ENDPOINTS), encoding="utf-8")
     before, after = load(config), load(redirected)
     assert [d.id for d in after.devices] == [d.id for d in before.devices]
-    assert {d.id: getattr(d, "url", None) or getattr(d, "endpoint", None) for d in after.devices} == ENDPOINTS
+    assert {
+        d.id: getattr(d, "url", None) or getattr(d, "endpoint", None) for d in after.devices
+    } == ENDPOINTS
     for old, new in zip(before.devices, after.devices, strict=True):
         moved = {"url", "endpoint"}
         assert new.model_dump(exclude=moved) == old.model_dump(exclude=moved)
@@ -90,7 +95,9 @@ def test_a_redirected_site_is_the_same_site_elsewhere(config: Path) -> None:
     assert after.outbox == before.outbox
 
 
-def test_a_redirected_site_may_lie_anywhere_and_holds_no_secret(config: Path, tmp_path: Path) -> None:
+def test_a_redirected_site_may_lie_anywhere_and_holds_no_secret(
+    config: Path, tmp_path: Path
+) -> None:
     text = rehearse.redirect(config, ENDPOINTS)
     assert "s3cret" not in text
     (tmp_path / "elsewhere").mkdir()
@@ -103,7 +110,8 @@ def test_a_rehearsal_keeps_out_of_the_real_things_way(config: Path) -> None:
     site = load(config)
     redirected = config.with_name("plant.simulated.yaml")
     redirected.write_text(
-        rehearse.redirect(config, ENDPOINTS, rehearse.apart(site, config, redirected)), encoding="utf-8"
+        rehearse.redirect(config, ENDPOINTS, rehearse.apart(site, config, redirected)),
+        encoding="utf-8",
     )
     rehearsal = load(redirected)
     assert rehearsal.mqtt.url == site.mqtt.url
@@ -121,7 +129,9 @@ def test_a_rehearsal_listens_elsewhere_wherever_the_real_thing_listens(tmp_path:
     head = 'agent: {id: a, listen: "[::1]:9470"}\nmqtt: {url: "mqtt://127.0.0.1"}\n'
     config = write(tmp_path, text, head=head)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(rehearse.redirect(config, {}, rehearse.apart(load(config), config, copy)), encoding="utf-8")
+    copy.write_text(
+        rehearse.redirect(config, {}, rehearse.apart(load(config), config, copy)), encoding="utf-8"
+    )
     real, simulated = load(config), load(copy)
     places = [one for one in (simulated.agent.listen, simulated.store.listen) if one is not None]
     assert len(set(places)) == 2
@@ -140,14 +150,17 @@ def test_a_trusted_simulator_changes_nothing_else_about_the_channel(tmp_path: Pa
         encoding="utf-8",
     )
     redirected = tmp_path / "plant.simulated.yaml"
-    redirected.write_text(rehearse.redirect(file, {}, certificates={"d": str(certificate)}), encoding="utf-8")
+    redirected.write_text(
+        rehearse.redirect(file, {}, certificates={"d": str(certificate)}), encoding="utf-8"
+    )
     security = load(redirected).devices[0].model_dump()["security"]
     assert (security["policy"], security["trust"]) == ("Basic256Sha256", certificate)
 
 
 def test_overrides_add_sections_the_file_does_not_have(config: Path) -> None:
     document = yaml.load(
-        rehearse.redirect(config, {}, {"register": {"robot_is_nc": False}}).replace("!env", ""), yaml.SafeLoader
+        rehearse.redirect(config, {}, {"register": {"robot_is_nc": False}}).replace("!env", ""),
+        yaml.SafeLoader,
     )
     assert document["register"] == {"robot_is_nc": False}
 
@@ -164,14 +177,28 @@ def arguments(*words: str) -> argparse.Namespace:
 
 
 def test_the_command_reads_faults_speed_and_seed() -> None:
-    args = arguments("plant.yaml", "--speed", "60", "--seed", "3", "--fault", "a:frozen:30", "--fault", "b:offline")
+    args = arguments(
+        "plant.yaml",
+        "--speed",
+        "60",
+        "--seed",
+        "3",
+        "--fault",
+        "a:frozen:30",
+        "--fault",
+        "b:offline",
+    )
     assert args.fault == [("a", {"kind": "frozen", "for": 30.0}), ("b", {"kind": "offline"})]
     assert (args.speed, args.seed, args.config, args.out) == (60.0, 3, Path("plant.yaml"), None)
     assert arguments().config is None
 
 
-@pytest.mark.parametrize("words", [("--fault", "a"), ("--fault", "a:frozen:soon"), ("--speed", "0"), ("--speed", "x")])
-def test_wrong_words_are_refused_with_status_2(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [("--fault", "a"), ("--fault", "a:frozen:soon"), ("--speed", "0"), ("--speed", "x")]
+)
+def test_wrong_words_are_refused_with_status_2(
+    words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as raised:
         arguments(*words)
     assert raised.value.code == 2
@@ -183,8 +210,14 @@ def test_two_simulated_files_in_one_folder_share_nothing(tmp_path: Path) -> None
     config = tmp_path / "line-a.yaml"
     config.write_text("agent: {id: a}\nmqtt: {url: 'mqtt://127.0.0.1:1'}\n", encoding="utf-8")
     site = load(config)
-    outs = [tmp_path / "line-a.simulated.yaml", tmp_path / "line-b.simulated.yaml", tmp_path / "other/line-a.yaml"]
+    outs = [
+        tmp_path / "line-a.simulated.yaml",
+        tmp_path / "line-b.simulated.yaml",
+        tmp_path / "other/line-a.yaml",
+    ]
     found = [rehearse.apart(site, config, out) for out in outs]
     for section, key in (("outbox", "path"), ("store", "path"), ("store", "quarantine")):
         assert len({each[section][key] for each in found}) == len(outs)
-    assert rehearse.apart(site, config, outs[0]) == found[0], "the same file goes on with what it has"
+    assert rehearse.apart(site, config, outs[0]) == found[0], (
+        "the same file goes on with what it has"
+    )

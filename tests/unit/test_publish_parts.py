@@ -1,4 +1,5 @@
-"""The publisher's parts without a network: pace, back-off, sentences, and the judgement on the ingest."""
+"""The publisher's parts without a network: pace, back-off, sentences, and the judgement on the
+ingest."""
 
 from __future__ import annotations
 
@@ -71,7 +72,11 @@ def test_back_off_grows_to_its_limit_and_starts_over() -> None:
 )
 def test_each_failure_has_its_sentence(error: OSError, code: str, slow: bool) -> None:
     found = explain(error, "mqtt://broker:1883")
-    assert (found.finding.code, found.slow, found.finding.where) == (code, slow, "mqtt://broker:1883")
+    assert (found.finding.code, found.slow, found.finding.where) == (
+        code,
+        slow,
+        "mqtt://broker:1883",
+    )
     assert found.finding.zh
     assert found.finding.en.endswith(".")
 
@@ -79,11 +84,19 @@ def test_each_failure_has_its_sentence(error: OSError, code: str, slow: bool) ->
 def test_a_refused_login_is_told_apart_from_a_refused_version() -> None:
     assert refused("Not authorized", "u").finding.code == "mqtt-login"
     assert refused("Bad user name or password", "u").finding.code == "mqtt-login"
-    assert refused("Unsupported protocol version", "u").finding.code == "mqtt-unsupported-protocol-version"
+    assert (
+        refused("Unsupported protocol version", "u").finding.code
+        == "mqtt-unsupported-protocol-version"
+    )
 
 
 def test_missing_tls_files_are_all_named_at_once(tmp_path: Path) -> None:
-    config = Mqtt(url="mqtts://broker", ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    config = Mqtt(
+        url="mqtts://broker",
+        ca=tmp_path / "ca.pem",
+        cert=tmp_path / "cert.pem",
+        key=tmp_path / "key.pem",
+    )
     with pytest.raises(FindingsError) as error:
         tls_context(config)
     assert [f.where for f in error.value.findings] == ["mqtt.ca", "mqtt.cert", "mqtt.key"]

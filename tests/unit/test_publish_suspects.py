@@ -1,4 +1,5 @@
-"""What was under way when the broker hung up is tried first and one at a time, and nothing else is."""
+"""What was under way when the broker hung up is tried first and one at a time, and nothing else
+is."""
 
 from __future__ import annotations
 
@@ -72,7 +73,14 @@ async def sending(
         await link.open(None)
         box.attach()
         made = PublishSession(
-            config, link, box, DOCUMENTS, PublishCounters(), lambda message: None, holds or SuspectMessages(), suspects
+            config,
+            link,
+            box,
+            DOCUMENTS,
+            PublishCounters(),
+            lambda message: None,
+            holds or SuspectMessages(),
+            suspects,
         )
         box.on_append = made.appended
         made.wake()
@@ -95,7 +103,9 @@ async def interrupted(box: Outbox) -> tuple[InFlightMessage, ...]:
         return under.session.unacknowledged
 
 
-def test_suspects_go_one_at_a_time_before_everything_else_and_then_the_window_is_full(box: Outbox) -> None:
+def test_suspects_go_one_at_a_time_before_everything_else_and_then_the_window_is_full(
+    box: Outbox,
+) -> None:
     async def scenario() -> None:
         suspects = await interrupted(box)
         async with sending(box, suspects) as under:
@@ -108,7 +118,9 @@ def test_suspects_go_one_at_a_time_before_everything_else_and_then_the_window_is
                 assert under.session.sole_in_flight is not None
                 await under.taken()
             assert seen[: len(DOCUMENTS)] == list(DOCUMENTS)
-            assert seen[len(DOCUMENTS) :] == [f"edge/{n}/data" for n in range(WINDOW - len(DOCUMENTS))]
+            assert seen[len(DOCUMENTS) :] == [
+                f"edge/{n}/data" for n in range(WINDOW - len(DOCUMENTS))
+            ]
             await until(lambda: len(under.topics) == WINDOW)
             assert under.session.sole_in_flight is None
 

@@ -1,4 +1,5 @@
-"""The table of reasons: every status has its name, every reason a sentence in both languages that says what to do."""
+"""The table of reasons: every status has its name, every reason a sentence in both languages that
+says what to do."""
 
 from __future__ import annotations
 
@@ -37,14 +38,18 @@ HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!]")
 
 def facts_of(name: str) -> dict[str, str]:
     _, zh, en = CAUSES[name]
-    return {field: "7" for text in (zh, en) for _, field, *_ in string.Formatter().parse(text) if field}
+    return {
+        field: "7" for text in (zh, en) for _, field, *_ in string.Formatter().parse(text) if field
+    }
 
 
 def test_every_status_a_server_can_send_has_its_symbolic_name() -> None:
     theirs = {code: name for code, (name, _) in status_codes.code_to_name_doc.items()}
     assert {code: status_name(code) for code in theirs} == theirs
     assert {status_code(name): name for name in theirs.values()} == theirs
-    assert status_name(STATUS["BadSecurityModeRejected"] | 0x0480) == "BadSecurityModeRejected", "flags are no code"
+    assert status_name(STATUS["BadSecurityModeRejected"] | 0x0480) == "BadSecurityModeRejected", (
+        "flags are no code"
+    )
     assert status_name(0x8FFF0000) == "0x8FFF0000", "what OPC UA does not have keeps its number"
 
 
@@ -70,7 +75,9 @@ def test_every_state_is_a_sentence_in_both_languages(name: str) -> None:
 def test_every_cause_is_a_sentence_in_both_languages_with_the_same_facts(name: str) -> None:
     status, zh, en = CAUSES[name]
     assert status in STATUS
-    fields = [{field for _, field, *_ in string.Formatter().parse(text) if field} for text in (zh, en)]
+    fields = [
+        {field for _, field, *_ in string.Formatter().parse(text) if field} for text in (zh, en)
+    ]
     assert fields[0] == fields[1]
     found = cause(name, **facts_of(name))
     assert CHINESE.search(found.zh)
@@ -89,19 +96,41 @@ def test_each_modbus_exception_has_a_sentence_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("error", "name", "zh", "en"),
     [
-        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "connection_refused", "没有程序在监听", "nothing listens"),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "x"),
+            "connection_refused",
+            "没有程序在监听",
+            "nothing listens",
+        ),
         (OSError(errno.EHOSTUNREACH, "x"), "no_route", "主机不可达", "No route to host"),
         (OSError(errno.ENETUNREACH, "x"), "no_route", "网络不可达", "Network is unreachable"),
-        (PermissionError(errno.EPERM, "x"), "connection_forbidden", "IPAddressAllow", "IPAddressAllow"),
-        (ConnectionResetError(errno.ECONNRESET, "x"), "connection_reset", "连接被重置", "reset by peer"),
+        (
+            PermissionError(errno.EPERM, "x"),
+            "connection_forbidden",
+            "IPAddressAllow",
+            "IPAddressAllow",
+        ),
+        (
+            ConnectionResetError(errno.ECONNRESET, "x"),
+            "connection_reset",
+            "连接被重置",
+            "reset by peer",
+        ),
         (BrokenPipeError(), "connection_reset", "连接已断开", "Broken pipe"),
         (socket.gaierror(-2, "Name or service not known"), "name_unknown", "DNS", "DNS"),
         (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "tls_failed", "TLS", "WRONG_VERSION_NUMBER"),
-        (OSError("Multiple exceptions: [Errno 111] a, [Errno 101] b"), "connection_refused", "监听", "nothing listens"),
+        (
+            OSError("Multiple exceptions: [Errno 111] a, [Errno 101] b"),
+            "connection_refused",
+            "监听",
+            "nothing listens",
+        ),
         (OSError("strange"), "connection_broken", "strange", "strange"),
     ],
 )
-def test_what_the_system_says_becomes_a_cause(error: Exception, name: str, zh: str, en: str) -> None:
+def test_what_the_system_says_becomes_a_cause(
+    error: Exception, name: str, zh: str, en: str
+) -> None:
     found = cause_of_error(error, "tcp://10.0.0.7:502")
     assert found.name == name
     assert zh in found.zh
@@ -116,7 +145,10 @@ def test_a_connector_that_writes_one_language_is_still_told_in_both() -> None:
 
 
 TABLE = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None)))
-REFUSED, SILENT = cause("modbus_exception_2", request="holding/7"), cause("modbus_exception_1", request="holding/7")
+REFUSED, SILENT = (
+    cause("modbus_exception_2", request="holding/7"),
+    cause("modbus_exception_1", request="holding/7"),
+)
 
 
 def part_bad(code: int, why: dict[int, object] | None) -> Batch:
@@ -131,7 +163,10 @@ def test_the_exact_cause_of_a_tag_is_in_transition_status_and_judgement() -> Non
     row = health.row(2.0)
     said = (REFUSED.zh, REFUSED.en)
     assert (row["transition"]["zh"], row["transition"]["en"]) == said
-    assert (row["reason"], row["transition"]["reason"]) == ("BadConfigurationError", "BadConfigurationError")
+    assert (row["reason"], row["transition"]["reason"]) == (
+        "BadConfigurationError",
+        "BadConfigurationError",
+    )
     (move,) = row["tag_transitions"]
     assert (move["zh"], move["en"]) == said == health.detail
     (tag,) = health.tags.not_good()
@@ -167,7 +202,8 @@ def test_a_cause_of_part_of_a_table_goes_with_that_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "name"), [(401, "store_login"), (403, "store_login"), (404, "store_not_found"), (503, "store_failed")]
+    ("status", "name"),
+    [(401, "store_login"), (403, "store_login"), (404, "store_not_found"), (503, "store_failed")],
 )
 def test_a_store_that_refuses_says_what_to_look_at(status: int, name: str) -> None:
     error = refusal(status, b"because")
@@ -181,12 +217,21 @@ def test_the_services_notice_has_the_brokers_reason_in_both_languages() -> None:
     found = SessionLostError.of(
         trouble("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.", "mqtt://h")
     ).finding
-    assert (found.code, found.zh, found.en) == ("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.")
-    many = _joined([Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.") for n in "ab"])
+    assert (found.code, found.zh, found.en) == (
+        "mqtt-login",
+        "消息服务器拒绝登录。",
+        "The broker refused the login.",
+    )
+    many = _joined(
+        [
+            Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.")
+            for n in "ab"
+        ]
+    )
     assert (many.zh, many.en) == ("无法读取 a。无法读取 b。", "a is unreadable. b is unreadable.")
 
 
-# --- no English in a Chinese sentence -----------------------------------------------------------------------------
+# --- no English in a Chinese sentence -------------------------------------------------------------
 
 LATIN = re.compile(r"[A-Za-z]{3,}")
 
@@ -202,25 +247,40 @@ def malformed_reasons() -> set[str]:
                 if isinstance(argument, ast.Constant):
                     found.add(argument.value)
                 elif isinstance(argument, ast.JoinedStr):
-                    found.add("".join(str(getattr(part, "value", "{}")) if isinstance(part, ast.Constant) else "device"
-                                      for part in argument.values))  # fmt: skip
+                    found.add(
+                        "".join(
+                            str(getattr(part, "value", "{}"))
+                            if isinstance(part, ast.Constant)
+                            else "device"
+                            for part in argument.values
+                        )
+                    )
     return found
 
 
 def test_every_reason_of_the_quarantine_has_its_own_sentence() -> None:
-    reasons = malformed_reasons() | {"bad-name", "timestamp-out-of-bounds", "not-finite", "text-too-long"}
+    reasons = malformed_reasons() | {
+        "bad-name",
+        "timestamp-out-of-bounds",
+        "not-finite",
+        "text-too-long",
+    }
     assert len(reasons) > 20
     unknown = refusal_sentence("something of another version")
     for reason in sorted(reasons):
         zh, en = refusal_sentence(reason)
         assert CHINESE.search(zh), reason
         assert not CHINESE.search(en), reason
-        assert zh.replace(reason, "") != unknown[0].replace("something of another version", ""), reason
+        assert zh.replace(reason, "") != unknown[0].replace("something of another version", ""), (
+            reason
+        )
     assert "something of another version" in unknown[0]
     assert "partial write" in refusal_sentence("the store refuses it: partial write")[0]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EADDRINUSE, errno.ECONNRESET])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EADDRINUSE, errno.ECONNRESET]
+)
 def test_the_systems_words_are_said_in_the_readers_language(number: int) -> None:
     error = OSError(number, os.strerror(number))
     told = [
@@ -244,11 +304,15 @@ def test_a_certificate_that_is_not_trusted_is_explained_in_chinese() -> None:
 
 def test_what_a_client_library_wraps_is_still_the_systems_error() -> None:
     """`influxdb-client` raises an error of urllib3 whose cause is the refusal."""
-    endpoint = HttpEndpoint(StoreConfig.model_validate({"kind": "influxdb", "url": "http://10.0.0.9:8086"}))
+    endpoint = HttpEndpoint(
+        StoreConfig.model_validate({"kind": "influxdb", "url": "http://10.0.0.9:8086"})
+    )
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     wrapped = RuntimeError("HTTPConnectionPool: Max retries exceeded")
     wrapped.__cause__ = refused
-    assert endpoint.unreachable(wrapped) == cause("connection_refused", where="10.0.0.9:8086", why="")
+    assert endpoint.unreachable(wrapped) == cause(
+        "connection_refused", where="10.0.0.9:8086", why=""
+    )
     assert endpoint.unreachable(RuntimeError("odd")).name == "store_failed"
 
 
@@ -256,8 +320,13 @@ def test_a_store_that_took_the_connection_and_is_silent_is_no_fault_of_the_way_t
     """A stopped InfluxDB was told as a cable that is not plugged in."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        config = StoreConfig.model_validate({"kind": "influxdb1", "url": f"http://127.0.0.1:{port}"})
-        with contextlib.closing(HttpEndpoint(config, timeout=0.05)) as endpoint, pytest.raises(StoreError) as silent:
+        config = StoreConfig.model_validate(
+            {"kind": "influxdb1", "url": f"http://127.0.0.1:{port}"}
+        )
+        with (
+            contextlib.closing(HttpEndpoint(config, timeout=0.05)) as endpoint,
+            pytest.raises(StoreError) as silent,
+        ):
             endpoint.request("GET", "/query", {})
     assert silent.value.cause.name == "store_silent"
     assert f"127.0.0.1:{port} took the connection" in silent.value.cause.en

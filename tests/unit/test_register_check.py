@@ -1,4 +1,5 @@
-"""Bad registers: each problem is listed by row and column, in both languages, and the rest stands."""
+"""Bad registers: each problem is listed by row and column, in both languages, and the rest
+stands."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def listed(folder: Path, *rows: str, header: str = HEADER, devices: tuple[str, ...] | None = None) -> dict[str, str]:
+def listed(
+    folder: Path, *rows: str, header: str = HEADER, devices: tuple[str, ...] | None = None
+) -> dict[str, str]:
     """`code` -> `row:column` of every error (marked `!`) and note."""
     (folder / "r.csv").write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
     inspection = inspect(folder / "r.csv", folder / "p.csv", devices)
@@ -75,14 +78,21 @@ def test_a_good_register_lists_nothing(files: Path) -> None:
         ({"is_robot": "Y", "brand_origin": ""}, "robot-without-origin", "3:brand_origin"),
     ],
 )
-def test_each_problem_by_row_and_column(files: Path, cells: dict[str, str], code: str, where: str) -> None:
+def test_each_problem_by_row_and_column(
+    files: Path, cells: dict[str, str], code: str, where: str
+) -> None:
     other = {"equipment_id": "EQ-2", "asset_no": "FA-2", "gateway_device": "d2"} | cells
     assert listed(files, ROW, swapped(**other), devices=("d1", "d2", "d3")) == {code: where}
 
 
 def test_all_problems_at_once(files: Path) -> None:
     found = listed(files, swapped(status="?"), swapped(digital="?", process_id="P9"))
-    assert set(found) == {"!bad-cell", "!duplicate-equipment-id", "!duplicate-asset-no", "unknown-process"}  # fmt: skip
+    assert set(found) == {
+        "!bad-cell",
+        "!duplicate-equipment-id",
+        "!duplicate-asset-no",
+        "unknown-process",
+    }
 
 
 def test_the_nearest_word_process_and_device_are_named(files: Path) -> None:
@@ -99,7 +109,9 @@ def test_the_nearest_word_process_and_device_are_named(files: Path) -> None:
 def test_the_key_process_flag_is_never_guessed(files: Path) -> None:
     (files / "p.csv").write_text("process_id,is_key,industry_type\nP1,,discrete\n")
     assert listed(files, ROW) == {"!missing-cell": "2:is_key"}
-    (files / "p.csv").write_text("process_id,name_zh,industry_type\nP1,车削,discrete\n", encoding="utf-8")
+    (files / "p.csv").write_text(
+        "process_id,name_zh,industry_type\nP1,车削,discrete\n", encoding="utf-8"
+    )
     assert listed(files, ROW) == {"!missing-column": "1:is_key"}
 
 
@@ -123,7 +135,17 @@ def test_merged_cells_are_a_finding_and_the_rest_stands(tmp_path: Path) -> None:
     sheet = book.worksheets[0]
     sheet.append([*HEADER.split(","), "workshop"])
     for number in (1, 2):
-        sheet.append([f"EQ-{number}", f"FA-{number}", *ROW.split(",")[2:9], f"d{number}", "N", "domestic", "机加"])
+        sheet.append(
+            [
+                f"EQ-{number}",
+                f"FA-{number}",
+                *ROW.split(",")[2:9],
+                f"d{number}",
+                "N",
+                "domestic",
+                "机加",
+            ]
+        )
     sheet.merge_cells("M2:M3")
     path = tmp_path / "merged.xlsx"
     book.save(path)
@@ -192,14 +214,20 @@ def test_the_check_command(files: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_diff_command(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (files / "a.csv").write_text("\n".join((HEADER, ROW, swapped(equipment_id="EQ-2", asset_no="", gateway_device=""))))
+    (files / "a.csv").write_text(
+        "\n".join((HEADER, ROW, swapped(equipment_id="EQ-2", asset_no="", gateway_device="")))
+    )
     (files / "b.csv").write_text(
         "\n".join((HEADER, swapped(status="scrapped"), swapped(equipment_id="EQ-3", asset_no="")))
     )
     assert command("diff", files / "a.csv", files / "a.csv") == 0
     assert capsys.readouterr().out == ""
     assert command("diff", files / "a.csv", files / "b.csv") == 1
-    assert capsys.readouterr().out.split("\n")[:3] == ["~ EQ-1 status: in_use -> scrapped", "- EQ-2 ", "+ EQ-3 "]
+    assert capsys.readouterr().out.split("\n")[:3] == [
+        "~ EQ-1 status: in_use -> scrapped",
+        "- EQ-2 ",
+        "+ EQ-3 ",
+    ]
 
 
 def test_equal_versions_have_no_difference(files: Path) -> None:
@@ -216,7 +244,10 @@ def test_template_and_convert_commands(files: Path, capsys: pytest.CaptureFixtur
     (files / "r.csv").write_text("\n".join((HEADER, ROW)))
     assert command("convert", files / "r.csv", files / "zh.csv", "--encoding", "gb18030") == 0
     assert "设备编号" in (files / "zh.csv").read_text(encoding="gb18030")
-    assert command("convert", files / "r.csv", files / "both.xlsx", "--processes", files / "p.csv") == 0
+    assert (
+        command("convert", files / "r.csv", files / "both.xlsx", "--processes", files / "p.csv")
+        == 0
+    )
     assert load(files / "both.xlsx")[0].version == load(files / "r.csv", files / "p.csv")[0].version
     assert command("convert", files / "r.csv", files / "no" / "folder.csv") == 2
 
@@ -238,9 +269,13 @@ def test_a_place_in_a_workbook_names_its_sheet(tmp_path: Path) -> None:
 def test_a_meter_that_is_no_device_is_listed_once(files: Path) -> None:
     header = f"{HEADER},meter_id"
     rows = [f"{ROW},m9", f"{swapped(equipment_id='EQ-2', asset_no='', gateway_device='d2')},m9"]
-    assert listed(files, *rows, header=header, devices=("d1", "d2")) == {"unknown-meter": "2:meter_id"}
+    assert listed(files, *rows, header=header, devices=("d1", "d2")) == {
+        "unknown-meter": "2:meter_id"
+    }
     assert listed(files, *rows, header=header, devices=("d1", "d2", "m9")) == {}
-    assert listed(files, *rows, header=header) == {}  # without a configuration nobody knows the devices
+    assert (
+        listed(files, *rows, header=header) == {}
+    )  # without a configuration nobody knows the devices
 
 
 def test_the_check_command_looks_into_the_calendar_and_at_the_date(
@@ -251,16 +286,26 @@ def test_the_check_command_looks_into_the_calendar_and_at_the_date(
         'timezone: Asia/Shanghai\nschedules: {default: {shifts: [{start: "8:00", end: "16:00"}]}}\n'
     )
     (files / "site.yaml").write_text(
-        "agent: {id: a}\nmqtt: {url: mqtt://127.0.0.1:1883}\nregister: {equipment: r.csv, calendar: c.yaml}\n"
+        "agent: {id: a}\nmqtt: {url: mqtt://127.0.0.1:1883}\nregister: {equipment: r.csv, "
+        "calendar: c.yaml}\n"
     )
-    arguments = ("check", files / "r.csv", "--processes", files / "p.csv", "--config", files / "site.yaml")
+    arguments = (
+        "check",
+        files / "r.csv",
+        "--processes",
+        files / "p.csv",
+        "--config",
+        files / "site.yaml",
+    )
     assert command(*arguments) == 0
     told = capsys.readouterr().out
     assert "[unknown-schedule] r.csv:EQ-1:schedule_id" in told
     assert "[future-date] r.csv:EQ-1:commissioned" in told
 
 
-def test_a_register_without_a_machine_is_of_no_use(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_register_without_a_machine_is_of_no_use(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (files / "r.csv").write_text(f"{HEADER}\n")
     assert command("check", files / "r.csv", "--processes", files / "p.csv") == 1
     assert "the register has no machine" in capsys.readouterr().out
@@ -269,11 +314,26 @@ def test_a_register_without_a_machine_is_of_no_use(files: Path, capsys: pytest.C
 def test_registers_name_devices_as_people_do(files: Path) -> None:
     """An id alone, or `agent:device`; one that several agents have is a finding of its row."""
     header, row = HEADER + ",meter_id", ROW + ",m9"
-    rows = [row, *(row.replace("EQ-1", f"EQ-{n}").replace("FA-1", f"FA-{n}").replace("d1", name)
-                   for n, name in ((2, "ipc-01:d1"), (3, "ipc-02:d2"), (4, "d3"), (5, "ipc-09:x")))]  # fmt: skip
+    rows = [
+        row,
+        *(
+            row.replace("EQ-1", f"EQ-{n}").replace("FA-1", f"FA-{n}").replace("d1", name)
+            for n, name in ((2, "ipc-01:d1"), (3, "ipc-02:d2"), (4, "d3"), (5, "ipc-09:x"))
+        ),
+    ]
     keys = DeviceKeys("ipc-01")
-    known = [keys.key(*pair) for pair in (("ipc-01", "d1"), ("ipc-02", "d1"), ("ipc-02", "d2"), ("ipc-02", "d3"),
-                                         ("ipc-03", "d3"), ("ipc-02", "m9"), ("ipc-03", "m9"))]  # fmt: skip
+    known = [
+        keys.key(*pair)
+        for pair in (
+            ("ipc-01", "d1"),
+            ("ipc-02", "d1"),
+            ("ipc-02", "d2"),
+            ("ipc-02", "d3"),
+            ("ipc-03", "d3"),
+            ("ipc-02", "m9"),
+            ("ipc-03", "m9"),
+        )
+    ]
     (files / "r.csv").write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
     notes = inspect(files / "r.csv", files / "p.csv", DeviceNames(keys, known, ["ipc-09"])).notes
     assert sorted((note.code, note.where.partition(":")[2]) for note in notes) == [

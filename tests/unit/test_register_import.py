@@ -30,7 +30,8 @@ BY_NAME = {column.name: column for column in EQUIPMENT}
 
 
 @pytest.mark.parametrize(
-    ("encoding", "language"), [*product(("utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16"), ("zh", "en"))]
+    ("encoding", "language"),
+    [*product(("utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16"), ("zh", "en"))],
 )
 def test_csv_matrix_keeps_the_version(tmp_path: Path, encoding: str, language: str) -> None:
     equipment, processes = tmp_path / "台账.csv", tmp_path / "工序.csv"
@@ -78,7 +79,9 @@ def test_no_header_or_word_is_ambiguous() -> None:
 
 
 def rewritten(change: Callable[[list[list[str]]], None]) -> bytes:
-    rows = list(csv.reader(io.StringIO(decoded((FACTORY / "equipment_register.csv").read_bytes()).text)))
+    rows = list(
+        csv.reader(io.StringIO(decoded((FACTORY / "equipment_register.csv").read_bytes()).text))
+    )
     change(rows)
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
@@ -162,15 +165,30 @@ def test_cells_that_are_refused_say_what_to_do(column: str, text: str, hint: str
 def test_xlsx_cells_keep_their_types(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
-    cells = {"equipment_id": "EQ-1", "asset_no": 10231.0, "in_scope": True, "status": "在用", "control_class": "数控",
-             "digital": "是", "interface": "无", "networked_declared": False, "is_robot": "否",
-             "commissioned": datetime(2016, 5, 1), "purchase_cny": 168000, "rated_power_kw": 7.5}  # fmt: skip
+    cells = {
+        "equipment_id": "EQ-1",
+        "asset_no": 10231.0,
+        "in_scope": True,
+        "status": "在用",
+        "control_class": "数控",
+        "digital": "是",
+        "interface": "无",
+        "networked_declared": False,
+        "is_robot": "否",
+        "commissioned": datetime(2016, 5, 1),
+        "purchase_cny": 168000,
+        "rated_power_kw": 7.5,
+    }
     sheet.append(list(cells))
     sheet.append(list(cells.values()))
     path = tmp_path / "typed.xlsx"
     book.save(path)
     machine = load(path)[0].equipment[0]
-    assert (machine.asset_no, machine.in_scope, machine.networked_declared) == ("10231", True, False)
+    assert (machine.asset_no, machine.in_scope, machine.networked_declared) == (
+        "10231",
+        True,
+        False,
+    )
     assert (machine.commissioned, machine.purchase_cny, machine.rated_power_kw) == (
         date(2016, 5, 1), Decimal(168000), Decimal("7.5")
     )  # fmt: skip
@@ -187,7 +205,10 @@ def test_a_title_above_a_table_with_semicolons(tmp_path: Path) -> None:
 
 def test_a_mark_of_utf_8_before_gbk(tmp_path: Path) -> None:
     path = tmp_path / "marked.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + decoded((FACTORY / "equipment_register.csv").read_bytes()).text.encode("gbk"))
+    path.write_bytes(
+        b"\xef\xbb\xbf"
+        + decoded((FACTORY / "equipment_register.csv").read_bytes()).text.encode("gbk")
+    )
     assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
 
 
@@ -213,7 +234,9 @@ def test_a_row_of_totals_is_no_machine(tmp_path: Path, label: str, at: int) -> N
     path.write_bytes(rewritten(change))
     register, notes = load(path, FACTORY / "processes.csv")
     assert register.version == REGISTER.version
-    assert [(note.code, note.where) for note in notes if note.code == "total-row"] == [("total-row", "summed.csv:25:")]
+    assert [(note.code, note.where) for note in notes if note.code == "total-row"] == [
+        ("total-row", "summed.csv:25:")
+    ]
 
 
 def test_a_machine_called_total_is_a_machine(tmp_path: Path) -> None:
@@ -260,8 +283,18 @@ def test_a_cell_formatted_far_away_costs_nothing(tmp_path: Path) -> None:
     """`iter_rows` would have walked 17 thousand million cells."""
     book = openpyxl.Workbook()
     sheet = book.worksheets[0]
-    sheet.append(["equipment_id", "in_scope", "status", "control_class", "digital", "interface", "networked_declared",
-                  "is_robot"])  # fmt: skip
+    sheet.append(
+        [
+            "equipment_id",
+            "in_scope",
+            "status",
+            "control_class",
+            "digital",
+            "interface",
+            "networked_declared",
+            "is_robot",
+        ]
+    )
     sheet.append(["EQ-1", "Y", "in_use", "cnc", "N", "none", "N", "N"])
     sheet["XFD1048576"].number_format = "0.00"
     sheet.cell(1_000_000, 1, " ")
@@ -326,9 +359,14 @@ def test_the_template_has_drop_downs_and_is_accepted_when_filled_in(tmp_path: Pa
     book = openpyxl.load_workbook(path)
     assert book.sheetnames == ["设备台账", "工序"]
     sheet = book["设备台账"]
-    lists = {str(rule.sqref).split("2:")[0]: rule.formula1 for rule in sheet.data_validations.dataValidation}
+    lists = {
+        str(rule.sqref).split("2:")[0]: rule.formula1
+        for rule in sheet.data_validations.dataValidation
+    }
     assert '"在用,封存,报废,维修"' in lists.values()
-    assert list(lists.values()).count('"是,否"') == sum(column.kind == "flag" for column in EQUIPMENT)
+    assert list(lists.values()).count('"是,否"') == sum(
+        column.kind == "flag" for column in EQUIPMENT
+    )
     for rows, columns, values in (
         (sheet, EQUIPMENT, {"word": None, "flag": "是"}),
         (book["工序"], PROCESSES, {"word": None, "flag": "否"}),
@@ -358,7 +396,9 @@ def test_an_encoding_without_the_character_is_a_sentence() -> None:
 
 
 def test_the_demo_register_is_usable_and_interesting() -> None:
-    inspection = inspect(ROOT / "configs" / "demo-equipment.csv", ROOT / "configs" / "demo-processes.csv")
+    inspection = inspect(
+        ROOT / "configs" / "demo-equipment.csv", ROOT / "configs" / "demo-processes.csv"
+    )
     assert inspection.errors == ()
     assert {finding.code for finding in inspection.notes} == {
         "networked-without-device", "key-process-without-equipment"
@@ -366,7 +406,24 @@ def test_the_demo_register_is_usable_and_interesting() -> None:
     assert inspection.register is not None
     links = {device for machine in inspection.register.equipment for device in machine.devices}
     assert links == {
-        "lathe-01", "lathe-02", "vmc-01", "vmc-02", "dtc-01", "dtc-02", "edm-01", "robot-01", "cmm-01", "meter-ml1",
-        "vfd-ml1", "polish-01", "polish-02", "polish-03", "belt-01", "fan-01", "washer-01", "vision-01", "agv-01",
+        "lathe-01",
+        "lathe-02",
+        "vmc-01",
+        "vmc-02",
+        "dtc-01",
+        "dtc-02",
+        "edm-01",
+        "robot-01",
+        "cmm-01",
+        "meter-ml1",
+        "vfd-ml1",
+        "polish-01",
+        "polish-02",
+        "polish-03",
+        "belt-01",
+        "fan-01",
+        "washer-01",
+        "vision-01",
+        "agv-01",
         "meter-pl1",
-    }  # fmt: skip
+    }

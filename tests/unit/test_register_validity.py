@@ -1,4 +1,5 @@
-"""Which machines a window counts, which version of a register is valid in it, and what a store keeps of registers."""
+"""Which machines a window counts, which version of a register is valid in it, and what a store
+keeps of registers."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ OCTOBER = 1_790_784_000 * S
 NOVEMBER = OCTOBER + 31 * DAY
 
 
-def members(*rows: Equipment, start: int | None = OCTOBER, end: int | None = NOVEMBER) -> Membership:
+def members(
+    *rows: Equipment, start: int | None = OCTOBER, end: int | None = NOVEMBER
+) -> Membership:
     return Membership(Register(rows), start, end, ZONE)
 
 
@@ -40,7 +43,11 @@ def members(*rows: Equipment, start: int | None = OCTOBER, end: int | None = NOV
         ({"status": "scrapped"}, "scrapped", None),
         ({"status": "under_repair"}, "under_repair", None),
         ({"status": "scrapped", "retired_on": date(2026, 11, 1)}, None, (OCTOBER, NOVEMBER)),
-        ({"status": "scrapped", "retired_on": date(2026, 10, 31)}, "scrapped", (OCTOBER, NOVEMBER - DAY)),
+        (
+            {"status": "scrapped", "retired_on": date(2026, 10, 31)},
+            "scrapped",
+            (OCTOBER, NOVEMBER - DAY),
+        ),
         ({"retired_on": date(2026, 10, 2)}, "retired", (OCTOBER, OCTOBER + DAY)),
         ({"retired_on": date(2026, 10, 1)}, "retired", None),
         ({"commissioned": date(2026, 11, 1)}, "not_commissioned", None),
@@ -60,7 +67,10 @@ def test_who_counts_at_the_end_and_who_worked(
     assert found.working == ((machine,) if span and machine.in_scope else ())
     # Any split of the window: the two spans together are that of the whole.
     for cut in (OCTOBER + DAY, OCTOBER + 17 * DAY + HOUR, NOVEMBER - 1):
-        parts = [members(machine, start=a, end=b).span(machine) for a, b in ((OCTOBER, cut), (cut, NOVEMBER))]
+        parts = [
+            members(machine, start=a, end=b).span(machine)
+            for a, b in ((OCTOBER, cut), (cut, NOVEMBER))
+        ]
         assert sum(b - a for a, b in filter(None, parts)) == (span[1] - span[0] if span else 0)
 
 
@@ -82,7 +92,9 @@ def test_a_device_handed_on_speaks_for_each_machine_in_its_time() -> None:
     overlapping = Equipment("EQ-2", gateway_device="d1", commissioned=date(2026, 10, 9))
     assert not members(old, overlapping).alone(old)
     second = Equipment("EQ-3", gateway_device="d2;d1")
-    assert members(Equipment("EQ-1", gateway_device="d1"), second).alone(second), "only the primary device speaks"
+    assert members(Equipment("EQ-1", gateway_device="d1"), second).alone(second), (
+        "only the primary device speaks"
+    )
 
 
 def test_a_register_is_the_same_after_it_was_kept() -> None:
@@ -101,10 +113,16 @@ def version(name: str, valid_from: int, kept_at: int) -> RegisterVersion:
 
 
 @pytest.mark.parametrize(
-    ("end", "name"), [(5, "first"), (10, "first"), (11, "first"), (20, "first"), (21, "corrected"), (31, "third")]
+    ("end", "name"),
+    [(5, "first"), (10, "first"), (11, "first"), (20, "first"), (21, "corrected"), (31, "third")],
 )
 def test_the_version_valid_at_the_end(end: int, name: str) -> None:
-    versions = [version("first", 10, 1), version("second", 20, 2), version("third", 30, 3), version("corrected", 20, 4)]
+    versions = [
+        version("first", 10, 1),
+        version("second", 20, 2),
+        version("third", 30, 3),
+        version("corrected", 20, 4),
+    ]
     found = valid_at(versions, end)
     assert found is not None
     assert found.version == name
@@ -128,7 +146,9 @@ def test_a_store_keeps_versions_and_each_once(store: RegisterStore) -> None:
     assert kept.valid_from == OCTOBER, "from the beginning of the day on which it was first used"
     assert keep(store, first, (), now + 5 * DAY, ZONE) is None
     assert keep(store, second, (), now + 40 * DAY, ZONE) is not None
-    assert keep(store, first, (), now + 40 * DAY, ZONE) is not None, "back again the same day: the last one counts"
+    assert keep(store, first, (), now + 40 * DAY, ZONE) is not None, (
+        "back again the same day: the last one counts"
+    )
     assert keep(store, second, (), now + 41 * DAY, ZONE) is not None
     for end, register in ((OCTOBER - DAY, first), (NOVEMBER, first), (NOVEMBER + 11 * DAY, second)):
         found = valid_register(store, end)

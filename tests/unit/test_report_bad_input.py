@@ -1,4 +1,5 @@
-"""Bad input, one case each, up to the report: a listed finding or a null with a reason, and the rest stands."""
+"""Bad input, one case each, up to the report: a listed finding or a null with a reason, and the
+rest stands."""
 
 from __future__ import annotations
 
@@ -32,8 +33,11 @@ HOUR = 60 * MINUTE
 
 
 def reported(plant: Plant, noted: Sequence[Finding] = ()) -> dict[str, Any]:
-    """The whole report in every form; whatever was fed in, it stands, and no null is without its reason."""
-    document = build(plant, ReportSetting("health-check", "test", "测试厂", "dongguan", "ipc-01", noted=noted))
+    """The whole report in every form; whatever was fed in, it stands, and no null is without its
+    reason."""
+    document = build(
+        plant, ReportSetting("health-check", "test", "测试厂", "dongguan", "ipc-01", noted=noted)
+    )
     assert [part["number"] for part in document["parts"]] == list(range(1, 13))
     for figure in document["figures"]:
         assert (figure["value"] is None) == (figure["reason"] is not None), figure["key"]
@@ -58,10 +62,14 @@ def remarks(document: dict[str, Any]) -> list[str]:
 
 def test_an_ordinary_factory_has_one_remark_on_its_data() -> None:
     seen = rows(reported(golden.plant()), "data_remarks")
-    assert [row[0] for row in seen] == ["cmm01"]  # the machine whose last good value is ten days old
+    assert [row[0] for row in seen] == [
+        "cmm01"
+    ]  # the machine whose last good value is ten days old
 
 
-def imported(tmp_path: Path, register: Register, merge: str = "") -> tuple[Register, tuple[Finding, ...]]:
+def imported(
+    tmp_path: Path, register: Register, merge: str = ""
+) -> tuple[Register, tuple[Finding, ...]]:
     """The register through a workbook, as a user hands it in."""
     path = tmp_path / "台账.xlsx"
     path.write_bytes(to_xlsx(register))
@@ -81,7 +89,9 @@ def test_a_workbook_with_merged_cells(tmp_path: Path) -> None:
 
 
 def test_a_process_that_does_not_exist(tmp_path: Path) -> None:
-    register, noted = imported(tmp_path, golden.with_row(golden.register(), "EQ-001", process_id="P99"))
+    register, noted = imported(
+        tmp_path, golden.with_row(golden.register(), "EQ-001", process_id="P99")
+    )
     document = reported(golden.plant(register), noted)
     assert any("P99" in each for each in remarks(document))
     assert figure(document, "M-01-prorata")["value"] is not None
@@ -92,7 +102,9 @@ def test_a_machine_linked_to_two_devices(tmp_path: Path) -> None:
     linked = golden.with_row(golden.register(), "EQ-001", gateway_device="lathe01;vmc01")
     register, noted = imported(tmp_path, linked)
     document = reported(golden.plant(register), noted)
-    assert not any("several devices" in each for each in remarks(document)), "the first speaks for the machine"
+    assert not any("several devices" in each for each in remarks(document)), (
+        "the first speaks for the machine"
+    )
     of_one = reported(golden.plant(imported(tmp_path, golden.register())[0]))
     for key in ("M-14@EQ-001", "M-04a-effective"):
         assert figure(document, key)["value_exact"] == figure(of_one, key)["value_exact"]
@@ -104,8 +116,13 @@ def test_a_counter_that_runs_backwards() -> None:
         "lathe01", "produced", "parts", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made)
     )
     document = reported(golden.plant(counters=[counter, *golden.shift_counters()[1:]]))
-    assert any(each.startswith("lathe01.parts The counter ran backwards 1 time ") for each in remarks(document))
-    assert figure(document, "M-12@EQ-001")["denominator"] == 60 + 50  # the fall itself counts nothing
+    assert any(
+        each.startswith("lathe01.parts The counter ran backwards 1 time ")
+        for each in remarks(document)
+    )
+    assert (
+        figure(document, "M-12@EQ-001")["denominator"] == 60 + 50
+    )  # the fall itself counts nothing
 
 
 def test_a_restart_at_the_target_is_no_remark() -> None:
@@ -113,7 +130,8 @@ def test_a_restart_at_the_target_is_no_remark() -> None:
 
 
 def metered(integral: int) -> list[str]:
-    """Remarks on a meter that counted 120 kWh by single ones, and whose power adds up to `integral`."""
+    """Remarks on a meter that counted 120 kWh by single ones, and whose power adds up to
+    `integral`."""
     counted = tuple((START + i * 4 * MINUTE, Fraction(i)) for i in range(121))
     power = ((START, Fraction(0)), (END, Fraction(integral)))
     counters = [
@@ -132,17 +150,32 @@ def test_a_meter_that_disagrees_with_its_own_power() -> None:
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Calendar.model_validate(
-    {"timezone": "Europe/Berlin", "schedules": {"default": {"shifts": [{"start": "22:00", "end": "6:00"}]}}}
+    {
+        "timezone": "Europe/Berlin",
+        "schedules": {"default": {"shifts": [{"start": "22:00", "end": "6:00"}]}},
+    }
 )
 
 
 @pytest.mark.parametrize(("day", "hours"), [(28, 7), (27, 8)])
 def test_a_shift_over_midnight_and_a_change_of_clock(day: int, hours: int) -> None:
-    """In the night to 2026-03-29 the clock in Berlin is put forward: that shift has seven hours, and no second less."""
-    start, end = instant(datetime(2026, 3, day, 12), BERLIN), instant(datetime(2026, 3, day + 1, 12), BERLIN)
+    """In the night to 2026-03-29 the clock in Berlin is put forward: that shift has seven hours,
+    and no second less."""
+    start, end = (
+        instant(datetime(2026, 3, day, 12), BERLIN),
+        instant(datetime(2026, 3, day + 1, 12), BERLIN),
+    )
     track = NIGHT.plan("", start, end)
-    plan = [PlannedChange("", t, str(what)) for t, what in zip(track.times, track.values, strict=True)]
-    plant = golden.plant(start=start, end=end, states={"lathe01": (StateChange(start, 3, 3),)}, counters=(), plan=plan)
+    plan = [
+        PlannedChange("", t, str(what)) for t, what in zip(track.times, track.values, strict=True)
+    ]
+    plant = golden.plant(
+        start=start,
+        end=end,
+        states={"lathe01": (StateChange(start, 3, 3),)},
+        counters=(),
+        plan=plan,
+    )
     document = reported(plant)
     assert figure(document, "M-11@EQ-001")["denominator"] == hours * 3600
     assert figure(document, "M-11@EQ-001")["value"] == 1
@@ -150,7 +183,10 @@ def test_a_shift_over_midnight_and_a_change_of_clock(day: int, hours: int) -> No
 
 
 def test_the_night_in_which_the_clock_is_put_back_has_nine_hours() -> None:
-    start, end = instant(datetime(2026, 10, 24, 12), BERLIN), instant(datetime(2026, 10, 25, 12), BERLIN)
+    start, end = (
+        instant(datetime(2026, 10, 24, 12), BERLIN),
+        instant(datetime(2026, 10, 25, 12), BERLIN),
+    )
     [(_, begins, ends)] = NIGHT.shifts("", start, end)
     assert ends - begins == 9 * HOUR
 
@@ -159,12 +195,16 @@ def test_a_schedule_the_calendar_does_not_have() -> None:
     register = golden.with_row(golden.register(), "EQ-001", schedule_id="nights")
     noted = check_schedules(register, NIGHT, "台账.csv")
     assert [finding.where for finding in noted] == ["台账.csv:EQ-001:schedule_id"]
-    assert any("it follows `default`" in each for each in remarks(reported(golden.plant(register), noted)))
+    assert any(
+        "it follows `default`" in each for each in remarks(reported(golden.plant(register), noted))
+    )
 
 
 def test_a_month_without_data() -> None:
     start = END - 30 * DAY
-    document = reported(golden.plant(start=start, minutes={}, first_good={}, states={}, counters=(), lateness={}))
+    document = reported(
+        golden.plant(start=start, minutes={}, first_good={}, states={}, counters=(), lateness={})
+    )
     for key in ("M-05", "M-11", "M-14", "M-17-mtbf", "M-18", "M-19", "M-20", "M-21-p95"):
         assert figure(document, key)["value"] is None, key
     assert figure(document, "M-04a-effective")["value"] is None  # there is nothing to tell it from
@@ -174,9 +214,21 @@ def test_a_month_without_data() -> None:
 def test_all_machines_scrapped() -> None:
     scrapped = [replace(row, status="scrapped") for row in golden.register().equipment]
     document = reported(golden.plant(golden.only(golden.register(), *scrapped)))
-    for key in ("M-02", "M-03", "M-04a-effective", "M-04b-effective", "M-08-count", "M-09", "M-11", "M-14", "M-19"):
+    for key in (
+        "M-02",
+        "M-03",
+        "M-04a-effective",
+        "M-04b-effective",
+        "M-08-count",
+        "M-09",
+        "M-11",
+        "M-14",
+        "M-19",
+    ):
         assert figure(document, key)["value"] is None, key
-    assert figure(document, "M-01-prorata")["value"] == 0  # key processes without a machine count as manual
+    assert (
+        figure(document, "M-01-prorata")["value"] == 0
+    )  # key processes without a machine count as manual
 
 
 def test_a_key_process_without_machines(tmp_path: Path) -> None:
@@ -196,11 +248,19 @@ def minutes_of(device: str, spans: Sequence[tuple[int, int]]) -> dict[str, Minut
 def test_a_gap_of_three_days_from_an_outage() -> None:
     start = END - 5 * DAY
     down = (start + DAY, start + 4 * DAY)
-    states = (StateChange(start, 3, 3), StateChange(down[0], 0, 0, None, "no-coverage"), StateChange(down[1], 3, 3))
+    states = (
+        StateChange(start, 3, 3),
+        StateChange(down[0], 0, 0, None, "no-coverage"),
+        StateChange(down[1], 3, 3),
+    )
     plant = golden.plant(
-        start=start, states={"lathe01": states}, counters=(), plan=(), first_good={"lathe01": start},
+        start=start,
+        states={"lathe01": states},
+        counters=(),
+        plan=(),
+        first_good={"lathe01": start},
         minutes=minutes_of("lathe01", [(start, down[0]), (down[1], END)]),
-    )  # fmt: skip
+    )
     document = reported(plant)
     [(where, span, text)] = rows(document, "data_remarks")
     assert where == "lathe01"
@@ -208,7 +268,9 @@ def test_a_gap_of_three_days_from_an_outage() -> None:
     assert span == {"from": "2026-04-30T08:00:00+00:00", "to": "2026-05-03T08:00:00+00:00"}
     assert figure(document, "M-11@EQ-001")["value"] == pytest.approx(2 / 5)
     assert figure(document, "M-11@EQ-001")["details"]["data_coverage"] == pytest.approx(2 / 5)
-    assert figure(document, "M-17-mtbf@EQ-001")["denominator"] == 0  # lost communication is no failure
+    assert (
+        figure(document, "M-17-mtbf@EQ-001")["denominator"] == 0
+    )  # lost communication is no failure
     assert figure(document, "M-05")["value"] == pytest.approx(2 / 5)
 
 
@@ -224,35 +286,56 @@ def test_an_outage_outside_the_shifts_is_no_remark() -> None:
 
 
 def test_a_device_first_connected_after_the_window_was_scheduled_in_its_shifts_only() -> None:
-    """A past window is reported on later: its minutes without data, outside the shifts, were never due."""
+    """A past window is reported on later: its minutes without data, outside the shifts, were never
+    due."""
     plan = [
         PlannedChange("", END - 30 * DAY, "off"),
         PlannedChange("", START, "shift"),
         PlannedChange("", START + HOUR, "off"),
     ]
     minutes = minutes_of("lathe01", [(START, START + 3 * HOUR)])
-    document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": END + HOUR}))
+    document = reported(
+        golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": END + HOUR})
+    )
     assert figure(document, "M-04d")["denominator"] == 3600
 
 
 def test_state_numbers_outside_the_map() -> None:
-    states = (StateChange(START - DAY, 3, 3), StateChange(START + 4 * HOUR, 0, 3, None, "unknown-state"))
+    states = (
+        StateChange(START - DAY, 3, 3),
+        StateChange(START + 4 * HOUR, 0, 3, None, "unknown-state"),
+    )
     document = reported(golden.plant(states={"lathe01": states}, plan=()))
-    assert any(each.startswith("lathe01 The device told a state outside its map") for each in remarks(document))
+    assert any(
+        each.startswith("lathe01 The device told a state outside its map")
+        for each in remarks(document)
+    )
     assert any("240.0 min" in each for each in remarks(document))
-    assert figure(document, "M-11@EQ-001")["value"] == 0.5  # four hours of eight are known, nothing is guessed
+    assert (
+        figure(document, "M-11@EQ-001")["value"] == 0.5
+    )  # four hours of eight are known, nothing is guessed
     assert figure(document, "M-12@EQ-001")["value"] is not None
 
 
 def test_a_machine_that_is_switched_off_outside_its_shifts_is_networked() -> None:
-    """Off by night, it was covered for all of its planned time; in a planned stop nothing is due either."""
+    """Off by night, it was covered for all of its planned time; in a planned stop nothing is due
+    either."""
     day, stop = START + 2 * HOUR, START + 3 * HOUR
-    plan = [PlannedChange("", END - 30 * DAY, "off"), PlannedChange("", START, "shift"), PlannedChange("", day, "stop"),
-            PlannedChange("", stop, "shift"), PlannedChange("", START + 5 * HOUR, "off")]  # fmt: skip
+    plan = [
+        PlannedChange("", END - 30 * DAY, "off"),
+        PlannedChange("", START, "shift"),
+        PlannedChange("", day, "stop"),
+        PlannedChange("", stop, "shift"),
+        PlannedChange("", START + 5 * HOUR, "off"),
+    ]
     minutes = minutes_of("lathe01", [(START, day), (stop, START + 5 * HOUR)])
-    document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": START - DAY}))
+    document = reported(
+        golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": START - DAY})
+    )
     assert "EQ-001" in figure(document, "M-04a-effective")["numerator_ids"]
     assert figure(document, "M-05")["value"] == 1
     assert figure(document, "M-04d")["denominator"] == 4 * 3600
-    around_the_clock = reported(golden.plant(plan=(), minutes=minutes, first_good={"lathe01": START - DAY}))
+    around_the_clock = reported(
+        golden.plant(plan=(), minutes=minutes, first_good={"lathe01": START - DAY})
+    )
     assert "EQ-001" not in figure(around_the_clock, "M-04a-effective")["numerator_ids"]

@@ -1,4 +1,5 @@
-"""The evidence document: the nine things an on-site check asks for, with and without results of before."""
+"""The evidence document: the nine things an on-site check asks for, with and without results of
+before."""
 
 from __future__ import annotations
 
@@ -22,12 +23,21 @@ PROJECT = "ZNH-2017-01"
 
 def shot(at: str, **values: float) -> dict[str, Any]:
     """Results as they are stored, by id."""
-    return {"at": at, "figures": [{"id": key.replace("_", "-"), "value": value} for key, value in values.items()]}
+    return {
+        "at": at,
+        "figures": [{"id": key.replace("_", "-"), "value": value} for key, value in values.items()],
+    }
 
 
 def document(project: PackSubject) -> dict[str, Any]:
     setting = ReportSetting(
-        "evidence", "test", "测试厂", "dongguan", "ipc-01", project=project, timezone="Asia/Shanghai"
+        "evidence",
+        "test",
+        "测试厂",
+        "dongguan",
+        "ipc-01",
+        project=project,
+        timezone="Asia/Shanghai",
     )
     return build(golden.plant(), setting)
 
@@ -37,7 +47,9 @@ def rows(found: dict[str, Any], name: str) -> list[list[Any]]:
 
 
 def texts(found: dict[str, Any]) -> str:
-    return " ".join(b["text"]["en"] for p in found["parts"] for b in p["blocks"] if b["kind"] == "paragraph")
+    return " ".join(
+        b["text"]["en"] for p in found["parts"] for b in p["blocks"] if b["kind"] == "paragraph"
+    )
 
 
 def test_nine_parts_in_every_form() -> None:
@@ -49,7 +61,9 @@ def test_nine_parts_in_every_form() -> None:
     assert "<script" not in page
     assert tables.workbook(found, "en")
     assert dict(tables.csv_files(found, "both"))
-    assert found["figures"] == build(golden.plant(), ReportSetting("health-check", "test"))["figures"]
+    assert (
+        found["figures"] == build(golden.plant(), ReportSetting("health-check", "test"))["figures"]
+    )
 
 
 def test_the_project_with_its_total_and_what_the_register_lacks() -> None:
@@ -64,7 +78,9 @@ def test_the_project_with_its_total_and_what_the_register_lacks() -> None:
 def test_without_a_snapshot_the_next_step_is_said() -> None:
     found = document(PackSubject(PROJECT))
     assert "--snapshot DATE" in texts(found)
-    assert [row[0] for row in rows(found, "before_after")] == [key for key in COMPARED if key != "M-18"]
+    assert [row[0] for row in rows(found, "before_after")] == [
+        key for key in COMPARED if key != "M-18"
+    ]
 
 
 def test_before_and_after_side_by_side() -> None:
@@ -84,9 +100,13 @@ def test_before_and_after_side_by_side() -> None:
 
 
 def test_the_chain_and_the_facts_are_named() -> None:
-    found = document(PackSubject(PROJECT, previous={"pack": "evidence-1", "manifest_sha256": "ab" * 32}))
+    found = document(
+        PackSubject(PROJECT, previous={"pack": "evidence-1", "manifest_sha256": "ab" * 32})
+    )
     assert [row[1] for row in rows(found, "chain")] == ["evidence-1", "ab" * 32]
-    assert {row[0]: row[1] for row in rows(found, "facts")}["facts/states.csv"] == len(golden.shift_states())
+    assert {row[0]: row[1] for row in rows(found, "facts")}["facts/states.csv"] == len(
+        golden.shift_states()
+    )
 
 
 def test_the_acceptance_log_is_by_day_of_the_plant() -> None:
@@ -99,7 +119,9 @@ def test_the_acceptance_log_is_by_day_of_the_plant() -> None:
 
 def test_days_follow_the_change_of_clock() -> None:
     zone = ZoneInfo("Europe/Berlin")
-    start = 1_774_700_000 * 10**9  # 2026-03-28 13:13 in Berlin; the clock is put forward in the night
+    start = (
+        1_774_700_000 * 10**9
+    )  # 2026-03-28 13:13 in Berlin; the clock is put forward in the night
     days = list(local_days(start, start + 2 * golden.DAY, zone))
     assert [day for day, _, _ in days] == [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]
     assert days[1][2] - days[1][1] == 23 * 60 * golden.MINUTE

@@ -26,10 +26,19 @@ NONE = TagChanges.of([])
 
 def test_states_hold_only_while_something_vouches_for_them() -> None:
     items = [[10, 3, ""], [50, None, "BadTimeout"], [60, 2, ""], [80, 9, ""]]
-    rows = states(TagChanges.of(items), TagChanges.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
+    rows = states(
+        TagChanges.of(items), TagChanges.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100
+    )
     told = [(row.t, row.item, row.why) for row in rows]
-    assert told == [(0, 0, SILENT), (20, 3, ""), (50, 0, "BadTimeout"), (60, 2, ""), (70, 0, SILENT), (75, 2, ""),
-                    (80, 0, "unknown-state")]  # fmt: skip
+    assert told == [
+        (0, 0, SILENT),
+        (20, 3, ""),
+        (50, 0, "BadTimeout"),
+        (60, 2, ""),
+        (70, 0, SILENT),
+        (75, 2, ""),
+        (80, 0, "unknown-state"),
+    ]
     assert [row.mode for row in rows] == [0, 3, 3, 3, 0, 3, 3]
 
 
@@ -41,7 +50,9 @@ def test_an_order_is_there_as_last_told() -> None:
 
 def test_without_readings_everything_is_unknown() -> None:
     assert [(row.t, row.item) for row in states(NONE, NONE, None, [(0, 100)], 0, 100)] == [(0, 0)]
-    assert [(row.t, row.item) for row in states(TagChanges.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
+    assert [
+        (row.t, row.item) for row in states(TagChanges.of([[0, 3, ""]]), NONE, None, [], 0, 100)
+    ] == [(0, 0)]
 
 
 readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)
@@ -61,7 +72,9 @@ def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> Non
 
 
 @given(readings, st.integers(1, 20))
-def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int], every: int) -> None:
+def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(
+    values: list[int], every: int
+) -> None:
     rising = np.cumsum(np.array(values, np.float64))
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
     kept = np.flatnonzero(thinning.deciding_readings(t, rising))
@@ -74,7 +87,9 @@ def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int]
 
 def test_a_counter_is_kept_around_changes_of_state() -> None:
     t = np.arange(0, 50, dtype=np.int64) * SECOND
-    kept = np.flatnonzero(thinning.deciding_readings(t, t.astype(np.float64), np.array([20 * SECOND + 1])))
+    kept = np.flatnonzero(
+        thinning.deciding_readings(t, t.astype(np.float64), np.array([20 * SECOND + 1]))
+    )
     assert {20, 21} <= set(kept.tolist())
     assert len(kept) < 8
 
@@ -102,7 +117,9 @@ class Remote(RemoteStore):
         inside = [t for t in self.rows if from_ns < t * SECOND <= to_ns]
         count = len(inside)
         last = max(inside, default=0) * SECOND
-        row = HealthSummary(40.0 * count, 40.0 * count, 1, 1, count, 0, 1, 0, 0, last, last, "online", "", None)
+        row = HealthSummary(
+            40.0 * count, 40.0 * count, 1, 1, count, 0, 1, 0, 0, last, last, "online", "", None
+        )
         return {"m1": [row]} if inside else {}
 
 
@@ -125,8 +142,14 @@ def test_the_sums_of_the_minutes_are_rows_of_integers() -> None:
 
 
 def test_roles_by_name_and_unit() -> None:
-    tags = {"parts_total": {}, "part_count": {}, "parts_ng": {}, "import": {"unit": "Wh"}, "power": {"unit": "W"},
-            "sum": {"unit": "kWh"}}  # fmt: skip
+    tags = {
+        "parts_total": {},
+        "part_count": {},
+        "parts_ng": {},
+        "import": {"unit": "Wh"},
+        "power": {"unit": "W"},
+        "sum": {"unit": "kWh"},
+    }
     assert counters_of(tags) == [
         ("produced", "parts_total", Fraction(1)),
         ("scrap", "parts_ng", Fraction(1)),

@@ -1,4 +1,5 @@
-"""The figures of a report: the golden factory and the golden shift exactly, and whatever can be missing is null."""
+"""The figures of a report: the golden factory and the golden shift exactly, and whatever can be
+missing is null."""
 
 from __future__ import annotations
 
@@ -32,17 +33,26 @@ def test_golden_factory_through_facts() -> None:
     expected = json.loads((golden.GOLDEN / "expected.json").read_text(encoding="utf-8"))
     assert percent(found["M-03"].value) == expected["digital_rate_pct"]
     assert percent(found["M-04a-effective"].value) == expected["networking_rate_miit_effective_pct"]
-    assert percent(found["M-04b-effective"].value) == expected["networking_rate_of_digital_effective_pct"]
+    assert (
+        percent(found["M-04b-effective"].value)
+        == expected["networking_rate_of_digital_effective_pct"]
+    )
     assert percent(found["M-01-prorata"].value) == expected["cnc_rate_prorata_pct"]
 
 
 def test_golden_shift_through_facts() -> None:
     found, expected = figures(golden.plant(), FigureOptions()), golden.golden_shift()["expected"]
     pairs = {
-        "M-11": "availability", "M-12": "quality_ratio", "M-13": "effectiveness", "M-14": "oee", "M-15": "nee",
-        "M-16-allocation": "allocation_efficiency", "M-16-utilisation": "utilization_efficiency",
-        "M-16-technical": "technical_efficiency", "M-16-setup": "setup_ratio",
-    }  # fmt: skip
+        "M-11": "availability",
+        "M-12": "quality_ratio",
+        "M-13": "effectiveness",
+        "M-14": "oee",
+        "M-15": "nee",
+        "M-16-allocation": "allocation_efficiency",
+        "M-16-utilisation": "utilization_efficiency",
+        "M-16-technical": "technical_efficiency",
+        "M-16-setup": "setup_ratio",
+    }
     for metric, name in pairs.items():
         value = found[f"{metric}@EQ-001"].value
         assert value is not None
@@ -53,13 +63,16 @@ def test_golden_shift_through_facts() -> None:
 
 
 def test_parts_of_overtime_are_no_part_of_oee() -> None:
-    """Of two hours at work one is a shift: its time and its parts, 60 of 180; energy goes over all of them."""
+    """Of two hours at work one is a shift: its time and its parts, 60 of 180; energy goes over all
+    of them."""
     plan = (
         PlannedChange("", START - golden.DAY, "off"),
         PlannedChange("", START, "shift"),
         PlannedChange("", START + HOUR, "off"),
     )
-    made = tuple((START + hour * HOUR, Fraction(parts)) for hour, parts in ((0, 5), (1, 65), (2, 185)))
+    made = tuple(
+        (START + hour * HOUR, Fraction(parts)) for hour, parts in ((0, 5), (1, 65), (2, 185))
+    )
     kwh = ((START, Fraction(0)), (START + 2 * HOUR, Fraction(9)))
     counters = [CounterReadings("lathe01", "produced", "parts", Fraction(1), None, made),
                 CounterReadings("lathe01", "good", "ok", Fraction(1), None, made),
@@ -67,7 +80,10 @@ def test_parts_of_overtime_are_no_part_of_oee() -> None:
     plant = golden.plant(end=START + 2 * HOUR, plan=plan, counters=counters,
                          states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)})  # fmt: skip
     found = figures(plant, FigureOptions())
-    assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (1, 1)  # a nominal cycle of a minute
+    assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (
+        1,
+        1,
+    )  # a nominal cycle of a minute
     assert found["M-13@EQ-001"].numerator == 3600
     assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
     assert found["M-14"].value == 1
@@ -77,29 +93,49 @@ def test_parts_of_overtime_are_no_part_of_oee() -> None:
 
 
 def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
-    plan = (PlannedChange("", START - golden.DAY, "off"), PlannedChange("", START, "shift"), PlannedChange("", START + HOUR, "stop"),
-            PlannedChange("", START + 2 * HOUR, "shift"))  # fmt: skip
+    plan = (
+        PlannedChange("", START - golden.DAY, "off"),
+        PlannedChange("", START, "shift"),
+        PlannedChange("", START + HOUR, "stop"),
+        PlannedChange("", START + 2 * HOUR, "shift"),
+    )
     made = ((START, Fraction(0)), (START + 4 * HOUR, Fraction(40)))
-    plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)},
-                         counters=[CounterReadings("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
+    plant = golden.plant(
+        end=START + 3 * HOUR,
+        plan=plan,
+        states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)},
+        counters=[CounterReadings("lathe01", "produced", "parts", Fraction(1), None, made)],
+    )
     assert figures(plant, FigureOptions())["M-13@EQ-001"].numerator == 20 * 60
 
 
 @pytest.mark.parametrize("text", ["0", "0.0"])
-def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Path, text: str) -> None:
-    """In the file it is listed and left empty; and a register that has it all the same gets the reason."""
+def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(
+    tmp_path: Path, text: str
+) -> None:
+    """In the file it is listed and left empty; and a register that has it all the same gets the
+    reason."""
     lines = (golden.GOLDEN / "equipment_register.csv").read_text(encoding="utf-8").splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("EQ-001"))
     cells = ["nominal_cycle_s", *[""] * (len(lines) - 1)]
     cells[first] = text
     file = tmp_path / "register.csv"
-    file.write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)), encoding="utf-8")
+    file.write_text(
+        "\n".join(f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)),
+        encoding="utf-8",
+    )
     register, noted = load(file, golden.GOLDEN / "processes.csv")
-    assert next(row for row in register.equipment if row.equipment_id == "EQ-001").nominal_cycle_s is None
+    assert (
+        next(row for row in register.equipment if row.equipment_id == "EQ-001").nominal_cycle_s
+        is None
+    )
     assert [each.en for each in noted if "nominal_cycle_s" in each.where] == [
         f"“{text}” is not a number above 0; nominal_cycle_s was left empty, correct it."
     ]
-    for known in (register, golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(text))):
+    for known in (
+        register,
+        golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(text)),
+    ):
         found = figures(golden.plant(known), FigureOptions())
         for key in ("M-13@EQ-001", "M-14@EQ-001", "M-15@EQ-001", "M-14", "M-14@line:ML1"):
             reason = found[key].reason
@@ -135,14 +171,23 @@ def test_a_line_is_the_sum_of_its_machines() -> None:
 
 
 def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
-    """The second machine of the line has states and counts, and no nominal cycle: in no figure of the row, and in what
-    all machines say."""
+    """The second machine of the line has states and counts, and no nominal cycle: in no figure of
+    the row, and in what all machines say."""
     counters = [*golden.shift_counters(), *golden.shift_counters("lathe02")]
-    plant = golden.plant(states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters)
-    block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_behind")
+    plant = golden.plant(
+        states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters
+    )
+    block = next(
+        b
+        for p in build(plant, SETTING)["parts"]
+        for b in p["blocks"]
+        if b.get("name") == "oee_behind"
+    )
     row = next(row for row in block["rows"] if row[1] == "ML1")
     assert row[2:6] == [1, 1, 1, 1]
-    everyone = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_all")
+    everyone = next(
+        b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_all"
+    )
     assert [(row[6], row[8]) for row in everyone["rows"] if row[1] == "ML1"] == [(2, 2)]
     assert block["columns"][6]["title"]["en"] == "left out of OEE"
     assert "EQ-002" in str(row[6])
@@ -171,13 +216,23 @@ def test_the_plan_counts_on_to_the_next_band() -> None:
 
 
 def test_a_month_without_data_is_null_with_reasons() -> None:
-    first = {"lathe01": END + HOUR, "lathe02": START - 60 * golden.DAY}  # one connected later, one before
+    first = {
+        "lathe01": END + HOUR,
+        "lathe02": START - 60 * golden.DAY,
+    }  # one connected later, one before
     plant = golden.plant(minutes={}, first_good=first, states={}, counters=(), lateness={})
     found = figures(plant, FigureOptions())
     for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):
         assert found[key].value is None, key
         assert found[key].reason, key
-    for key in (*(f"M-04{kind}-effective" for kind in "abc"), "M-04d", "M-05", "M-05-process", "M-06", "M-07"):
+    for key in (
+        *(f"M-04{kind}-effective" for kind in "abc"),
+        "M-04d",
+        "M-05",
+        "M-05-process",
+        "M-06",
+        "M-07",
+    ):
         reason = found[key].reason
         assert reason is not None
         assert (found[key].value, reason.en) == (None, "no collected data in the window"), key
@@ -211,7 +266,9 @@ def test_an_empty_register() -> None:
 
 
 def test_a_key_process_without_machines_counts_as_zero_and_is_listed() -> None:
-    row = next(row for row in table(build(golden.plant(), SETTING), "gap_key_processes") if row[0] == "P65")
+    row = next(
+        row for row in table(build(golden.plant(), SETTING), "gap_key_processes") if row[0] == "P65"
+    )
     assert row[2:5] == [0, 0, 0]
     assert "人工" in row[5]["zh"]
 
@@ -244,7 +301,10 @@ def test_an_empty_window_gives_nulls() -> None:
 def test_energy_of_a_line_from_its_meter_and_its_last_station() -> None:
     known = golden.with_row(golden.register(), "EQ-021", line="ML1", status="in_use")
     meter = next(row for row in known.equipment if row.category == "meter")
-    counters = [*golden.shift_counters(), replace(golden.shift_counters()[2], device=meter.gateway_device)]
+    counters = [
+        *golden.shift_counters(),
+        replace(golden.shift_counters()[2], device=meter.gateway_device),
+    ]
     found = figures(golden.plant(known, counters=counters), FigureOptions())
     assert found["M-19@line:ML1"].value == Fraction(25, 2) * Fraction("0.1229") / 1000
     assert found["M-18@line:ML1"].value is None  # the inspection machine counts no good parts
@@ -254,7 +314,10 @@ def test_energy_of_a_line_from_its_meter_and_its_last_station() -> None:
 def test_equal_facts_give_an_equal_content_hash() -> None:
     first = build(golden.plant(), SETTING)
     again = build(golden.plant(), replace(SETTING, issued_ns=END + 1))
-    other = build(golden.plant(golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(61))), SETTING)
+    other = build(
+        golden.plant(golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(61))),
+        SETTING,
+    )
     assert first["content_sha256"] == again["content_sha256"] != other["content_sha256"]
 
 

@@ -90,16 +90,24 @@ def test_sums_list_every_file_of_every_issue(tmp_path: Path) -> None:
     issue(tmp_path, document(61))
     names = [line.split("  ")[1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines()]
     assert names == sorted(names, key=names.index)
-    assert set(names) == {f"monthly-2026-05{r}.{end}" for r in ("", "-r2") for end in ("json", "zh.html")}
+    assert set(names) == {
+        f"monthly-2026-05{r}.{end}" for r in ("", "-r2") for end in ("json", "zh.html")
+    }
 
 
 def test_the_hash_says_what_is_stated_not_when(tmp_path: Path) -> None:
     one = document()
-    assert content_hash(one) == one["content_sha256"] == content_hash(one | {"issued": "x", "revision": 9})
+    assert (
+        content_hash(one)
+        == one["content_sha256"]
+        == content_hash(one | {"issued": "x", "revision": 9})
+    )
 
 
 def test_compare_names_what_entered_the_numerator() -> None:
-    later = golden.with_row(golden.register(), "EQ-015", networked_declared=True, gateway_device="polish03")
+    later = golden.with_row(
+        golden.register(), "EQ-015", networked_declared=True, gateway_device="polish03"
+    )
     before, after = document(), build(golden.plant(later), SETTING)
     changed = {each.key: each for each in compare(before, after)}
     assert changed["M-04a-declared"].entered == ("EQ-015",)
@@ -115,13 +123,18 @@ def test_compare_takes_reports_packs_and_snapshots(tmp_path: Path) -> None:
     archive.write_bytes(zipped(files))
     report.write_text(json.dumps(build(golden.plant(), SETTING)), encoding="utf-8")
     stored = [
-        {key: value for key, value in figure.items() if key != "key"} for figure in json.loads(files["figures.json"])
+        {key: value for key, value in figure.items() if key != "key"}
+        for figure in json.loads(files["figures.json"])
     ]
     snapshot = tmp_path / "snapshot.json"
-    snapshot.write_text(json.dumps({"figures": [each for each in stored if each["scope"] == ""]}), encoding="utf-8")
+    snapshot.write_text(
+        json.dumps({"figures": [each for each in stored if each["scope"] == ""]}), encoding="utf-8"
+    )
     assert compare(read_document(archive), read_document(report)) == []
     assert {
-        each.key for each in compare(read_document(snapshot), read_document(report)) if "@" not in each.key
+        each.key
+        for each in compare(read_document(snapshot), read_document(report))
+        if "@" not in each.key
     } == set()
     for wrong in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(FindingsError, match="no report"):
@@ -130,13 +143,18 @@ def test_compare_takes_reports_packs_and_snapshots(tmp_path: Path) -> None:
 
 def test_months_without_results_stay_empty_in_the_trend() -> None:
     figure = {"id": "M-03", "name_zh": "率", "name_en": "rate", "value": 0.5}
-    series = months([("2026-04", {"figures": []}), ("2026-05", {"figures": [figure]})], ("M-03", "M-05"))
+    series = months(
+        [("2026-04", {"figures": []}), ("2026-05", {"figures": [figure]})], ("M-03", "M-05")
+    )
     assert [each["id"] for each in series] == ["M-03"]
     assert series[0]["points"] == [["2026-04", None], ["2026-05", 0.5]]
 
 
 def local(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai")).timestamp()) * 1_000_000_000
+    return (
+        int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai")).timestamp())
+        * 1_000_000_000
+    )
 
 
 def test_windows_as_they_may_be_written() -> None:
@@ -170,7 +188,11 @@ def test_what_is_still_to_come_is_no_outage() -> None:
     late = end + 3 * DAY  # the plant has not been read for three days: that is an outage
     assert window("2026-05-01..2026-05-31", SITE, end, None, late) == (local("2026-05-01"), late)
     assert month_so_far("2026-05", SITE, end, None, end) == (local("2026-05-01"), end, False)
-    assert month_so_far("2026-04", SITE, end, None, end) == (local("2026-04-01"), local("2026-05-01"), True)
+    assert month_so_far("2026-04", SITE, end, None, end) == (
+        local("2026-04-01"),
+        local("2026-05-01"),
+        True,
+    )
     with pytest.raises(FindingsError, match="newest data"):
         window("2026-06-01..2026-06-30", SITE, end, None, end)
     for text in ("2026-06", "2099-01"):
@@ -182,7 +204,11 @@ def test_a_plants_first_month_begins_with_its_first_data() -> None:
     end, first = local("2026-06-02T10:00"), local("2026-05-28T13:20")
     assert month_so_far("2026-05", SITE, end, first + 7, end) == (first, local("2026-06-01"), True)
     assert month_so_far("2026-06", SITE, end, first, end) == (local("2026-06-01"), end, False)
-    assert month_so_far("2026-04", SITE, end, first, end) == (local("2026-04-01"), local("2026-05-01"), True)
+    assert month_so_far("2026-04", SITE, end, first, end) == (
+        local("2026-04-01"),
+        local("2026-05-01"),
+        True,
+    )
 
 
 def test_months_follow_the_plants_clock() -> None:
@@ -210,7 +236,9 @@ def test_a_figure_without_a_value_before_and_after_is_no_difference() -> None:
     before = document()
     empty = {"value": None, "value_exact": None}
     figures = [figure | (empty if figure["key"] == "M-14" else {}) for figure in before["figures"]]
-    counted = [figure | ({"denominator": 7} if figure["key"] == "M-14" else {}) for figure in figures]
+    counted = [
+        figure | ({"denominator": 7} if figure["key"] == "M-14" else {}) for figure in figures
+    ]
     assert compare(before | {"figures": figures}, before | {"figures": counted}) == []
     assert [each.key for each in compare(before, before | {"figures": counted})] == ["M-14"]
 

@@ -1,4 +1,5 @@
-"""An English report is English: what is left of Chinese in it the plant itself gave in Chinese only."""
+"""An English report is English: what is left of Chinese in it the plant itself gave in Chinese
+only."""
 
 from __future__ import annotations
 
@@ -20,9 +21,15 @@ POLICY = "东府办〔2017〕12号"
 
 
 def translated(known: Register) -> Register:
-    """The register with an English name in every row: only workshop and line have no second language."""
-    machines = (replace(row, name_en=row.name_en or f"machine {row.equipment_id}") for row in known.equipment)
-    processes = (replace(row, name_en=row.name_en or f"process {row.process_id}") for row in known.processes)
+    """The register with an English name in every row: only workshop and line have no second
+    language."""
+    machines = (
+        replace(row, name_en=row.name_en or f"machine {row.equipment_id}")
+        for row in known.equipment
+    )
+    processes = (
+        replace(row, name_en=row.name_en or f"process {row.process_id}") for row in known.processes
+    )
     return Register(tuple(machines), tuple(processes))
 
 
@@ -47,8 +54,12 @@ def chinese(document: dict[str, Any], given: set[str]) -> list[str]:
 ], ids=lambda setting: setting.kind)  # fmt: skip
 def test_no_chinese_but_the_plants_own_stands_in_an_english_report(setting: ReportSetting) -> None:
     known = translated(golden.register())
-    devices = {key: replace(device, name=f"device {key}") for key, device in golden.facts().devices.items()}
-    given = {word for row in known.equipment for word in (row.workshop, row.line, row.remark) if word} | {POLICY}
+    devices = {
+        key: replace(device, name=f"device {key}") for key, device in golden.facts().devices.items()
+    }
+    given = {
+        word for row in known.equipment for word in (row.workshop, row.line, row.remark) if word
+    } | {POLICY}
     assert chinese(build(golden.plant(known, devices=devices), setting), given) == []
 
 

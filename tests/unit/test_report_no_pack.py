@@ -1,4 +1,5 @@
-"""What is handed in as an evidence pack and is none: a sentence, and nothing read beyond its folder and bounds."""
+"""What is handed in as an evidence pack and is none: a sentence, and nothing read beyond its folder
+and bounds."""
 
 from __future__ import annotations
 
@@ -20,10 +21,15 @@ from tests.support.packs import write_pack
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    return pack.build(golden.plant(), pack.PackClaim("ZNH-2017-01", "测试厂", "dongguan", FigureOptions(), golden.END))
+    return pack.build(
+        golden.plant(),
+        pack.PackClaim("ZNH-2017-01", "测试厂", "dongguan", FigureOptions(), golden.END),
+    )
 
 
-def test_a_zip_with_two_files_of_one_name_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_zip_with_two_files_of_one_name_is_no_pack(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
     path = tmp_path / "twice.zip"
     with ZipFile(path, "w") as archive:
         for name, content in files.items():
@@ -76,7 +82,9 @@ def test_a_manifest_of_another_shape_is_no_pack(
 
 
 @pytest.mark.slow
-def test_a_small_zip_that_unpacks_into_much_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_small_zip_that_unpacks_into_much_is_no_pack(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
     archive = tmp_path / "pack.zip"
     archive.write_bytes(zipped({**files, "facts/more.csv": bytes(150_000_000)}))
     with pytest.raises(FindingsError, match="no evidence pack"):
@@ -84,7 +92,9 @@ def test_a_small_zip_that_unpacks_into_much_is_no_pack(files: dict[str, bytes], 
 
 
 @pytest.mark.parametrize("at", [6, 8], ids=["encrypted", "method"])
-def test_a_zip_that_python_cannot_unpack_is_no_pack(files: dict[str, bytes], tmp_path: Path, at: int) -> None:
+def test_a_zip_that_python_cannot_unpack_is_no_pack(
+    files: dict[str, bytes], tmp_path: Path, at: int
+) -> None:
     raw = bytearray(zipped(files))
     for offset in (raw.index(b"PK\x03\x04") + at, raw.index(b"PK\x01\x02") + at + 2):
         raw[offset] |= 0x61

@@ -1,4 +1,5 @@
-"""The evidence pack: replayed by us and by a stranger who read its README only, and nothing can be altered unseen."""
+"""The evidence pack: replayed by us and by a stranger who read its README only, and nothing can be
+altered unseen."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def files() -> dict[str, bytes]:
 def with_report() -> dict[str, bytes]:
     """A pack with the report of its window."""
     document = build(golden.plant(), ReportSetting("health-check", "x"))
-    return pack.build(golden.plant(), replace(CLAIM, report={"report.json": json.dumps(document).encode()}))
+    return pack.build(
+        golden.plant(), replace(CLAIM, report={"report.json": json.dumps(document).encode()})
+    )
 
 
 @pytest.fixture
@@ -55,7 +58,8 @@ def folder(files: dict[str, bytes], tmp_path: Path) -> Path:
 
 
 def resealed(files: dict[str, bytes], **changed: bytes) -> dict[str, bytes]:
-    """The pack with other contents and a manifest that fits them: what a careful forger would hand in."""
+    """The pack with other contents and a manifest that fits them: what a careful forger would hand
+    in."""
     files = {**files, **{name.replace("__", "/"): content for name, content in changed.items()}}
     manifest = json.loads(files["manifest.json"])
     for entry in manifest["files"]:
@@ -70,10 +74,21 @@ def test_every_figure_is_equal_when_replayed(files: dict[str, bytes]) -> None:
     assert result["counts"]["file"]["checked"] == len(files) - 1
 
 
-def test_a_stranger_computes_every_figure_from_the_readme(files: dict[str, bytes], folder: Path) -> None:
+def test_a_stranger_computes_every_figure_from_the_readme(
+    files: dict[str, bytes], folder: Path
+) -> None:
     told = stranger(folder)
     assert told == claimed(folder)
-    assert told.keys() >= {"M-05", "M-06", "M-07", "M-09", "M-15@EQ-001", "M-16-setup", "M-17-mttr", "M-21-p95"}
+    assert told.keys() >= {
+        "M-05",
+        "M-06",
+        "M-07",
+        "M-09",
+        "M-15@EQ-001",
+        "M-16-setup",
+        "M-17-mttr",
+        "M-21-p95",
+    }
     assert "edge_agent" not in SCRIPT.read_text(encoding="utf-8")
 
 
@@ -87,20 +102,33 @@ def test_a_stranger_computes_every_figure_of_any_plant(seed: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("known", [{"first_good": {}}, {}], ids=["never", "before"])
-def test_a_stranger_computes_the_nulls_of_a_window_without_data(tmp_path: Path, known: dict[str, Any]) -> None:
-    """Nobody collected: whether a device was connected once or never, there is nothing to tell its networking from."""
-    files = pack.build(golden.plant(minutes={}, states={}, counters=(), lateness={}, **known), CLAIM)
+def test_a_stranger_computes_the_nulls_of_a_window_without_data(
+    tmp_path: Path, known: dict[str, Any]
+) -> None:
+    """Nobody collected: whether a device was connected once or never, there is nothing to tell its
+    networking from."""
+    files = pack.build(
+        golden.plant(minutes={}, states={}, counters=(), lateness={}, **known), CLAIM
+    )
     assert summary(verify(files))["equal"]
     folder = write_pack(tmp_path / "pack", files)
     told = stranger(folder)
     assert told == claimed(folder)
-    assert (told["M-04a-effective"], told["M-04d"], told["M-05-process"], told["M-06"]) == (None, None, None, None)
+    assert (told["M-04a-effective"], told["M-04d"], told["M-05-process"], told["M-06"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_a_stranger_knows_of_a_unit_that_cannot_be_converted(tmp_path: Path) -> None:
-    """The meter was read in m3 from the window's start on: nothing is known of its energy, in the pack either."""
+    """The meter was read in m3 from the window's start on: nothing is known of its energy, in the
+    pack either."""
     event = CounterEvent(golden.START + 1, "unit", Fraction(1), Fraction(1), basis="m3")
-    counters = [replace(c, events=(event,)) if c.role == "energy" else c for c in golden.facts().counters]
+    counters = [
+        replace(c, events=(event,)) if c.role == "energy" else c for c in golden.facts().counters
+    ]
     files = pack.build(golden.plant(counters=tuple(counters)), CLAIM)
     assert summary(verify(files))["equal"]
     folder = write_pack(tmp_path / "pack", files)
@@ -112,12 +140,15 @@ def test_a_stranger_knows_of_a_unit_that_cannot_be_converted(tmp_path: Path) -> 
 
 
 def test_the_plants_of_any_kind_give_every_metric_a_value() -> None:
-    """Nulls are equal easily: among these plants every metric has values, and they are not the same in all."""
+    """Nulls are equal easily: among these plants every metric has values, and they are not the same
+    in all."""
     values: dict[str, set[str | None]] = {}
     for seed in range(24):
         plant, options = any_plant(seed)
         for key, result in figures(plant, options).items():
-            values.setdefault(key.partition("@")[0], set()).add(str(result.value) if result.value is not None else None)
+            values.setdefault(key.partition("@")[0], set()).add(
+                str(result.value) if result.value is not None else None
+            )
     assert values.keys() == BY_ID.keys()
     assert [key for key, found in values.items() if len(found - {None}) < 3] == []
 
@@ -126,21 +157,32 @@ def without(files: dict[str, bytes], schema: str, *names: str) -> dict[str, byte
     """The pack without some files, and a manifest of this schema that fits."""
     files = {name: content for name, content in files.items() if name not in names}
     manifest = json.loads(files["manifest.json"])
-    manifest |= {"schema": schema, "files": [each for each in manifest["files"] if each["path"] not in names]}
+    manifest |= {
+        "schema": schema,
+        "files": [each for each in manifest["files"] if each["path"] not in names],
+    }
     return resealed({**files, "manifest.json": json.dumps(manifest).encode()})
 
 
-def test_a_pack_of_the_format_before_is_replayed_where_its_rules_still_hold(files: dict[str, bytes]) -> None:
-    """It had no kinds and no stored values, and the row of a line was of whatever machines knew each figure."""
+def test_a_pack_of_the_format_before_is_replayed_where_its_rules_still_hold(
+    files: dict[str, bytes],
+) -> None:
+    """It had no kinds and no stored values, and the row of a line was of whatever machines knew
+    each figure."""
     options = json.loads(files["options.json"])
     del options["change_within_h"]
     figures = [
-        each for each in json.loads(files["figures.json"]) if not each["key"].startswith(("M-11-all", "M-12-all"))
+        each
+        for each in json.loads(files["figures.json"])
+        if not each["key"].startswith(("M-11-all", "M-12-all"))
     ]
     for each in figures:
         each["value_exact"] = "1/3" if each["key"] == "M-12@line:ML1" else each["value_exact"]
     former = without(files, "edge-agent/evidence/1", "kinds.csv", "facts/stored.csv")
-    changed = {"options.json": json.dumps(options).encode(), "figures.json": json.dumps(figures).encode()}
+    changed = {
+        "options.json": json.dumps(options).encode(),
+        "figures.json": json.dumps(figures).encode(),
+    }
     former = resealed({**former, **changed})
     assert [check.name for check in verify(former) if not check.equal] == []
     figures[0]["value_exact"] = "1/7"
@@ -150,14 +192,18 @@ def test_a_pack_of_the_format_before_is_replayed_where_its_rules_still_hold(file
 
 def test_a_pack_without_what_its_format_has_is_not_replayed(files: dict[str, bytes]) -> None:
     broken = without(files, pack.SCHEMA, "facts/stored.csv")
-    assert [(check.kind, check.name) for check in verify(broken) if not check.equal] == [("facts", "replay")]
+    assert [(check.kind, check.name) for check in verify(broken) if not check.equal] == [
+        ("facts", "replay")
+    ]
 
 
 def test_a_table_of_kinds_of_ones_own_is_named(files: dict[str, bytes]) -> None:
     content = files["kinds.csv"].replace(b",N,", b",Y,", 1)
     assert content != files["kinds.csv"]
     broken = resealed({**files, "kinds.csv": content})
-    assert ("manifest", "kinds.csv") in [(check.kind, check.name) for check in verify(broken) if not check.equal]
+    assert ("manifest", "kinds.csv") in [
+        (check.kind, check.name) for check in verify(broken) if not check.equal
+    ]
 
 
 def test_an_altered_file_is_named(files: dict[str, bytes]) -> None:
@@ -178,9 +224,17 @@ def test_forged_figures_are_found_although_the_hashes_fit(files: dict[str, bytes
 
 
 @pytest.mark.parametrize(
-    ("name", "put"), [("value", 0.99), ("value_pct", 99.0), ("unit", "kgce"), ("target", {"above": 0.5, "met": True})]
+    ("name", "put"),
+    [
+        ("value", 0.99),
+        ("value_pct", 99.0),
+        ("unit", "kgce"),
+        ("target", {"above": 0.5, "met": True}),
+    ],
 )
-def test_the_number_one_looks_at_is_compared_too(files: dict[str, bytes], name: str, put: Any) -> None:
+def test_the_number_one_looks_at_is_compared_too(
+    files: dict[str, bytes], name: str, put: Any
+) -> None:
     figures = json.loads(files["figures.json"])
     next(figure for figure in figures if figure["key"] == "M-01-strict")[name] = put
     checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
@@ -199,37 +253,51 @@ def test_the_number_one_looks_at_is_compared_too(files: dict[str, bytes], name: 
     ],
 )
 @pytest.mark.parametrize("file", ["figures.json", "report.json"])
-def test_words_put_into_a_figure_are_seen(with_report: dict[str, bytes], file: str, name: str, put: Any) -> None:
+def test_words_put_into_a_figure_are_seen(
+    with_report: dict[str, bytes], file: str, name: str, put: Any
+) -> None:
     document = json.loads(with_report[file])
     told = document if file == "figures.json" else document["figures"]
     figure = next(figure for figure in told if figure["key"] == "M-04a-declared")
     was = figure.get(name)
     figure[name] = put
     checks = verify(resealed(with_report, **{file: json.dumps(document).encode()}))
-    assert [(check.kind, check.name, check.claimed, check.found) for check in checks if not check.equal] == [
-        ("words", f"{file} M-04a-declared {name}", put, was)
-    ]
+    assert [
+        (check.kind, check.name, check.claimed, check.found) for check in checks if not check.equal
+    ] == [("words", f"{file} M-04a-declared {name}", put, was)]
 
 
 def test_a_second_figure_of_the_same_key_is_seen(files: dict[str, bytes]) -> None:
     figures = json.loads(files["figures.json"])
     figures.insert(0, {**figures[0], "value_exact": "1"})
     checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
-    assert [check.found for check in checks if not check.equal] == ["ValueError: two figures of one key"]
+    assert [check.found for check in checks if not check.equal] == [
+        "ValueError: two figures of one key"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("key", "put"), [("register_version", "0" * 64), ("window", {"from": "2020-01-01T00:00:00+00:00", "to": None})]
+    ("key", "put"),
+    [("register_version", "0" * 64), ("window", {"from": "2020-01-01T00:00:00+00:00", "to": None})],
 )
-def test_what_a_manifest_says_of_its_facts_is_checked(files: dict[str, bytes], key: str, put: Any) -> None:
-    forged = {**files, "manifest.json": json.dumps({**json.loads(files["manifest.json"]), key: put}).encode()}
-    assert [(check.kind, check.name) for check in verify(forged) if not check.equal] == [("manifest", key)]
+def test_what_a_manifest_says_of_its_facts_is_checked(
+    files: dict[str, bytes], key: str, put: Any
+) -> None:
+    forged = {
+        **files,
+        "manifest.json": json.dumps({**json.loads(files["manifest.json"]), key: put}).encode(),
+    }
+    assert [(check.kind, check.name) for check in verify(forged) if not check.equal] == [
+        ("manifest", key)
+    ]
 
 
 def test_options_that_say_otherwise_than_the_facts_are_seen(files: dict[str, bytes]) -> None:
     options = {**json.loads(files["options.json"]), "history_start_ns": 0}
     checks = verify(resealed(files, **{"options.json": json.dumps(options).encode()}))
-    assert [(check.kind, check.name) for check in checks if not check.equal] == [("manifest", "options.json")]
+    assert [(check.kind, check.name) for check in checks if not check.equal] == [
+        ("manifest", "options.json")
+    ]
 
 
 def test_a_figure_left_out_or_added_is_found(files: dict[str, bytes]) -> None:
@@ -281,7 +349,9 @@ def test_a_number_beyond_all_measure_is_an_answer_too(
 
 def test_a_missing_file_is_named(files: dict[str, bytes], folder: Path) -> None:
     (folder / "topology.svg").unlink()
-    assert [check.name for check in verify(read_pack(folder)) if not check.equal] == ["topology.svg"]
+    assert [check.name for check in verify(read_pack(folder)) if not check.equal] == [
+        "topology.svg"
+    ]
 
 
 def test_the_chain_leads_to_the_pack_before(files: dict[str, bytes]) -> None:
@@ -294,7 +364,9 @@ def test_the_chain_leads_to_the_pack_before(files: dict[str, bytes]) -> None:
     assert [check.kind for check in verify(files, after) if not check.equal] == ["chain"]
 
 
-def test_folder_and_zip_are_the_same_pack(files: dict[str, bytes], folder: Path, tmp_path: Path) -> None:
+def test_folder_and_zip_are_the_same_pack(
+    files: dict[str, bytes], folder: Path, tmp_path: Path
+) -> None:
     archive = tmp_path / "pack.zip"
     archive.write_bytes(zipped(files))
     assert read_pack(folder) == read_pack(archive) == files
@@ -314,27 +386,48 @@ def test_the_command_says_equal_or_not(folder: Path, capsys: pytest.CaptureFixtu
 
 def test_a_name_like_a_formula_is_harmless_in_the_tables_for_people() -> None:
     name = "=cmd|' /C calc'!A0"
-    rows = [replace(row, name_zh=name, controller_brand="@SUM(A1)") for row in golden.register().equipment]
+    rows = [
+        replace(row, name_zh=name, controller_brand="@SUM(A1)")
+        for row in golden.register().equipment
+    ]
     made = pack.build(golden.plant(golden.only(golden.register(), *rows)), CLAIM)
     assert summary(verify(made))["equal"]
     for table in ("project.csv", "domestic.csv"):
-        cells = [cell for row in csv.reader(io.StringIO(made[table].decode("utf-8-sig"))) for cell in row]
+        cells = [
+            cell for row in csv.reader(io.StringIO(made[table].decode("utf-8-sig"))) for cell in row
+        ]
         assert f"'{name}" in cells, table
         assert not [cell for cell in cells if cell.startswith(("=", "@"))]
     assert name.encode() in made["register.csv"]  # what is computed from stays as it was written
 
 
 def test_the_acceptance_log_has_the_days_of_the_page(tmp_path: Path) -> None:
-    """Minutes on both sides of the plant's midnight, which is 16:00 UTC: the days and sums of the HTML's table."""
+    """Minutes on both sides of the plant's midnight, which is 16:00 UTC: the days and sums of the
+    HTML's table."""
     midnight = golden.START + 16 * 60 * golden.MINUTE  # the next day begins in Dongguan
     ends = [midnight - golden.MINUTE, midnight, midnight + golden.MINUTE]
-    rows = [[t, 60_000, 60_000, 1, 1, good, 1, good + 1, 0, t] for t, good in zip(ends, (3, 5, 7), strict=True)]
-    plant = golden.plant(end=midnight + 4 * 60 * golden.MINUTE, minutes={"lathe01": MinuteHealth(rows)})
+    rows = [
+        [t, 60_000, 60_000, 1, 1, good, 1, good + 1, 0, t]
+        for t, good in zip(ends, (3, 5, 7), strict=True)
+    ]
+    plant = golden.plant(
+        end=midnight + 4 * 60 * golden.MINUTE, minutes={"lathe01": MinuteHealth(rows)}
+    )
     made = pack.build(plant, replace(CLAIM, timezone="Asia/Shanghai"))
-    told = [(row["day"], row["timezone"], row["good_readings"]) for row in tabular.read(made["acceptance.csv"])]
+    told = [
+        (row["day"], row["timezone"], row["good_readings"])
+        for row in tabular.read(made["acceptance.csv"])
+    ]
     assert told == [("2026-05-04", "Asia/Shanghai", "8"), ("2026-05-05", "Asia/Shanghai", "7")]
-    page = build(plant, ReportSetting("evidence", "t", timezone="Asia/Shanghai", project=PackSubject(CLAIM.project)))
-    log = next(b["rows"] for p in page["parts"] for b in p["blocks"] if b.get("name") == "acceptance")
+    page = build(
+        plant,
+        ReportSetting(
+            "evidence", "t", timezone="Asia/Shanghai", project=PackSubject(CLAIM.project)
+        ),
+    )
+    log = next(
+        b["rows"] for p in page["parts"] for b in p["blocks"] if b.get("name") == "acceptance"
+    )
     assert [(row[0], "Asia/Shanghai", str(row[3])) for row in log] == told
     assert summary(verify(made))["equal"]
     options = json.loads(made["options.json"]) | {"timezone": "UTC"}
@@ -348,7 +441,9 @@ def test_the_project_has_its_rows_and_total(files: dict[str, bytes]) -> None:
     total = tabular.read(files["project_totals.csv"])[0]
     known = [row for row in golden.register().equipment if row.project_id == "ZNH-2017-01"]
     assert int(total["machines"]) == len(rows) == len(known)
-    assert Fraction(total["purchase_total_cny"]) == sum(Fraction(row.purchase_cny or 0) for row in known)
+    assert Fraction(total["purchase_total_cny"]) == sum(
+        Fraction(row.purchase_cny or 0) for row in known
+    )
 
 
 def test_facts_come_back_from_their_tables_as_they_were() -> None:
@@ -362,7 +457,16 @@ def test_facts_come_back_from_their_tables_as_they_were() -> None:
             return value.rows.tolist()
         return tuple(value) if isinstance(value, list | tuple) else value
 
-    for name in ("devices", "first_good", "minutes", "states", "counters", "lateness", "quality", "plan"):
+    for name in (
+        "devices",
+        "first_good",
+        "minutes",
+        "states",
+        "counters",
+        "lateness",
+        "quality",
+        "plan",
+    ):
         assert plain(getattr(again, name)) == plain(getattr(facts, name)), name
 
 
@@ -383,7 +487,7 @@ def test_any_text_survives_a_table(rows: list[tuple[str, str]]) -> None:
     assert [(row["a"], row["b"]) for row in tabular.read(content)] == kept
 
 
-# --- what a forger may try ------------------------------------------------------------------------------------------
+# --- what a forger may try ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -400,19 +504,29 @@ def test_any_text_survives_a_table(rows: list[tuple[str, str]]) -> None:
         ("snapshots.csv", b"at,", b"on,"),
     ],
 )
-def test_one_changed_number_in_a_csv_is_seen(files: dict[str, bytes], name: str, old: bytes, new: bytes) -> None:
+def test_one_changed_number_in_a_csv_is_seen(
+    files: dict[str, bytes], name: str, old: bytes, new: bytes
+) -> None:
     assert old in files[name], files[name][:300]
     broken = {**files, name: files[name].replace(old, new, 1)}
-    assert name in [check.name for check in verify(broken) if check.kind == "file" and not check.equal]
+    assert name in [
+        check.name for check in verify(broken) if check.kind == "file" and not check.equal
+    ]
 
 
-@pytest.mark.parametrize("name", ["project_totals.csv", "acceptance.csv", "connections.csv", "domestic.csv"])
-def test_a_table_for_people_is_made_again_although_its_hash_fits(files: dict[str, bytes], name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["project_totals.csv", "acceptance.csv", "connections.csv", "domestic.csv"]
+)
+def test_a_table_for_people_is_made_again_although_its_hash_fits(
+    files: dict[str, bytes], name: str
+) -> None:
     checks = verify(resealed(files, **{name: files[name] + b"x,1\r\n"}))
     assert [(check.kind, check.name) for check in checks if not check.equal] == [("table", name)]
 
 
-def test_a_report_that_says_otherwise_than_the_figures_is_found(with_report: dict[str, bytes]) -> None:
+def test_a_report_that_says_otherwise_than_the_figures_is_found(
+    with_report: dict[str, bytes],
+) -> None:
     document = json.loads(with_report["report.json"])
     assert ("report", "report.json") in [(check.kind, check.name) for check in verify(with_report)]
     assert summary(verify(with_report))["equal"]
@@ -435,7 +549,9 @@ def test_an_entry_taken_out_of_the_manifest_is_seen(files: dict[str, bytes]) -> 
     manifest["files"] = [entry for entry in manifest["files"] if entry["path"] != "acceptance.csv"]
     cut = {name: content for name, content in files.items() if name != "acceptance.csv"}
     cut["manifest.json"] = json.dumps(manifest).encode()
-    assert [(check.kind, check.name) for check in verify(cut) if not check.equal] == [("table", "acceptance.csv")]
+    assert [(check.kind, check.name) for check in verify(cut) if not check.equal] == [
+        ("table", "acceptance.csv")
+    ]
 
 
 def chained(folder: Path) -> list[Path]:
@@ -451,7 +567,9 @@ def chained(folder: Path) -> list[Path]:
     return made
 
 
-def test_the_chain_is_followed_to_the_first_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_chain_is_followed_to_the_first_pack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     *_, last = chained(tmp_path)
     checks, missing = chain(last)
     assert [(check.name, check.equal) for check in checks] == [("pack-2", True), ("pack-1", True)]
@@ -463,12 +581,16 @@ def test_the_chain_is_followed_to_the_first_pack(tmp_path: Path, capsys: pytest.
 def test_a_broken_chain_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _, last = chained(tmp_path)
     manifest = json.loads((first / "manifest.json").read_bytes())
-    (first / "manifest.json").write_text(json.dumps({**manifest, "issued": "2020-01-01T00:00:00+00:00"}))
+    (first / "manifest.json").write_text(
+        json.dumps({**manifest, "issued": "2020-01-01T00:00:00+00:00"})
+    )
     assert main(["verify", str(last)]) == 1
     assert "≠ chain pack-1" in capsys.readouterr().out
 
 
-def test_a_pack_of_the_chain_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pack_of_the_chain_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, _, last = chained(tmp_path)
     shutil.rmtree(first)
     assert main(["verify", str(last)]) == 0

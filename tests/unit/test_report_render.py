@@ -1,4 +1,5 @@
-"""Renderings of one document: nothing in it becomes markup or a formula, and every rendering shows the same numbers."""
+"""Renderings of one document: nothing in it becomes markup or a formula, and every rendering shows
+the same numbers."""
 
 from __future__ import annotations
 
@@ -23,8 +24,15 @@ from tests.support import report_plant as golden
 
 pytestmark = pytest.mark.slow
 
-SETTING = ReportSetting("health-check", "test", "测试厂 <b>&", "dongguan", "ipc-01", issued_ns=golden.END,
-                  timezone="Asia/Shanghai")  # fmt: skip
+SETTING = ReportSetting(
+    "health-check",
+    "test",
+    "测试厂 <b>&",
+    "dongguan",
+    "ipc-01",
+    issued_ns=golden.END,
+    timezone="Asia/Shanghai",
+)
 HOSTILE = '<script>alert("1")</script>'
 
 
@@ -35,7 +43,13 @@ def document() -> dict[str, Any]:
 
 def hostile() -> dict[str, Any]:
     """Every text a user can write is an attack."""
-    cells = {"name_zh": HOSTILE, "name_en": "=1+1", "line": HOSTILE, "workshop": HOSTILE, "project_id": "=LINK(1)"}
+    cells = {
+        "name_zh": HOSTILE,
+        "name_en": "=1+1",
+        "line": HOSTILE,
+        "workshop": HOSTILE,
+        "project_id": "=LINK(1)",
+    }
     known = golden.with_row(golden.register(), "EQ-001", **cells)
     devices = {name: replace(device, name=HOSTILE, endpoint=HOSTILE, line=HOSTILE)
                for name, device in golden.facts().devices.items()}  # fmt: skip
@@ -112,15 +126,27 @@ def test_assumptions_are_printed_as_such(document: dict[str, Any]) -> None:
 
 
 def test_every_picture_is_well_formed(document: dict[str, Any]) -> None:
-    charts = [block for part in document["parts"] for block in part["blocks"] if block["kind"] == "chart"]
-    assert {chart["chart"] for chart in charts} == {"gauge", "grid", "heat", "buckets", "pareto", "load", "stairs"}
+    charts = [
+        block for part in document["parts"] for block in part["blocks"] if block["kind"] == "chart"
+    ]
+    assert {chart["chart"] for chart in charts} == {
+        "gauge",
+        "grid",
+        "heat",
+        "buckets",
+        "pareto",
+        "load",
+        "stairs",
+    }
     for chart in charts:
         if drawn := draw(chart, "both", "Asia/Shanghai"):
             ElementTree.fromstring(drawn)
 
 
 def test_pictures_of_nothing() -> None:
-    plant = golden.plant(golden.only(golden.register()), minutes={}, states={}, counters=(), plan=())
+    plant = golden.plant(
+        golden.only(golden.register()), minutes={}, states={}, counters=(), plan=()
+    )
     page = html.render(build(plant, SETTING), "both")
     parsed(page)
     assert "没有数据" in page
@@ -131,7 +157,11 @@ def test_a_trend_is_drawn_over_months_without_a_value() -> None:
     series = [{"id": "M-03", "name": {"zh": "率", "en": "rate"}, "points": points}]
     drawn = draw({"chart": "trend", "title": {"zh": "趋势", "en": "trend"}, "series": series}, "zh")
     ElementTree.fromstring(drawn)
-    empty = {"chart": "trend", "title": {"zh": "", "en": ""}, "series": [{**series[0], "points": points[:1]}]}
+    empty = {
+        "chart": "trend",
+        "title": {"zh": "", "en": ""},
+        "series": [{**series[0], "points": points[:1]}],
+    }
     assert draw(empty, "zh") == ""
 
 
@@ -140,20 +170,25 @@ def test_the_workbook_holds_the_documents_numbers(document: dict[str, Any]) -> N
     assert len(book.sheetnames) == 14  # a summary, twelve parts, all figures
     sheet = book["figures"]
     head = [cell.value for cell in sheet[1]]
-    rows = [dict(zip(head, (cell.value for cell in row), strict=True)) for row in sheet.iter_rows(min_row=2)]
+    rows = [
+        dict(zip(head, (cell.value for cell in row), strict=True))
+        for row in sheet.iter_rows(min_row=2)
+    ]
     told = {row["key"]: row for row in rows}
     for figure in document["figures"]:
         row = told[figure["key"]]
         for name in ("value", "numerator", "denominator"):
             # openpyxl writes 16 significant digits.
-            assert row[name] == (figure[name] if figure[name] is None else pytest.approx(figure[name], rel=1e-14)), (
-                figure["key"]
-            )
+            assert row[name] == (
+                figure[name] if figure[name] is None else pytest.approx(figure[name], rel=1e-14)
+            ), figure["key"]
         assert (row["value_exact"], row["grade"]) == (figure["value_exact"], figure["grade"])
         assert row["denominator_ids"] == (";".join(figure["denominator_ids"]) or None)
 
 
-def test_a_cell_of_the_workbook_is_a_number_and_looks_like_a_percentage(document: dict[str, Any]) -> None:
+def test_a_cell_of_the_workbook_is_a_number_and_looks_like_a_percentage(
+    document: dict[str, Any],
+) -> None:
     book = openpyxl.load_workbook(io.BytesIO(tables.workbook(document, "zh")))
     sheet = book.worksheets[2]
     row = next(row for row in sheet.iter_rows() if row[0].value == "M-03")
@@ -182,8 +217,12 @@ def test_no_text_becomes_a_formula() -> None:
 
 def test_csv_has_a_file_per_table_and_all_figures(document: dict[str, Any]) -> None:
     files = dict(tables.csv_files(document, "both"))
-    named = {f"{part['number']:02}-{block['name']}.csv"
-             for part in document["parts"] for block in part["blocks"] if block["kind"] == "table"}  # fmt: skip
+    named = {
+        f"{part['number']:02}-{block['name']}.csv"
+        for part in document["parts"]
+        for block in part["blocks"]
+        if block["kind"] == "table"
+    }
     assert files.keys() == {"figures.csv", *named}
     assert files["figures.csv"].decode("utf-8-sig").count("\r\n") == len(document["figures"]) + 1
 
@@ -213,8 +252,13 @@ def test_topology_escapes_names() -> None:
 
 def test_the_legend_of_the_coverage_map_names_every_colour_it_uses() -> None:
     shares = [None, 0.0, 0.1, 0.3, 0.6, 0.95, 1.0]
-    block = {"chart": "heat", "title": {"zh": "覆盖", "en": "coverage"}, "rows": [{"name": "d", "shares": shares}],
-             "from": "2026-05-01T00:00:00+00:00", "to": "2026-05-02T00:00:00+00:00"}  # fmt: skip
+    block = {
+        "chart": "heat",
+        "title": {"zh": "覆盖", "en": "coverage"},
+        "rows": [{"name": "d", "shares": shares}],
+        "from": "2026-05-01T00:00:00+00:00",
+        "to": "2026-05-02T00:00:00+00:00",
+    }
     drawn = draw(block, "en")
     named = re.findall(r'fill="(#\w+)" stroke="#b7c1ca"', drawn)
     used = re.findall(r'fill="(#\w+)"><title>', drawn)
@@ -223,7 +267,9 @@ def test_the_legend_of_the_coverage_map_names_every_colour_it_uses() -> None:
 
 
 def test_a_number_keeps_its_unit_and_an_endpoint_its_port() -> None:
-    device = AssessedDevice("d", "d", "ML1", connector="modbus", endpoint="tcp://192.168.101.12:15020")
+    device = AssessedDevice(
+        "d", "d", "ML1", connector="modbus", endpoint="tcp://192.168.101.12:15020"
+    )
     page = html.render(build(golden.plant(devices={"d": device}), SETTING), "zh")
     sentences = re.findall(r"<(?:li|p)[^>]*>([^<]*)</", page)
     assert any("\u00a0%" in sentence for sentence in sentences)

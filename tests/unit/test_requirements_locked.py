@@ -1,4 +1,5 @@
-"""requirements/*.txt hold what pyproject.toml allows, each file with hashes, and agree with one another.
+"""requirements/*.txt hold what pyproject.toml allows, each file with hashes, and agree with one
+another.
 
 `./run lock` writes them anew.
 """
@@ -51,7 +52,9 @@ def entries(text: str) -> Iterator[LockedPackage]:
         if pin.operator != "==":
             raise ValueError(head)
         hashes = len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", entry))
-        yield LockedPackage(canonicalize_name(found.name), Version(pin.version), found.marker, hashes)
+        yield LockedPackage(
+            canonicalize_name(found.name), Version(pin.version), found.marker, hashes
+        )
 
 
 def lock_text(name: str) -> str:
@@ -94,7 +97,11 @@ def faults(name: str, machine: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("name", ["build", *EXTRAS])
 def test_a_lock_holds_what_the_project_allows(name: str) -> None:
     for machine in MACHINES:
-        assert faults(name, machine) == [], (name, machine["python_version"], machine["platform_machine"])
+        assert faults(name, machine) == [], (
+            name,
+            machine["python_version"],
+            machine["platform_machine"],
+        )
 
 
 @pytest.mark.parametrize("name", ["build", *EXTRAS])
@@ -125,9 +132,15 @@ def test_what_builds_the_project_is_locked() -> None:
 def test_a_lock_that_is_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests above rest on: a version outside a range, and a package that is not there."""
     hashed = "--hash=sha256:" + "0" * 64
-    locked = f"numpy==1.26.0 \\\n    {hashed}\n    # via x\nduckdb==2.0.1 ; sys_platform == 'linux' {hashed}\n"
+    locked = (
+        f"numpy==1.26.0 \\\n    {hashed}\n    # via x\nduckdb==2.0.1 ; sys_platform == 'linux' "
+        f"{hashed}\n"
+    )
     monkeypatch.setitem(globals(), "lock_text", lambda name: locked)
-    monkeypatch.setitem(globals(), "wanted", lambda name: [Requirement("numpy>=2"), Requirement("duckdb>=2"),
-                                                           Requirement("rich")])  # fmt: skip
+    monkeypatch.setitem(
+        globals(),
+        "wanted",
+        lambda name: [Requirement("numpy>=2"), Requirement("duckdb>=2"), Requirement("rich")],
+    )
     assert faults("runtime", MACHINES[0]) == ["numpy>=2: 1.26.0", "rich: None"]
     assert [each.hashes for each in entries(locked)] == [1, 1]

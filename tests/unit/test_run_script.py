@@ -1,4 +1,5 @@
-"""`./run`: the caller's folder stays, what is printed can be typed, and a silent installation shows life."""
+"""`./run`: the caller's folder stays, what is printed can be typed, and a silent installation shows
+life."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A checkout with an environment that is made already, whose program says where and how it was started."""
+    """A checkout with an environment that is made already, whose program says where and how it was
+    started."""
     folder = tmp_path / "the project"
     scripts = folder / ".venv" / "bin"
     scripts.mkdir(parents=True)
@@ -23,7 +25,9 @@ def project(tmp_path: Path) -> Path:
     program(scripts / "edge-agent", 'echo "$PWD|$EDGE_AGENT_COMMAND|$*"')
     shutil.copytree(ROOT / "requirements", folder / "requirements")
     command = "cat pyproject.toml requirements/*.txt | cksum"
-    checksum = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True).stdout
+    checksum = subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, text=True
+    ).stdout
     (folder / ".venv" / "ready").write_text(f"{checksum.strip()} runtime")
     return folder
 
@@ -35,7 +39,13 @@ def program(path: Path, text: str) -> None:
 
 def run(*argv: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        argv, cwd=cwd, capture_output=True, text=True, timeout=60, env={**os.environ, **env}, stdin=subprocess.DEVNULL
+        argv,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -54,7 +64,9 @@ def test_the_callers_folder_stays(project: Path, tmp_path: Path) -> None:
 def test_an_installation_shows_life_in_a_log_and_its_words_when_it_fails(project: Path) -> None:
     (project / ".venv" / "ready").unlink()
     scripts = project / ".venv" / "bin"
-    program(scripts / "python", "echo Collecting everything; /bin/sleep 1.5; echo no network; exit 1")
+    program(
+        scripts / "python", "echo Collecting everything; /bin/sleep 1.5; echo no network; exit 1"
+    )
     program(scripts / "sleep", "exec /bin/sleep 0.05")  # seconds go by faster for the script
     done = run("./run", "edge-agent", cwd=project, PATH=f"{scripts}:{os.environ['PATH']}")
     assert done.returncode == 2
@@ -83,7 +95,9 @@ def test_only_what_is_locked_is_installed_and_again_when_a_lock_changed(project:
     assert installed() == []
 
 
-def test_another_commit_installs_the_project_alone_so_that_its_version_is_true(project: Path) -> None:
+def test_another_commit_installs_the_project_alone_so_that_its_version_is_true(
+    project: Path,
+) -> None:
     calls = project / "calls"
     program(project / ".venv" / "bin" / "python", f"echo \"$*\" >>'{calls}'")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]

@@ -1,4 +1,5 @@
-"""configs/demo.yaml: the twenty devices, no tag simulated by guess, each machine's state as its simulator means it."""
+"""configs/demo.yaml: the twenty devices, no tag simulated by guess, each machine's state as its
+simulator means it."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def spec(site: Site, compiled: list[DevicePlan]) -> Spec:
 
 
 def test_the_demo_has_exactly_its_two_lines(site: Site, compiled: list[DevicePlan]) -> None:
-    found = {line: {device.id for device in site.devices if device.line == line} for line in DEVICES}
+    found = {
+        line: {device.id for device in site.devices if device.line == line} for line in DEVICES
+    }
     assert found == {line: set(ids.split()) for line, ids in DEVICES.items()}
     assert 250 <= sum(len(table) for plan in compiled for table in plan.tables) <= 360
     for device in site.devices:
@@ -68,7 +71,9 @@ def test_every_tag_of_the_demo_is_a_signal_of_its_machine(spec: Spec) -> None:
         assert guessed == [], device.id
 
 
-def test_the_derived_states_are_what_the_machines_are_doing(site: Site, compiled: list[DevicePlan], spec: Spec) -> None:
+def test_the_derived_states_are_what_the_machines_are_doing(
+    site: Site, compiled: list[DevicePlan], spec: Spec
+) -> None:
     """Through a night, a morning and a working hour, for every device with state rules."""
     world = World(spec, SimClock(1.0, 0))
     states = {device.id: device.state for device in site.devices}

@@ -1,4 +1,5 @@
-"""A simulated machine without an interface: what the rules conclude from its lamps is what it is doing."""
+"""A simulated machine without an interface: what the rules conclude from its lamps is what it is
+doing."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def test_the_state_concluded_from_a_tower_light_is_what_the_machine_does() -> No
     assert behaviour_for(spec.devices[0]) == "lamps"
     world = World(spec, SimClock(1.0, 0))
     (table,) = compiled[0].tables
-    machine = StateMachine.compile(site.devices[0].state, compiled[0].tables, frozenset(), derived=True)
+    machine = StateMachine.compile(
+        site.devices[0].state, compiled[0].tables, frozenset(), derived=True
+    )
     assert machine is not None
     device, seen = SimulatedDevice(spec.devices[0], world, 5), set()
     for t in [*range(0, 2 * 3600, 7), *range(11 * 3600, 24 * 3600, 61)]:
@@ -38,7 +41,11 @@ def test_the_state_concluded_from_a_tower_light_is_what_the_machine_does() -> No
         (found,) = machine.evaluate()
         assert found == (state.item, 0)
         seen.add(state.item)
-    assert seen == {MachineryItemState.OutOfService, MachineryItemState.NotExecuting, MachineryItemState.Executing}
+    assert seen == {
+        MachineryItemState.OutOfService,
+        MachineryItemState.NotExecuting,
+        MachineryItemState.Executing,
+    }
 
 
 def test_the_yellow_lamp_flashes_in_set_up_and_is_steady_while_the_machine_waits() -> None:

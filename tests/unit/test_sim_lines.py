@@ -1,4 +1,5 @@
-"""The two demo lines, stepped through a simulated shift without a clock: invariants, coupling, determinism."""
+"""The two demo lines, stepped through a simulated shift without a clock: invariants, coupling,
+determinism."""
 
 from __future__ import annotations
 
@@ -12,7 +13,15 @@ from simulators.behaviours.base import MachineryItemState, MachineryOperationMod
 from simulators.behaviours.cells import BeltGrinder
 from simulators.behaviours.machine import SimulatedMachine
 from simulators.behaviours.meter import Meter
-from simulators.behaviours.packml import ABORT_BRANCH, ACTING, COMMANDS, Pack, PolishingRobot, UnitMode, machine_state
+from simulators.behaviours.packml import (
+    ABORT_BRANCH,
+    ACTING,
+    COMMANDS,
+    Pack,
+    PolishingRobot,
+    UnitMode,
+    machine_state,
+)
 from simulators.behaviours.script import Phase, ScriptedMachine
 from simulators.behaviours.vfd import DustFan
 from simulators.calendar import Duty, ShiftCalendar
@@ -35,13 +44,34 @@ ML1 = [
     "vfd-ml1",
     "meter-ml1",
 ]
-PL1 = ["polish-01", "polish-02", "polish-03", "belt-01", "fan-01", "washer-01", "vision-01", "agv-01", "meter-pl1"]
+PL1 = [
+    "polish-01",
+    "polish-02",
+    "polish-03",
+    "belt-01",
+    "fan-01",
+    "washer-01",
+    "vision-01",
+    "agv-01",
+    "meter-pl1",
+]
 SHIFT = 10 * 3600
-GROWING = ("parts_total", "parts_scrap", "parts_good", "power_on_time", "cutting_time", "energy", "import")
+GROWING = (
+    "parts_total",
+    "parts_scrap",
+    "parts_good",
+    "power_on_time",
+    "cutting_time",
+    "energy",
+    "import",
+)
 
 
 def lines(seed: int = 7, **more: object) -> Spec:
-    devices = [{"id": i, "line": "ML1" if i in ML1 else "PL1", "protocol": "modbus", "tags": {}} for i in (*ML1, *PL1)]
+    devices = [
+        {"id": i, "line": "ML1" if i in ML1 else "PL1", "protocol": "modbus", "tags": {}}
+        for i in (*ML1, *PL1)
+    ]
     return parse({"seed": seed, "epoch_ns": 1_700_000_000_000_000_000, "devices": devices, **more})
 
 
@@ -79,7 +109,9 @@ class History:
         for line in self.world.lines:
             members = [*line.drives, *line.machines]
             assert line.state.kw == pytest.approx(sum(member.kw for member in members))
-            assert all(0 <= buffer.level <= buffer.capacity for buffer in line.state.buffers.values())
+            assert all(
+                0 <= buffer.level <= buffer.capacity for buffer in line.state.buffers.values()
+            )
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +142,11 @@ def test_every_machine_makes_parts_and_one_to_three_percent_are_scrap(history: H
 
 
 def test_parts_are_not_invented_downstream(history: History) -> None:
-    made = {name: b.parts_made for name, b in history.world.behaviours.items() if isinstance(b, SimulatedMachine)}
+    made = {
+        name: b.parts_made
+        for name, b in history.world.behaviours.items()
+        if isinstance(b, SimulatedMachine)
+    }
     start = 6  # parts in a buffer at the beginning
     assert made["robot-01"] <= made["lathe-01"] + made["lathe-02"] + start
     assert made["cmm-01"] <= made["dtc-01"] + made["dtc-02"] + start
@@ -119,7 +155,16 @@ def test_parts_are_not_invented_downstream(history: History) -> None:
 
 def test_machines_see_the_whole_script_in_a_shift(history: History) -> None:
     seen = set().union(*history.phases.values())
-    wanted = {Phase.SETUP, Phase.WAIT, Phase.LOAD, Phase.RUN, Phase.TOOL_CHANGE, Phase.HOLD, Phase.ALARM, Phase.RESTART}
+    wanted = {
+        Phase.SETUP,
+        Phase.WAIT,
+        Phase.LOAD,
+        Phase.RUN,
+        Phase.TOOL_CHANGE,
+        Phase.HOLD,
+        Phase.ALARM,
+        Phase.RESTART,
+    }
     assert wanted | {Phase.BREAK} <= seen
     assert all(MachineryItemState.Executing in items for items in history.items.values())
 
@@ -128,7 +173,11 @@ def test_packml_takes_only_transitions_of_the_state_model(history: History) -> N
     assert len({after for _, _, after in history.packs}) >= 10
     for name, before, after in history.packs:
         ends = {ACTING[before][1]} if before in ACTING else set()
-        allowed = ends | COMMANDS.get(before, set()) | (set() if before in ABORT_BRANCH else {Pack.Aborting})
+        allowed = (
+            ends
+            | COMMANDS.get(before, set())
+            | (set() if before in ABORT_BRANCH else {Pack.Aborting})
+        )
         assert after in allowed, (name, before, after)
 
 
@@ -188,7 +237,9 @@ def test_counters_never_run_backwards_except_the_one_that_resets_at_its_target()
                 assert value >= last.get((name, key), value), (name, key)
                 last[name, key] = value
             if "part_count" in signals:
-                assert 0 <= int(str(signals["part_count"])) <= int(str(signals["parts_required"])) + 20
+                assert (
+                    0 <= int(str(signals["part_count"])) <= int(str(signals["parts_required"])) + 20
+                )
 
 
 def test_equal_seeds_give_equal_histories_however_time_is_sliced() -> None:
@@ -210,7 +261,9 @@ def test_reading_signals_changes_nothing() -> None:
         for behaviour in one.behaviours.values():
             behaviour.signals()
     two.advance(299.0, budget_s=60.0)
-    assert {n: b.signals() for n, b in one.behaviours.items()} == {n: b.signals() for n, b in two.behaviours.items()}
+    assert {n: b.signals() for n, b in one.behaviours.items()} == {
+        n: b.signals() for n, b in two.behaviours.items()
+    }
 
 
 def test_at_night_machines_stand_still_and_warm_up_in_the_morning() -> None:
@@ -218,7 +271,9 @@ def test_at_night_machines_stand_still_and_warm_up_in_the_morning() -> None:
     here.advance(2 * 3600.0, budget_s=60.0)  # 5:30
     machines = [b for b in here.behaviours.values() if isinstance(b, SimulatedMachine)]
     assert all(
-        machine.state.item is not MachineryItemState.Executing for machine in machines if machine.name != "edm-01"
+        machine.state.item is not MachineryItemState.Executing
+        for machine in machines
+        if machine.name != "edm-01"
     )
     night = sum(machine.kw for machine in machines)
     here.advance(4.6 * 3600.0, budget_s=60.0)  # 8:06
@@ -241,7 +296,9 @@ def test_packml_states_in_the_common_vocabulary() -> None:
     assert machine_state(Pack.Execute, UnitMode.Produce).item is MachineryItemState.Executing
     assert machine_state(Pack.Suspended, UnitMode.Produce).item is MachineryItemState.NotExecuting
     assert machine_state(Pack.Aborted, UnitMode.Produce).item is MachineryItemState.OutOfService
-    assert machine_state(Pack.Stopped, UnitMode.Maintenance).mode is MachineryOperationMode.Maintenance
+    assert (
+        machine_state(Pack.Stopped, UnitMode.Maintenance).mode is MachineryOperationMode.Maintenance
+    )
     assert len(Pack) == 17
 
 
@@ -263,4 +320,6 @@ def test_the_truth_log_tells_transitions_parts_and_energy(tmp_path: Path) -> Non
             assert states[0]["t"] == epoch
             assert states[-1]["item_state"] == behaviour.state.item
         if isinstance(behaviour, SimulatedMachine):
-            assert [row for row in mine if row["event"] == "parts"][-1]["made"] == behaviour.parts_made
+            assert [row for row in mine if row["event"] == "parts"][-1][
+                "made"
+            ] == behaviour.parts_made

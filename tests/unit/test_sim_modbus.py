@@ -1,4 +1,5 @@
-"""The simulated Modbus units without a socket: bytes, memory blocks, answers, framings, value faults."""
+"""The simulated Modbus units without a socket: bytes, memory blocks, answers, framings, value
+faults."""
 
 from __future__ import annotations
 
@@ -20,7 +21,17 @@ from simulators.world import World
 
 def tag(name: str = "x", **where: Any) -> TagSpec:
     scale, offset = where.get("scale", 1.0), where.get("offset", 0.0)
-    return TagSpec(name, "float", "", None, None, {}, scale, offset, {"object": "holding", "address": 0, **where})
+    return TagSpec(
+        name,
+        "float",
+        "",
+        None,
+        None,
+        {},
+        scale,
+        offset,
+        {"object": "holding", "address": 0, **where},
+    )
 
 
 def device(tags: dict[str, dict[str, Any]], name: str = "dev-1", **more: Any) -> SimulatedDevice:
@@ -34,7 +45,9 @@ def holding(address: int, kind: str = "uint16", **more: Any) -> dict[str, Any]:
 
 
 def ask(dev: SimulatedDevice, function: int, address: int, count: int) -> bytes:
-    answer = UnitBus({1: RegisterImage(dev)}, gateway=True).answer(1, struct.pack(">BHH", function, address, count))
+    answer = UnitBus({1: RegisterImage(dev)}, gateway=True).answer(
+        1, struct.pack(">BHH", function, address, count)
+    )
     assert answer is not None
     return answer
 
@@ -73,7 +86,10 @@ def test_numbers_and_their_limits(kind: str, value: float, wire: str) -> None:
 
 
 def test_scale_and_offset_are_undone_and_a_counter_wraps() -> None:
-    assert NumberCodec(tag(type="int16", scale=0.1, offset=-40.0), False).encode(25.5).hex() == f"{655:04x}"
+    assert (
+        NumberCodec(tag(type="int16", scale=0.1, offset=-40.0), False).encode(25.5).hex()
+        == f"{655:04x}"
+    )
     assert NumberCodec(tag(type="uint16"), True).encode(65536 + 7).hex() == "0007"
 
 
@@ -100,7 +116,13 @@ def test_mbap_splits_two_requests_and_keeps_the_rest() -> None:
     one = bytes.fromhex("000100000006010300000001")
     buffer = bytearray(one + bytes.fromhex("000200000006020400050002") + one[:5])
     first, second = MbapServerFraming().split(buffer)
-    assert (first.tag, first.unit, second.tag, second.unit, second.pdu.hex()) == (1, 1, 2, 2, "0400050002")
+    assert (first.tag, first.unit, second.tag, second.unit, second.pdu.hex()) == (
+        1,
+        1,
+        2,
+        2,
+        "0400050002",
+    )
     assert bytes(buffer) == one[:5]
     assert MbapServerFraming().wrap(second, b"\x84\x02").hex() == "000200000003028402"
 
@@ -109,7 +131,9 @@ def test_ascii_frames_carry_an_lrc_and_noise_is_skipped() -> None:
     buffer = bytearray(b"noise:zz\r\n:010300000001FB\r\n:0103")
     (request,) = AsciiServerFraming().split(buffer)
     assert request.pdu.hex() == "0300000001"
-    assert AsciiServerFraming().wrap(request, bytes.fromhex("03020005")) == b":010302000" + b"5F5\r\n"
+    assert (
+        AsciiServerFraming().wrap(request, bytes.fromhex("03020005")) == b":010302000" + b"5F5\r\n"
+    )
     assert bytes(buffer) == b":0103"
 
 
@@ -158,7 +182,16 @@ def test_bits_in_registers_and_in_coils() -> None:
 
 def test_an_array_tag_fills_its_registers() -> None:
     dev = device(
-        {"curve": {"object": "input", "address": 4, "type": "int16", "count": 5, "kind": "array", "range": [100, 200]}}
+        {
+            "curve": {
+                "object": "input",
+                "address": 4,
+                "type": "int16",
+                "count": 5,
+                "kind": "array",
+                "range": [100, 200],
+            }
+        }
     )
     data = struct.unpack(">5h", ask(dev, 4, 4, 5)[2:])
     assert all(100 <= value <= 200 for value in data)
@@ -200,7 +233,10 @@ def test_value_faults_on_the_wire() -> None:
     _fault(dev, "slave_timeout")
     assert ask(dev, 3, 3, 1) == bytes((0x83, 0x0B))
     _fault(dev, "timeout")
-    assert UnitBus({1: RegisterImage(dev)}, gateway=True).answer(1, bytes.fromhex("0300030001")) is None
+    assert (
+        UnitBus({1: RegisterImage(dev)}, gateway=True).answer(1, bytes.fromhex("0300030001"))
+        is None
+    )
 
 
 def test_frozen_values_stand_still_and_come_back() -> None:
@@ -215,7 +251,11 @@ def test_frozen_values_stand_still_and_come_back() -> None:
 
 
 def test_counters_reset_and_roll_over() -> None:
-    tags = {"parts_total": holding(0, "uint32"), "part_count": holding(2), "spindle_speed": holding(3)}
+    tags = {
+        "parts_total": holding(0, "uint32"),
+        "part_count": holding(2),
+        "spindle_speed": holding(3),
+    }
     dev = device(tags, "lathe-1")
 
     def counts() -> tuple[int, int]:

@@ -18,9 +18,13 @@ from simulators.spec import FaultSpec, SpecError, load, parse
 from simulators.world import World
 
 
-def shown(name: str, tags: dict[str, dict[str, Any]], t: float = 0.0, seed: int = 1) -> dict[str, Any]:
+def shown(
+    name: str, tags: dict[str, dict[str, Any]], t: float = 0.0, seed: int = 1
+) -> dict[str, Any]:
     """What a device with these tags shows at `t`."""
-    spec = parse({"devices": [{"id": name, "protocol": "opcua", "tags": tags}], "epoch_ns": 0, "seed": seed})
+    spec = parse(
+        {"devices": [{"id": name, "protocol": "opcua", "tags": tags}], "epoch_ns": 0, "seed": seed}
+    )
     world = World(spec, SimClock(1.0, 0))
     world.advance(t, budget_s=60.0)
     return dict(zip(tags, SimulatedDevice(spec.devices[0], world, seed).values(), strict=True))
@@ -35,7 +39,9 @@ def shown(name: str, tags: dict[str, dict[str, Any]], t: float = 0.0, seed: int 
     ],
 )  # fmt: skip
 def test_the_behaviour_follows_id_then_tags(name: str, tags: tuple[str, ...], kind: str) -> None:
-    spec = parse({"devices": [{"id": name, "protocol": "modbus", "tags": {tag: {} for tag in tags}}]})
+    spec = parse(
+        {"devices": [{"id": name, "protocol": "modbus", "tags": {tag: {} for tag in tags}}]}
+    )
     assert behaviour_for(spec.devices[0]) == kind
 
 
@@ -53,8 +59,11 @@ def test_labels_decide_the_number_of_a_state() -> None:
 
 def test_units_are_converted_and_aliases_found() -> None:
     tags = {
-        "power": {"unit": "W"}, "active_power": {"unit": "kW"}, "import": {"unit": "Wh"}, "energy": {"unit": "kWh"},
-    }  # fmt: skip
+        "power": {"unit": "W"},
+        "active_power": {"unit": "kW"},
+        "import": {"unit": "Wh"},
+        "energy": {"unit": "kWh"},
+    }
     values = shown("meter-1", tags)
     assert values["power"] == pytest.approx(1000 * values["active_power"])
     assert values["import"] == pytest.approx(1000 * values["energy"])
@@ -62,7 +71,12 @@ def test_units_are_converted_and_aliases_found() -> None:
 
 def test_text_kinds_get_names_of_states() -> None:
     values = shown(
-        "vmc-1", {"item_state": {"kind": "text"}, "operation_mode": {"kind": "text"}, "program": {"kind": "text"}}
+        "vmc-1",
+        {
+            "item_state": {"kind": "text"},
+            "operation_mode": {"kind": "text"},
+            "program": {"kind": "text"},
+        },
     )
     assert values["item_state"] in {"NotAvailable", "OutOfService", "NotExecuting", "Executing"}
     assert values["operation_mode"] in {"None", "Setup", "Processing", "Maintenance"}
@@ -72,10 +86,14 @@ def test_text_kinds_get_names_of_states() -> None:
 
 def test_unknown_tags_are_plausible_by_unit_range_and_kind() -> None:
     tags = {
-        "t1": {"kind": "float", "unit": "Cel"}, "p": {"kind": "int", "range": [40, 50]}, "door": {"kind": "bool"},
-        "recipe": {"kind": "text"}, "cycles_total": {"kind": "int"}, "curve": {"kind": "array", "count": 4},
+        "t1": {"kind": "float", "unit": "Cel"},
+        "p": {"kind": "int", "range": [40, 50]},
+        "door": {"kind": "bool"},
+        "recipe": {"kind": "text"},
+        "cycles_total": {"kind": "int"},
+        "curve": {"kind": "array", "count": 4},
         "phase": {"kind": "int", "map": {"3": "a", "9": "b"}},
-    }  # fmt: skip
+    }
     before, after = shown("thing", tags, 100.0), shown("thing", tags, 4000.0)
     assert 0 < before["t1"] < 100
     assert 40 <= before["p"] <= 50
@@ -89,7 +107,11 @@ def test_unknown_tags_are_plausible_by_unit_range_and_kind() -> None:
 
 
 def test_a_meter_is_a_consistent_three_phase_system() -> None:
-    names = ["power", "frequency", *(f"{kind}_l{i}" for kind in ("voltage", "power", "current") for i in (1, 2, 3))]
+    names = [
+        "power",
+        "frequency",
+        *(f"{kind}_l{i}" for kind in ("voltage", "power", "current") for i in (1, 2, 3)),
+    ]
     values = shown("meter-1", {name: {} for name in names})
     assert sum(values[f"power_l{i}"] for i in (1, 2, 3)) == pytest.approx(values["power"])
     assert all(abs(values[f"voltage_l{i}"] - 230) <= 2.01 for i in (1, 2, 3))
@@ -119,7 +141,9 @@ def test_a_wrong_spec_is_refused_with_a_sentence(document: dict[str, Any], words
 
 
 def test_an_unknown_behaviour_and_a_missing_or_broken_file_are_refused(tmp_path: Path) -> None:
-    spec = parse({"devices": [{"id": "a", "protocol": "modbus", "behaviour": "windmill", "tags": {}}]})
+    spec = parse(
+        {"devices": [{"id": "a", "protocol": "modbus", "behaviour": "windmill", "tags": {}}]}
+    )
     with pytest.raises(SpecError, match="windmill"):
         World(spec, SimClock())
     with pytest.raises(SpecError, match="cannot read"):
@@ -132,7 +156,11 @@ def test_an_unknown_behaviour_and_a_missing_or_broken_file_are_refused(tmp_path:
 
 
 def test_faults_begin_and_end_on_the_simulated_clock() -> None:
-    board = FaultBoard("a", "modbus", [FaultSpec("timeout", at=10.0, duration=5.0), FaultSpec("session_drop", at=12.0)])
+    board = FaultBoard(
+        "a",
+        "modbus",
+        [FaultSpec("timeout", at=10.0, duration=5.0), FaultSpec("session_drop", at=12.0)],
+    )
     assert board.update(9.0) == []
     assert board.active("timeout") is None
     assert board.update(10.0) == []
@@ -162,9 +190,12 @@ def test_faults_that_cannot_be_are_refused(protocol: str, kind: str) -> None:
 
 def test_nodes_keep_their_indexes_and_uris_get_the_ones_behind() -> None:
     tags = {
-        "a": {"node": "ns=3;s=A"}, "b": {"node": "nsu=http://x/y;i=7"}, "c": {"path": ["Objects", "2:M", "{urn:z}C"]},
-        "d": {"node": "ns=2;b=AQI="}, "e": {"node": "ns=2;g=72962b91-fa75-4ae6-8d28-b404dc7daf63"},
-    }  # fmt: skip
+        "a": {"node": "ns=3;s=A"},
+        "b": {"node": "nsu=http://x/y;i=7"},
+        "c": {"path": ["Objects", "2:M", "{urn:z}C"]},
+        "d": {"node": "ns=2;b=AQI="},
+        "e": {"node": "ns=2;g=72962b91-fa75-4ae6-8d28-b404dc7daf63"},
+    }
     (device,) = parse({"devices": [{"id": "a", "protocol": "opcua", "tags": tags}]}).devices
     spaces = ServedNamespaces(device.tags)
     assert spaces.uris[1] == SERVER_URI
@@ -178,7 +209,9 @@ def test_nodes_keep_their_indexes_and_uris_get_the_ones_behind() -> None:
     assert places[3].identifier == b"\x01\x02"
 
 
-@pytest.mark.parametrize("where", [{}, {"node": "nonsense"}, {"node": "i=x"}, {"path": ["Objects"]}])
+@pytest.mark.parametrize(
+    "where", [{}, {"node": "nonsense"}, {"node": "i=x"}, {"path": ["Objects"]}]
+)
 def test_places_that_cannot_be_served_are_refused(where: dict[str, Any]) -> None:
     (device,) = parse({"devices": [{"id": "a", "protocol": "opcua", "tags": {"t": where}}]}).devices
     with pytest.raises(SpecError):

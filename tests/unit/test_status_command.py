@@ -1,4 +1,5 @@
-"""`edge-agent status` and its kin under awkward circumstances: plain sentences, and nothing hidden."""
+"""`edge-agent status` and its kin under awkward circumstances: plain sentences, and nothing
+hidden."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_the_device_its_quality_and_its_connection_are_seen_in_every_terminal(wi
 
 
 def site_file(tmp_path: Path) -> Path:
-    return configuration(tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+    return configuration(
+        tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"}
+    )
 
 
 def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
@@ -53,7 +56,9 @@ def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
     monkeypatch.setattr(status, "STATUS_SECONDS", 0.2)
     door = status.agent_socket(load(path))
     door.parent.mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX) as listener:  # accepts, and never answers: an agent that is stopped
+    with socket.socket(
+        socket.AF_UNIX
+    ) as listener:  # accepts, and never answers: an agent that is stopped
         listener.bind(str(door))
         listener.listen()
         assert main(["status", str(path)]) == 1
@@ -63,7 +68,9 @@ def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
     assert "the store service does not run" in text
 
 
-def test_a_part_that_is_killed_amid_the_answer_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_is_killed_amid_the_answer_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = site_file(tmp_path)
     door = status.agent_socket(load(path))
     door.parent.mkdir(parents=True)
@@ -95,7 +102,9 @@ def test_a_device_that_is_not_of_the_configuration_does_not_make_it_unwell(
     assert main(["status", str(path), "--json"]) == 1
 
 
-def test_a_terminal_without_chinese_letters_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_without_chinese_letters_gets_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr("sys.stdout", out)
     assert main(["status", str(site_file(tmp_path))]) == 1
@@ -103,7 +112,9 @@ def test_a_terminal_without_chinese_letters_gets_the_rest(tmp_path: Path, monkey
     assert b"the agent does not run" in out.buffer.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = site_file(tmp_path)
     Outbox(load(path).outbox.path, agent="a", max_bytes=1_000_000, fsync_ms=5).close_now()
     assert main(["outbox", "export", str(path), "--output", str(tmp_path / "no" / "file")]) == 2
@@ -183,7 +194,10 @@ def test_without_a_store_service_the_devices_are_those_the_agent_knows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "site.yaml"
-    path.write_text(f"agent: {{id: ipc-01}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {DEVICES}\n", "utf-8")
+    path.write_text(
+        f"agent: {{id: ipc-01}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {DEVICES}\n",
+        "utf-8",
+    )
     health = {"number": 0, "name": "NORMAL", "notices": []}
     outbox = {"pending_values": 0, "oldest_t": None}
     agent = {"agent": "ipc-01", "ne107": health, "counters": {}, "outbox": outbox, "devices": [row]}
@@ -197,7 +211,9 @@ def test_without_a_store_service_the_devices_are_those_the_agent_knows(
     assert f"edge-agent serve {path}" in out, "and what to do about it"
 
 
-@pytest.mark.parametrize(("register", "sentence"), [("", "names no equipment register"), ("e.csv", "does not run")])
+@pytest.mark.parametrize(
+    ("register", "sentence"), [("", "names no equipment register"), ("e.csv", "does not run")]
+)
 def test_a_register_is_asked_for_only_where_there_is_none(
     tmp_path: Path, register: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,16 @@ from edge_agent.health import sentence
 
 def test_a_tags_reason_is_told_in_both_languages() -> None:
     zh, en = sentence("BadTimeout")
-    row = {"device": "d", "tag": "a", "t": 0, "from": "good", "to": "bad", "reason": "BadTimeout", "zh": zh, "en": en}
+    row = {
+        "device": "d",
+        "tag": "a",
+        "t": 0,
+        "from": "good",
+        "to": "bad",
+        "reason": "BadTimeout",
+        "zh": zh,
+        "en": en,
+    }
     (line,) = tag_lines([row], "UTC")
     assert zh in line
     assert en in line
@@ -16,9 +25,26 @@ def test_a_tags_reason_is_told_in_both_languages() -> None:
 
 def test_a_tag_that_flaps_is_one_line_with_its_reasons_counted() -> None:
     zh, en = sentence("BadSensorFailure")
-    bad = {"device": "d", "tag": "a", "from": "Good", "to": "BadSensorFailure", "reason": "BadSensorFailure"}
-    good = {"device": "d", "tag": "a", "from": "BadSensorFailure", "to": "Good", "reason": "", "zh": "", "en": ""}
-    rows = [{**(bad if turn % 2 else good), "zh": zh, "en": en, "t": turn * 10**9} for turn in range(400)]
+    bad = {
+        "device": "d",
+        "tag": "a",
+        "from": "Good",
+        "to": "BadSensorFailure",
+        "reason": "BadSensorFailure",
+    }
+    good = {
+        "device": "d",
+        "tag": "a",
+        "from": "BadSensorFailure",
+        "to": "Good",
+        "reason": "",
+        "zh": "",
+        "en": "",
+    }
+    rows = [
+        {**(bad if turn % 2 else good), "zh": zh, "en": en, "t": turn * 10**9}
+        for turn in range(400)
+    ]
     once = {**bad, "tag": "b", "zh": zh, "en": en, "t": 5}
     lines = tag_lines([once, *rows], "UTC")
     assert len(lines) == 2
@@ -33,7 +59,13 @@ T0, S = 1_763_900_000_000_000_000, 1_000_000_000
 
 
 def test_many_tags_that_flap_for_one_reason_are_one_entry() -> None:
-    move = {"from": "Good", "to": "BadTimeout", "reason": "BadTimeout", "zh": "没有应答。", "en": "No answer."}
+    move = {
+        "from": "Good",
+        "to": "BadTimeout",
+        "reason": "BadTimeout",
+        "zh": "没有应答。",
+        "en": "No answer.",
+    }
     back = {"from": "BadTimeout", "to": "Good", "reason": "", "zh": "", "en": ""}
     rows = [
         {"device": "m", "tag": f"v{tag}", "t": T0 + step * S, **(back if step % 2 else move)}

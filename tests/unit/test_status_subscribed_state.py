@@ -1,4 +1,5 @@
-"""A machine state that a subscription sent once: it stands as long as the device's health vouches for it."""
+"""A machine state that a subscription sent once: it stands as long as the device's health vouches
+for it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def _state(status: str, sent_s_ago: int, proven_s_ago: int) -> str | None:
     sent = NOW - sent_s_ago * S
     recent = DeviceNow("online", "", NOW - proven_s_ago * S, 0.0, 1, 1, 0)
     latest = LatestSample(EXECUTING, STATUS[status], sent)
-    state: str | None = _device("m1", {"tags": 1}, DeviceReadings(1, sent, sent), latest, recent, NOW)["state"]
+    state: str | None = _device(
+        "m1", {"tags": 1}, DeviceReadings(1, sent, sent), latest, recent, NOW
+    )["state"]
     return state
 
 

@@ -68,7 +68,9 @@ def test_no_block_that_was_changed_is_ever_returned_changed(
     assert refused >= 10
 
 
-def test_the_checksum_sees_each_changed_byte_but_not_the_highest_bits_of_two_words(made: Path) -> None:
+def test_the_checksum_sees_each_changed_byte_but_not_the_highest_bits_of_two_words(
+    made: Path,
+) -> None:
     """What the engine's checksum is worth: known, and said in docs/decisions/0142."""
     raw = made.read_bytes()
     start = DATA + SIZE * _block_of(made, "samples")
@@ -81,7 +83,9 @@ def test_the_checksum_sees_each_changed_byte_but_not_the_highest_bits_of_two_wor
     assert is_sound(bytes(equal))
 
 
-def test_one_changed_byte_costs_nothing_where_the_checksum_says_which(made: Path, tmp_path: Path) -> None:
+def test_one_changed_byte_costs_nothing_where_the_checksum_says_which(
+    made: Path, tmp_path: Path
+) -> None:
     for offset in (10, 4096 + 26, 8192 + 2_000, _tellable(made)):
         path = spoiled(made, tmp_path, flipped(made, offset))
         before = path.read_bytes()
@@ -99,7 +103,9 @@ def test_one_changed_byte_costs_nothing_where_the_checksum_says_which(made: Path
 
 def test_what_cannot_be_put_right_costs_its_own_rows(made: Path, tmp_path: Path) -> None:
     lost = set()
-    of_tables = {DATA + SIZE * _block_of(made, table) for table in ("samples", "series", "health", "marks")}
+    of_tables = {
+        DATA + SIZE * _block_of(made, table) for table in ("samples", "series", "health", "marks")
+    }
     first_of_all = DATA + SIZE  # the block before it says which tables there are
     for start in sorted(of_tables) if not EVERYWHERE else damage.blocks_of(made):
         if start < first_of_all:
@@ -117,7 +123,8 @@ def test_what_cannot_be_put_right_costs_its_own_rows(made: Path, tmp_path: Path)
 
 
 def test_what_was_cut_is_a_gap_and_is_taken_again(made: Path, tmp_path: Path) -> None:
-    """What the agents still have comes again; what is there is told from what is not by series and time."""
+    """What the agents still have comes again; what is there is told from what is not by series and
+    time."""
     path = spoiled(made, tmp_path, flipped(made, *_of_samples(made)))
     with closing(duckdb.connect(str(made), read_only=True)) as connection:
         ((former,),) = connection.execute("select id from store_id").fetchall()
@@ -161,17 +168,27 @@ def _tellable(path: Path) -> int:
 
 def _block_of(path: Path, table: str) -> int:
     """A block that has a part of a table: the second one of a column, where there are several."""
-    query = "select block_id from pragma_storage_info(?) where block_id >= 0 order by segment_id > 0 desc, 1 limit 1"
+    query = (
+        "select block_id from pragma_storage_info(?) where block_id >= 0 order by segment_id > 0 "
+        "desc, 1 limit 1"
+    )
     with closing(duckdb.connect(str(path), read_only=True)) as connection:
         return int(connection.execute(query, [table]).fetchall()[0][0])
 
 
 def test_a_damaged_tail_of_the_log_costs_the_tail(made: Path, tmp_path: Path) -> None:
-    """In each of its entries, their lengths among it: the engine takes a wrong length for the end and says nothing."""
+    """In each of its entries, their lengths among it: the engine takes a wrong length for the end
+    and says nothing."""
     raw, whole = log_path(made).read_bytes(), damage.rows_of(made)
     head = raw.index(b"\xff\xff") + 2
     costs = set()
-    for offset in [0, head + 1, head + 5, head + 20, *range(head + 30, len(raw), len(raw) // PLACES)]:
+    for offset in [
+        0,
+        head + 1,
+        head + 5,
+        head + 20,
+        *range(head + 30, len(raw), len(raw) // PLACES),
+    ]:
         changed = raw[:offset] + bytes([raw[offset] ^ 0x81]) + raw[offset + 1 :]
         path = spoiled_log(made, tmp_path, changed)
         with closing(DuckDbStore(path, agent="ipc-01")) as store:
@@ -189,9 +206,13 @@ def test_a_damaged_tail_of_the_log_costs_the_tail(made: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("offset", [7, 12])
-def test_a_log_that_is_not_this_files_is_refused_and_costs_the_log(made: Path, tmp_path: Path, offset: int) -> None:
+def test_a_log_that_is_not_this_files_is_refused_and_costs_the_log(
+    made: Path, tmp_path: Path, offset: int
+) -> None:
     raw = log_path(made).read_bytes()
-    path = spoiled_log(made, tmp_path, raw[:offset] + bytes([raw[offset] ^ 0x20]) + raw[offset + 1 :])
+    path = spoiled_log(
+        made, tmp_path, raw[:offset] + bytes([raw[offset] ^ 0x20]) + raw[offset + 1 :]
+    )
     found = outcome(path)
     if isinstance(found, str):
         assert found in NAMED
@@ -201,7 +222,9 @@ def test_a_log_that_is_not_this_files_is_refused_and_costs_the_log(made: Path, t
     assert damage.rows_of(path) >= 6_000 * 21
 
 
-def test_a_log_cut_while_it_was_written_is_taken_up_to_its_last_commit(made: Path, tmp_path: Path) -> None:
+def test_a_log_cut_while_it_was_written_is_taken_up_to_its_last_commit(
+    made: Path, tmp_path: Path
+) -> None:
     raw = log_path(made).read_bytes()
     for end in [0, 10, *range(39, len(raw), len(raw) // PLACES)]:
         path = spoiled_log(made, tmp_path, raw[:end])
@@ -223,7 +246,18 @@ def test_a_file_cut_anywhere_is_refused_or_equal(
     made: Path, good: dict[str, list[tuple[int, Any]]], tmp_path: Path
 ) -> None:
     size = made.stat().st_size
-    for end in (1, 11, 12, 4_000, 5_000, 9_000, DATA - 1, DATA, DATA + 5, *range(DATA + SIZE, size, SIZE + 1_000)):
+    for end in (
+        1,
+        11,
+        12,
+        4_000,
+        5_000,
+        9_000,
+        DATA - 1,
+        DATA,
+        DATA + 5,
+        *range(DATA + SIZE, size, SIZE + 1_000),
+    ):
         path = spoiled(made, tmp_path, {})
         with path.open("r+b") as file:
             file.truncate(end)
@@ -263,8 +297,12 @@ def a_folder(path: Path) -> str:
     return "store-unreachable"
 
 
-@pytest.mark.parametrize("spoil", [another_programs, empty, of_text, without_headers, with_half_a_header, a_folder])
-def test_what_is_no_store_of_ours_has_one_sentence(made: Path, spoil: Callable[[Path], str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "spoil", [another_programs, empty, of_text, without_headers, with_half_a_header, a_folder]
+)
+def test_what_is_no_store_of_ours_has_one_sentence(
+    made: Path, spoil: Callable[[Path], str], tmp_path: Path
+) -> None:
     path = spoiled(made, tmp_path, {})
     code = spoil(path)
     before = path.read_bytes() if path.is_file() else b""
@@ -287,7 +325,9 @@ def config_of(path: Path) -> Path:
     return config
 
 
-def test_check_and_salvage_as_commands(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_and_salvage_as_commands(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = spoiled(made, tmp_path, {})
     config = config_of(path)
     assert main(["store", "check", str(config)]) == 0
@@ -312,7 +352,9 @@ def test_a_store_in_use_is_not_salvaged(made: Path, tmp_path: Path) -> None:
         "try: salvage(Path(sys.argv[1]))\nexcept FindingsError as e: print(e.findings[0].code)\n"
     )
     with closing(DuckDbStore(path, agent="ipc-01")):
-        done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+        )
     assert done.stdout.strip() == "store-locked", done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["s.duckdb"]
 

@@ -35,16 +35,23 @@ def batch(store: DuckDbStore, seq: int, count: int) -> WriteBatch:
     t = T0 + seq * SECOND + np.arange(count, dtype=np.int64) * 1000
     numbers = np.random.default_rng(seq).random(count)
     rows = Rows(
-        np.full(count, sid, np.int32), t, numbers, np.full(count, FLOAT, np.uint8), np.zeros(count, np.uint32),
-        np.full(count, NO_TIME, np.int64), {},
-    )  # fmt: skip
+        np.full(count, sid, np.int32),
+        t,
+        numbers,
+        np.full(count, FLOAT, np.uint8),
+        np.zeros(count, np.uint32),
+        np.full(count, NO_TIME, np.int64),
+        {},
+    )
     return WriteBatch(rows, T0 + seq * SECOND, marks=[StreamMark("a/0/1", seq, count)])
 
 
 def gathered(store: DuckDbStore) -> int:
     """Bytes of the engine's own account of its memory."""
     with store._cursor() as cursor:
-        row = cursor.execute("select sum(memory_usage_bytes)::bigint from duckdb_memory()").fetchone()
+        row = cursor.execute(
+            "select sum(memory_usage_bytes)::bigint from duckdb_memory()"
+        ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -63,7 +70,9 @@ def test_what_the_engine_gathers_is_bounded_by_samples_not_by_the_file(store: Du
     assert gathered(store) < 3_000_000, "what was read is given back too"
 
 
-def test_an_afresh_opened_file_goes_on_where_it_was(store: DuckDbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_afresh_opened_file_goes_on_where_it_was(
+    store: DuckDbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_REFRESH_ROWS", 10)
     before = store._connection
     for seq in range(1, 6):
@@ -89,7 +98,9 @@ def test_a_reader_is_left_in_peace(store: DuckDbStore, monkeypatch: pytest.Monke
     assert store._connection is not before, "as soon as nobody reads"
 
 
-def test_a_file_that_cannot_be_opened_afresh_costs_no_data(store: DuckDbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_opened_afresh_costs_no_data(
+    store: DuckDbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_REFRESH_ROWS", 10)
 
     def refuse(_: Path) -> None:
@@ -97,7 +108,9 @@ def test_a_file_that_cannot_be_opened_afresh_costs_no_data(store: DuckDbStore, m
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "connect", refuse)
-        store.write(batch(store, 1, 10))  # committed: what follows must not look like a failed write
+        store.write(
+            batch(store, 1, 10)
+        )  # committed: what follows must not look like a failed write
         with pytest.raises(StoreError):
             store.write(batch(store, 2, 10))
         with pytest.raises(StoreError):

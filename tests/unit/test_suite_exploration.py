@@ -1,4 +1,5 @@
-"""The suite finds the same at every run, and another command finds more: nothing random blocks a landing."""
+"""The suite finds the same at every run, and another command finds more: nothing random blocks a
+landing."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def test_nothing_in_the_suite_has_a_randomness_or_a_number_of_examples_of_its_ow
                 assert not keys.keys() & {"derandomize", "database"}, path
                 if path == Path(__file__):
                     continue
-                assert isinstance(keys.get("max_examples", ast.Call(ast.Name("examples"), [], [])), ast.Call), path
+                assert isinstance(
+                    keys.get("max_examples", ast.Call(ast.Name("examples"), [], [])), ast.Call
+                ), path
 
 
 def test_a_seed_repeats_a_free_run() -> None:

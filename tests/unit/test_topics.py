@@ -21,6 +21,7 @@ TOPICS = Topics("edge", "ent", "site")
     ],
 )
 def test_the_figures_of_a_line_with_any_name_can_be_published(metric: str, topic: str) -> None:
-    """`1#线` is how many a plant calls its first line; MQTT refuses `#`, and with it went all figures behind it."""
+    """`1#线` is how many a plant calls its first line; MQTT refuses `#`, and with it went all
+    figures behind it."""
     assert TOPICS.metric(metric) == f"edge/ent/site/metrics/{topic}"
     assert packets.publish(TOPICS.metric(metric), 1, 1, retained=True, five=True)

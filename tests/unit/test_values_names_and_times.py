@@ -12,7 +12,12 @@ from edge_agent.app.values.span import moment, window
 from edge_agent.app.values.text import age, for_file, for_people, iso, number
 from edge_agent.errors import FindingsError
 
-KNOWN = {"meter-1": ["volt", "volt_l2", "amp"], "meter-2": ["volt"], "plc[1]": ["a/b", "状态"], "x:y": ["z"]}
+KNOWN = {
+    "meter-1": ["volt", "volt_l2", "amp"],
+    "meter-2": ["volt"],
+    "plc[1]": ["a/b", "状态"],
+    "x:y": ["z"],
+}
 AGENTS = dict.fromkeys(KNOWN, "ipc-01") | {"meter-2": "ipc-02"}
 ZONE = ZoneInfo("Asia/Shanghai")
 HOUR = 3_600_000_000_000
@@ -32,7 +37,9 @@ HOUR = 3_600_000_000_000
         (["*/状态"], {"plc[1]": ["状态"]}),
     ],
 )
-def test_names_mean_tags_in_the_order_of_the_file(names: list[str], found: dict[str, list[str]]) -> None:
+def test_names_mean_tags_in_the_order_of_the_file(
+    names: list[str], found: dict[str, list[str]]
+) -> None:
     assert selected(names, AGENTS, KNOWN) == found
 
 
@@ -48,7 +55,9 @@ def test_names_mean_tags_in_the_order_of_the_file(names: list[str], found: dict[
         ("meter-1/", "unknown-tag", "amp"),
     ],
 )
-def test_a_name_that_means_nothing_is_told_with_the_nearest(name: str, code: str, hint: str) -> None:
+def test_a_name_that_means_nothing_is_told_with_the_nearest(
+    name: str, code: str, hint: str
+) -> None:
     with pytest.raises(FindingsError) as caught:
         selected([name, "meter-1"], AGENTS, KNOWN)
     (finding,) = caught.value.findings
@@ -71,7 +80,9 @@ def test_times_are_those_of_the_site_unless_they_say_otherwise(text: str, same: 
     assert moment(text, ZONE) == moment(same, ZoneInfo("UTC"))
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "9999-12-31", "1969-01-01", "8:00", "0001-01-01"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "", "2026-13-01", "9999-12-31", "1969-01-01", "8:00", "0001-01-01"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(FindingsError, match=r"2026-11-30 08:00"):
         moment(text, ZONE)
@@ -80,7 +91,10 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_windows() -> None:
     now = moment("2026-11-30 16:00", ZONE)
     assert window(None, None, None, ZONE, now) == (now - 8 * HOUR, now)
-    assert window("30m", None, "2026-11-30 12:00", ZONE, now) == (now - 9 * HOUR // 2, now - 4 * HOUR)
+    assert window("30m", None, "2026-11-30 12:00", ZONE, now) == (
+        now - 9 * HOUR // 2,
+        now - 4 * HOUR,
+    )
     assert window(None, "2026-11-30 08:00", None, ZONE, now) == (now - 8 * HOUR, now)
     for since, begin, until in (
         ("8h", "2026-11-30", None), (None, "2026-12-01", None), (None, "2026-11-30", "2026-11-30"), ("-1h", None, None),
@@ -112,8 +126,20 @@ def test_values_for_people_and_for_files(value: Any, people: str, file: str) -> 
 
 def test_numbers_ages_and_times_in_short() -> None:
     assert for_people(3, "Executing") == "3 Executing"
-    assert [number(v) for v in (0.0, -0.25, 0.00001234, 1e20)] == ["0", "-0.25", "0.00001234", "1e+20"]
-    assert [age(s) for s in (None, 0.04, 59, 600, 7300, 200_000)] == ["—", "0.0 s", "59 s", "10 min", "2 h", "2 d"]
+    assert [number(v) for v in (0.0, -0.25, 0.00001234, 1e20)] == [
+        "0",
+        "-0.25",
+        "0.00001234",
+        "1e+20",
+    ]
+    assert [age(s) for s in (None, 0.04, 59, 600, 7300, 200_000)] == [
+        "—",
+        "0.0 s",
+        "59 s",
+        "10 min",
+        "2 h",
+        "2 d",
+    ]
     t = moment("2026-11-30 08:00", ZONE)
     assert [iso(t + rest, ZONE)[19:] for rest in (0, 1_500_000, 1_000, 1)] == [
         ".000+08:00", ".001500+08:00", ".000001+08:00", ".000000001+08:00",

@@ -1,4 +1,5 @@
-"""Paging through the past: every reading once and in order, and a long emptiness costs some questions only."""
+"""Paging through the past: every reading once and in order, and a long emptiness costs some
+questions only."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Readings:
         self.asked += 1
         found = self._between(from_ns, to_ns)
         size = len(found)
-        return ReadingsPage(np.array(found, np.int64), np.zeros(size), np.zeros(size, np.uint32), [0.0] * size)
+        return ReadingsPage(
+            np.array(found, np.int64), np.zeros(size), np.zeros(size, np.uint32), [0.0] * size
+        )
 
     def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
         """As inexact as a store may be: what lies within a millisecond of an end is overlooked."""
@@ -54,18 +57,23 @@ def read(source: Readings, begin: int, until: int) -> list[int]:
 
 
 @given(
-    st.lists(st.integers(0, 4000 * DAY) | st.integers(0, 16_000).map(lambda n: n * DAY // 4), max_size=20),
+    st.lists(
+        st.integers(0, 4000 * DAY) | st.integers(0, 16_000).map(lambda n: n * DAY // 4), max_size=20
+    ),
     st.integers(0, 2000 * DAY),
     st.integers(1, 4000 * DAY),
 )
-def test_every_reading_of_the_window_comes_once_and_in_order(times: list[int], begin: int, length: int) -> None:
+def test_every_reading_of_the_window_comes_once_and_in_order(
+    times: list[int], begin: int, length: int
+) -> None:
     source = Readings(times)
     until = begin + length
     assert read(source, begin, until) == [t for t in source.times if begin <= t < until]
 
 
 def test_years_without_readings_take_some_questions() -> None:
-    """`history --from 2000-01-01` of a tag that began this morning asked the store once for each six hours."""
+    """`history --from 2000-01-01` of a tag that began this morning asked the store once for each
+    six hours."""
     until = 20_000 * DAY
     source = Readings([until - 3600 * S, until - 1])
     assert read(source, 0, until) == source.times

@@ -35,7 +35,9 @@ def page(*readings: tuple[float, Any] | tuple[float, Any, int]) -> ReadingsPage:
 def stepped(
     *pages: ReadingsPage, until: int = 40, step: int = 10, limit: float = 25, vouched: bool = False
 ) -> HistorySteps:
-    steps = HistorySteps(0, until * S, step * S, origin=0, limit=int(limit * S), vouched=lambda begin, end: vouched)
+    steps = HistorySteps(
+        0, until * S, step * S, origin=0, limit=int(limit * S), vouched=lambda begin, end: vouched
+    )
     for one in pages:
         steps.feed(one)
     return steps
@@ -82,7 +84,9 @@ def test_a_window_that_begins_long_before_the_first_reading_begins_with_a_gap() 
 readings_ = st.lists(
     st.tuples(
         st.integers(0, 99_999),
-        st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(-1e6, 1e6), st.text(max_size=2)),
+        st.one_of(
+            st.none(), st.booleans(), st.integers(-5, 5), st.floats(-1e6, 1e6), st.text(max_size=2)
+        ),
         st.sampled_from([0, 0, 0, BAD, UNCERTAIN]),
     ),
     unique_by=lambda reading: reading[0],
@@ -92,8 +96,12 @@ readings_ = st.lists(
 
 @pytest.mark.slow
 @given(readings=readings_, cuts=st.lists(st.integers(0, 30), max_size=3), step=st.integers(1, 40))
-def test_pages_make_no_difference_and_nothing_is_counted_twice(readings: Any, cuts: list[int], step: int) -> None:
-    rows = [(at / 1000, value, code) for at, value, code in sorted(readings, key=lambda row: row[0])]
+def test_pages_make_no_difference_and_nothing_is_counted_twice(
+    readings: Any, cuts: list[int], step: int
+) -> None:
+    rows = [
+        (at / 1000, value, code) for at, value, code in sorted(readings, key=lambda row: row[0])
+    ]
     whole = stepped(page(*rows), until=100, step=step, limit=7)
     edges = [0, *sorted(cuts), len(rows)]
     parts = stepped(*(page(*rows[a:b]) for a, b in pairwise(edges)), until=100, step=step, limit=7)
@@ -101,7 +109,9 @@ def test_pages_make_no_difference_and_nothing_is_counted_twice(readings: Any, cu
     assert [tuple(map(repr, one[:3] + one[4:])) for one in found] == [
         tuple(map(repr, one[:3] + one[4:])) for one in again
     ]
-    assert [one.mean for one in found] == [one.mean and pytest.approx(one.mean, rel=1e-6) for one in again]
+    assert [one.mean for one in found] == [
+        one.mean and pytest.approx(one.mean, rel=1e-6) for one in again
+    ]
     assert whole.gaps == parts.gaps
     assert sum(one.readings for one in found) == len(rows)
     for one in found:
@@ -112,4 +122,10 @@ def test_pages_make_no_difference_and_nothing_is_counted_twice(readings: Any, cu
 
 
 def test_steps_are_of_lengths_that_people_think_in() -> None:
-    assert [plain_step(int(s * S)) // S for s in (0.1, 7, 61, 4000, 86_401)] == [1, 10, 120, 7200, 172_800]
+    assert [plain_step(int(s * S)) // S for s in (0.1, 7, 61, 4000, 86_401)] == [
+        1,
+        10,
+        120,
+        7200,
+        172_800,
+    ]

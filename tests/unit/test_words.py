@@ -26,7 +26,8 @@ def test_a_command_is_what_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_printed_command_is_written_out() -> None:
-    """A command for people goes through `command`; documentation that travels (reports, packs, schema) does not."""
+    """A command for people goes through `command`; documentation that travels (reports, packs,
+    schema) does not."""
     travels = {
         "report/parts/evidence.py",
         "report/pack/readme.py",
@@ -40,7 +41,9 @@ def test_no_printed_command_is_written_out() -> None:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if re.search(
-                r'"[^"]*edge-agent (run|serve|status|check|outbox|quarantine|metrics|register|verify)\b', line
+                r'"[^"]*edge-agent '
+                r"(run|serve|status|check|outbox|quarantine|metrics|register|verify)\b",
+                line,
             ):
                 found.append(f"{path.name}:{number}: {line.strip()[:90]}")
     assert [one for one in found if '"""' not in one] == []
@@ -49,9 +52,15 @@ def test_no_printed_command_is_written_out() -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("请检查 edge-agent run 与消息服务器。", "请检查 edge-agent run 'my plant.yaml' 与消息服务器。"),
+        (
+            "请检查 edge-agent run 与消息服务器。",
+            "请检查 edge-agent run 'my plant.yaml' 与消息服务器。",
+        ),
         ("check `edge-agent serve`.", "check `edge-agent serve 'my plant.yaml'`."),
-        ("see `./run edge-agent quarantine list`; now", "see `./run edge-agent quarantine list 'my plant.yaml'`; now"),
+        (
+            "see `./run edge-agent quarantine list`; now",
+            "see `./run edge-agent quarantine list 'my plant.yaml'`; now",
+        ),
         ("run: edge-agent reload", "run: edge-agent reload 'my plant.yaml'"),
         ("Start it: edge-agent serve plant.yaml", "Start it: edge-agent serve plant.yaml"),
         ("make one: edge-agent register template", "make one: edge-agent register template"),

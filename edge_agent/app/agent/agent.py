@@ -1,4 +1,5 @@
-"""`edge-agent run`: connections, polling, normalisation, outbox and publisher of one configuration."""
+"""`edge-agent run`: connections, polling, normalisation, outbox and publisher of one
+configuration."""
 
 from __future__ import annotations
 
@@ -38,19 +39,23 @@ from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
-#: A stopping agent is gone within 5 s: so long it waits for what it holds to be acknowledged; the rest stays in the
-#: outbox. Saying goodbye to the broker takes at most one second more, and the disk has what is left.
+#: A stopping agent is gone within 5 s: so long it waits for what it holds to be acknowledged; the
+#: rest stays in the outbox. Saying goodbye to the broker takes at most one second more, and the
+#: disk has what is left.
 STOP_LIMIT_S = 4.5
 DRAIN_LIMIT_S = 2.5
 CLOSE_AT_LEAST_S = 0.5
 
-#: How often staleness and the agent's own health are looked at: seconds of its clock, and the shortest real pause.
+#: How often staleness and the agent's own health are looked at: seconds of its clock, and the
+#: shortest real pause.
 LOOK_S = 1.0
 LOOK_AT_LEAST_S = 0.1
-#: A look that comes so many seconds late says that the whole process stood still: silence is then no device's fault.
+#: A look that comes so many seconds late says that the whole process stood still: silence is then
+#: no device's fault.
 PAUSED_S = 2.0
 
-#: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
+#: Health rows written, and devices looked at, in one go: a thousand at once would hold up the
+#: values of that moment.
 DEVICES_AT_ONCE = 20
 
 
@@ -79,9 +84,13 @@ class EdgeAgent:
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock)
         self._publisher.other_streams = self._former.pending_from
         self._publisher.backlog = self._backlog
-        workshop = DeviceFactory(site.agent, topics, self._outbox, clock, learned_folder(site.outbox.path))
+        workshop = DeviceFactory(
+            site.agent, topics, self._outbox, clock, learned_folder(site.outbox.path)
+        )
         metronome = PollTimer(self._publisher.flush_now)
-        self.fleet = DeviceRegistry(site, workshop, self._plugins, clock, self._publisher, metronome)
+        self.fleet = DeviceRegistry(
+            site, workshop, self._plugins, clock, self._publisher, metronome
+        )
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         self._outbox.on_dropped = (
@@ -100,7 +109,8 @@ class EdgeAgent:
         return self.fleet.devices
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. What could not be sent stays in the outbox for the next start."""
+        """Work until `stop` is set. What could not be sent stays in the outbox for the next
+        start."""
         log.info("agent-start agent=%s version=%s", self.site.agent.id, own_version())
         log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
         ends = time.monotonic() + STOP_LIMIT_S
@@ -132,7 +142,11 @@ class EdgeAgent:
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
     def _serve_control(self) -> contextlib.AbstractAsyncContextManager[None]:
-        operations = {"reload": self._reload.ask, "settle": self._return_free_memory, "values": self._values}
+        operations = {
+            "reload": self._reload.ask,
+            "settle": self._return_free_memory,
+            "values": self._values,
+        }
         return serve_control(self.site, self._answer, operations, self.health)
 
     def request_reload(self) -> None:
@@ -148,7 +162,8 @@ class EdgeAgent:
                 self._write_due_health_rows(self.devices[number::goes])
 
     def _health_rounds(self) -> int:
-        """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
+        """In how many goes all devices are served. Who is served is looked up each time: a reload
+        may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
 
     def _write_due_health_rows(self, devices: Sequence[PolledDevice]) -> None:
@@ -190,7 +205,11 @@ class EdgeAgent:
 
     def _share(self) -> None:
         """The bound is shared with the outboxes of former workers while there are any."""
-        process_usage, closed, most = self._former.bytes_by_outbox(), self._former.closed, self.site.outbox.max_bytes
+        process_usage, closed, most = (
+            self._former.bytes_by_outbox(),
+            self._former.closed,
+            self.site.outbox.max_bytes,
+        )
         if not process_usage and not closed:
             if self._outbox.limit < most:
                 self._outbox.resize(most)
@@ -200,13 +219,16 @@ class EdgeAgent:
         self._former.resize(others)
 
     def counters(self) -> dict[str, int]:
-        """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""
+        """Values since the start, one tag once; `published` alone counts a value as often as it was
+        sent."""
         found: dict[str, int] = self._figures()["counters"]
         return found
 
     def _figures(self) -> dict[str, Any]:
         read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
-        return sum_documents([figures(self._outbox, self._publisher, read), *self._former.figures()])
+        return sum_documents(
+            [figures(self._outbox, self._publisher, read), *self._former.figures()]
+        )
 
     def _backlog(self) -> tuple[int, int]:
         process_usage = [figures(self._outbox, self._publisher), *self._former.figures()]
@@ -219,10 +241,16 @@ class EdgeAgent:
         return process_usage()
 
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
-        """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
-        known = {device.config.id: tag_names(device.config, device.plugin) for device in self.fleet.readable()}
+        """The newest values of the tags that `names` mean. Raises FindingsError for a name that
+        means none."""
+        known = {
+            device.config.id: tag_names(device.config, device.plugin)
+            for device in self.fleet.readable()
+        }
         tags = selected(names, dict.fromkeys(known, self.site.agent.id), known)
-        return await current_values(self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=raw)
+        return await current_values(
+            self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=raw
+        )
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()

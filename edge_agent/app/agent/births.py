@@ -1,7 +1,7 @@
 """The retained birth document of each device: who it is, and what its tags mean.
 
-The agent keeps these documents for every new connection to the broker. They are kept in pieces, of which those about
-the tags are shared by all devices with equal tags.
+The agent keeps these documents for every new connection to the broker. They are kept in pieces, of
+which those about the tags are shared by all devices with equal tags.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from edge_agent.sdk import Options, Plugin
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a connector says of where a tag is: another address, or another shape there, is another counter."""
+    """What a connector says of where a tag is: another address, or another shape there, is another
+    counter."""
 
     address: Callable[[object], str] | None = None
     modulus: Callable[[object], int | None] | None = None
@@ -48,7 +49,11 @@ def _shape(where: object) -> list[str]:
     written = where.model_dump(
         mode="json", include=set(_own_keys(type(where))), exclude_unset=True, exclude_defaults=True
     )
-    return [f"{key}={value}" for key, value in sorted(written.items()) if key not in _PLACES and value is not None]
+    return [
+        f"{key}={value}"
+        for key, value in sorted(written.items())
+        if key not in _PLACES and value is not None
+    ]
 
 
 #: Keys that `Plugin.address` speaks of.
@@ -76,9 +81,9 @@ def birth(
 ) -> tuple[bytes, ...]:
     """The pieces of the document as it goes onto the wire.
 
-    `path`: its topic; `t`: wall clock in ns; `kinds`: of tags whose type only the device
-    knows, as far as they are known by now; `notes`: what to know of how a tag is read, by tag; `meaning`: what the
-    connector says of where a tag is.
+    `path`: its topic; `t`: wall clock in ns; `kinds`: of tags whose type only the device knows, as
+    far as they are known by now; `notes`: what to know of how a tag is read, by tag; `meaning`:
+    what the connector says of where a tag is.
     """
     who: dict[str, Any] = {
         "v": VERSION,
@@ -100,7 +105,9 @@ def birth(
     pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
     for number, table in enumerate(tables):
         own = tuple((tag, note) for tag, note in sorted(notes.items()) if tag in table.names)
-        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, own, _of_table(table, kinds), meaning)]
+        pieces += [b","] * (number > 0) + [
+            table.once(_tags, table.every, own, _of_table(table, kinds), meaning)
+        ]
     return (*pieces, b"}}")
 
 
@@ -115,10 +122,13 @@ def _tags(
     kinds: tuple[tuple[str, Kind], ...],
     meaning: Meaning,
 ) -> bytes:
-    """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
+    """The entries of these tags. (The slice is also a copy of the right size: orjson's own result
+    keeps its buffer.)"""
     known = dict(kinds)
     typed = [replace(tag, kind=known[tag.name]) if tag.name in known else tag for tag in tags]
-    entries: dict[str, Any] = {tag.name: tag_document(tag, every) | meaning.of(tag) for tag in typed}
+    entries: dict[str, Any] = {
+        tag.name: tag_document(tag, every) | meaning.of(tag) for tag in typed
+    }
     for tag_name, note in notes:
         entries[tag_name]["note"] = note
     return orjson.dumps(entries)[1:-1]

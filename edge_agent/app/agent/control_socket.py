@@ -23,7 +23,8 @@ async def serve_control(
     others: Mapping[str, server.Operation],
     health: SelfHealth,
 ) -> AsyncIterator[None]:
-    """Answer while the block runs. Raises FindingsError when another agent answers at the socket."""
+    """Answer while the block runs. Raises FindingsError when another agent answers at the
+    socket."""
     async with contextlib.AsyncExitStack() as stack:
         known = {"status": status, **others}
         await stack.enter_async_context(
@@ -33,10 +34,15 @@ async def serve_control(
             from edge_agent.control.http import pages, serve_pages
 
             try:
-                await stack.enter_async_context(serve_pages(site.agent.listen, pages(status, "agent")))
+                await stack.enter_async_context(
+                    serve_pages(site.agent.listen, pages(status, "agent"))
+                )
             except OSError as error:
                 # The data matters more than the figures about it: say so, and work.
                 zh, en = words_of(error)
-                health.listen, health.listen_zh = f"{site.agent.listen}: {en}", f"{site.agent.listen}：{zh}"
+                health.listen, health.listen_zh = (
+                    f"{site.agent.listen}: {en}",
+                    f"{site.agent.listen}：{zh}",
+                )
                 log.error("listen-failed address=%s reason=%s", site.agent.listen, error)
         yield

@@ -52,7 +52,8 @@ _HELD = ("pending_values", "pending_entries", "unconfirmed_entries", "bytes", "l
 
 
 def ended(document: Document) -> dict[str, Any]:
-    """The figures of a life that is over: its counts stay, what it held is somebody else's to tell."""
+    """The figures of a life that is over: its counts stay, what it held is somebody else's to
+    tell."""
     held = dict.fromkeys(_HELD, 0) | {"oldest_t": None}
     return {**document, "outbox": {**document["outbox"], **held}}
 

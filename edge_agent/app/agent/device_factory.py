@@ -1,4 +1,5 @@
-"""One configured device, put together: its plan, its normalisers, its topics, its birth document."""
+"""One configured device, put together: its plan, its normalisers, its topics, its birth
+document."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class ManagedDevice:
         return self.make_birth(self.kinds)
 
     def learn_kinds(self) -> bool:
-        """Look at the newest values of the tags without a type; whether the birth document says something else now."""
+        """Look at the newest values of the tags without a type; whether the birth document says
+        something else now."""
         before = dict(self.kinds)
         for normaliser in self.polled.normalisers.values():
             table = normaliser.table
@@ -61,10 +63,15 @@ class ManagedDevice:
     @property
     def names(self) -> frozenset[str]:
         """Its tags, derived ones included."""
-        return frozenset(name for normaliser in self.polled.normalisers.values() for name in normaliser.table.names)
+        return frozenset(
+            name
+            for normaliser in self.polled.normalisers.values()
+            for name in normaliser.table.names
+        )
 
     def withdraw(self, names: Iterable[str], t: int) -> None:
-        """Say of these tags that they are out of service, so that nobody takes their last values for current ones."""
+        """Say of these tags that they are out of service, so that nobody takes their last values
+        for current ones."""
         gone = set(names)
         for normaliser in self.polled.normalisers.values():
             table: TagTable = normaliser.table
@@ -79,10 +86,14 @@ def _untyped(tags: Sequence[Tag]) -> tuple[int, ...]:
 
 
 class DeviceFactory:
-    """Makes members. It opens nothing and announces nothing, so that what it made can still be thrown away."""
+    """Makes members. It opens nothing and announces nothing, so that what it made can still be
+    thrown away."""
 
-    def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock, state: Path | None = None) -> None:
-        """`state`: the folder in which each connector has one for what its devices teach; None: none is kept."""
+    def __init__(
+        self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock, state: Path | None = None
+    ) -> None:
+        """`state`: the folder in which each connector has one for what its devices teach; None:
+        none is kept."""
         self._agent = agent
         self._topics = topics
         self._outbox = outbox

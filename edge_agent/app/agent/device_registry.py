@@ -1,4 +1,5 @@
-"""All devices of an agent and the connections they share; changed while it runs, without touching the others."""
+"""All devices of an agent and the connections they share; changed while it runs, without touching
+the others."""
 
 from __future__ import annotations
 
@@ -50,20 +51,25 @@ class ReloadResult:
     reopened: list[str] = field(default_factory=list)
     unchanged: int = 0
     confirmed: list[str] = field(default_factory=list)
-    """Devices that were doubted to be the configured ones, and are accepted as what they answer now."""
+    """Devices that were doubted to be the configured ones, and are accepted as what they answer
+    now."""
 
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {
-            "added": self.added, "changed": self.changed, "removed": self.removed, "reopened": self.reopened,
+            "added": self.added,
+            "changed": self.changed,
+            "removed": self.removed,
+            "reopened": self.reopened,
             "unchanged": self.unchanged,
-        }  # fmt: skip
+        }
         if self.confirmed:
             document["confirmed"] = self.confirmed
         return document
 
 
 class Retained(Protocol):
-    """Who keeps retained documents at the broker; one without pieces takes a topic's document away."""
+    """Who keeps retained documents at the broker; one without pieces takes a topic's document
+    away."""
 
     def retain(self, topic: str, *pieces: bytes) -> None: ...
 
@@ -95,13 +101,17 @@ class DeviceRegistry:
             device.id: workshop.make(device, plugins[device.connector]) for device in site.devices
         }  # fmt: skip
         self._polled = [member.polled for member in self._members.values()]
-        self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
+        self._lines = {
+            key: self._connect(key, members)
+            for key, members in self._sharing(self._members).items()
+        }
         for member in self._members.values():
             broker.retain(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
-        """Not to be changed by the caller: the same list until a reload, since it is asked for many times a second."""
+        """Not to be changed by the caller: the same list until a reload, since it is asked for many
+        times a second."""
         return self._polled
 
     @property
@@ -113,16 +123,27 @@ class DeviceRegistry:
         return [line.loop.key for line in self._lines.values() if line.loop.stalled()]
 
     def readable(self, names: Collection[str] | None = None) -> list[ReadDevice]:
-        """The devices with these ids, or all, for who asks for their values, in the order of the file."""
-        loops = {member.polled.plan.id: line.loop for line in self._lines.values() for member in line.members}
+        """The devices with these ids, or all, for who asks for their values, in the order of the
+        file."""
+        loops = {
+            member.polled.plan.id: line.loop
+            for line in self._lines.values()
+            for member in line.members
+        }
         return [
-            ReadDevice(member.config, member.polled, self._plugins[member.config.connector], _raw_of(loops[name]))
+            ReadDevice(
+                member.config,
+                member.polled,
+                self._plugins[member.config.connector],
+                _raw_of(loops[name]),
+            )
             for name, member in self._members.items()
             if names is None or name in names
         ]
 
     def learn_kinds(self, devices: Sequence[PolledDevice]) -> None:
-        """Announce anew those of the devices whose values have shown types that nobody has written, or other ones."""
+        """Announce anew those of the devices whose values have shown types that nobody has written,
+        or other ones."""
         for device in devices:
             member = self._members.get(device.plan.id)
             if member is not None and member.polled is device and member.learn_kinds():
@@ -156,8 +177,14 @@ class DeviceRegistry:
                 members[device.id] = self._made(device)
                 await asyncio.sleep(0)  # the others' turns come first
         wanted = self._sharing(members)
-        lines = {key: line for key, line in self._lines.items() if _same(line.members, wanted.get(key, ()))}
-        fresh = {key: self._connect(key, found) for key, found in wanted.items() if key not in lines}
+        lines = {
+            key: line
+            for key, line in self._lines.items()
+            if _same(line.members, wanted.get(key, ()))
+        }
+        fresh = {
+            key: self._connect(key, found) for key, found in wanted.items() if key not in lines
+        }
         gone = [line for key, line in self._lines.items() if key not in lines]
         await self._stop(gone)
         for line in gone:
@@ -176,14 +203,22 @@ class DeviceRegistry:
         return [line.loop.key for line in self._lines.values() if line.loop.retry()]
 
     async def confirm(self) -> list[str]:
-        """A person has reloaded the configuration: what answers now is accepted. The devices that were doubted."""
+        """A person has reloaded the configuration: what answers now is accepted. The devices that
+        were doubted."""
         connections = [line.connection for line in self._lines.values()]
-        return [name for found in connections if isinstance(found, Confirmable) for name in found.confirm()]
+        return [
+            name
+            for found in connections
+            if isinstance(found, Confirmable)
+            for name in found.confirm()
+        ]
 
     def _made(self, device: DeviceCommon) -> ManagedDevice:
         return self._workshop.make(device, self._plugins[device.connector])
 
-    def _differences(self, members: Mapping[str, ManagedDevice], reopened: list[str]) -> ReloadResult:
+    def _differences(
+        self, members: Mapping[str, ManagedDevice], reopened: list[str]
+    ) -> ReloadResult:
         known = self._members
         both = [name for name in members if name in known]
         changed = [name for name in both if members[name] is not known[name]]
@@ -196,7 +231,10 @@ class DeviceRegistry:
         )
 
     def _write_final_rows(
-        self, before: Mapping[str, ManagedDevice], after: Mapping[str, ManagedDevice], change: ReloadResult
+        self,
+        before: Mapping[str, ManagedDevice],
+        after: Mapping[str, ManagedDevice],
+        change: ReloadResult,
     ) -> None:
         """The last words of devices that go or are replaced, and who the new ones are."""
         t, now = self._clock.time_ns(), self._clock.monotonic()

@@ -1,7 +1,8 @@
 """Outboxes of worker processes of a former version: what they hold is sent until nothing is left.
 
-An agent could be several processes once, each with an outbox below that of the agent. What those read and did not
-deliver is sent beside the agent's own; nobody appends to these outboxes, and each is let go when it is empty.
+An agent could be several processes once, each with an outbox below that of the agent. What those
+read and did not deliver is sent beside the agent's own; nobody appends to these outboxes, and each
+is let go when it is empty.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class OrphanedOutboxes:
         return {worker: one.outbox.stats.bytes for worker, one in self._open.items()}
 
     def resize(self, limits: Mapping[int, int]) -> None:
-        """They give way like any other outbox when the whole bound is used up: the oldest is dropped, and told."""
+        """They give way like any other outbox when the whole bound is used up: the oldest is
+        dropped, and told."""
         for worker, one in self._open.items():
             if worker in limits:
                 one.outbox.resize(limits[worker])
@@ -92,7 +94,9 @@ class OrphanedOutboxes:
     async def _empty(self, worker: int) -> None:
         outbox = await self._opened(worker)
         mqtt = client_of(self._site, worker)
-        publisher = Publisher(mqtt, outbox, self._topics, self._site.agent.id, self._clock, speaks=False)
+        publisher = Publisher(
+            mqtt, outbox, self._topics, self._site.agent.id, self._clock, speaks=False
+        )
         del self._waiting[worker]
         self._open[worker] = _Open(outbox, publisher)
         sending = asyncio.create_task(publisher.run(), name=f"publisher of leftover {worker}")
@@ -133,6 +137,7 @@ class OrphanedOutboxes:
 
 
 def client_of(site: Site, worker: int) -> Mqtt:
-    """The broker's keys for a worker: a client id of its own, since a broker ends the older of two equal ones."""
+    """The broker's keys for a worker: a client id of its own, since a broker ends the older of two
+    equal ones."""
     client = site.mqtt.client_id or site.agent.id
     return site.mqtt.model_copy(update={"client_id": f"{client}-w{worker}"})

@@ -1,7 +1,9 @@
-"""How the bound of the outbox is divided while outboxes of former processes are being emptied. Pure.
+"""How the bound of the outbox is divided while outboxes of former processes are being emptied.
+Pure.
 
-Nobody drops anything while there is room anywhere, and together they never exceed the bound. When nothing is free,
-each gives way in proportion to what it holds, a little at a time: its oldest entries are dropped.
+Nobody drops anything while there is room anywhere, and together they never exceed the bound. When
+nothing is free, each gives way in proportion to what it holds, a little at a time: its oldest
+entries are dropped.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ _FREE: Final = 1 / 32
 LEAST: Final = 65_536
 
 
-def divided(total: int, own: int, others: Mapping[int, int], closed: int = 0) -> tuple[int, dict[int, int]]:
-    """The bytes that the agent's outbox may hold, and each of the others, which get no more than they hold.
+def divided(
+    total: int, own: int, others: Mapping[int, int], closed: int = 0
+) -> tuple[int, dict[int, int]]:
+    """The bytes that the agent's outbox may hold, and each of the others, which get no more than
+    they hold.
 
     `own`, `others`: bytes that each holds. `closed`: bytes of outboxes that nobody can change now.
     """

@@ -1,4 +1,5 @@
-"""What an agent says of itself through an outbox: its own health when it changes, and the gaps that came to light."""
+"""What an agent says of itself through an outbox: its own health when it changes, and the gaps that
+came to light."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
-#: The agent's own health is written when it changes, and so often when it does not: seconds of its clock.
+#: The agent's own health is written when it changes, and so often when it does not: seconds of its
+#: clock.
 OWN_ROW_S: Final = 60.0
 
 
@@ -32,12 +34,18 @@ class OwnRows:
         self._said: list[str] = []
 
     def health(self, judgement: HealthJudgement, counters: Callable[[], Mapping[str, int]]) -> None:
-        """Call it about once a second; a row is written when the reasons changed, and once a minute."""
+        """Call it about once a second; a row is written when the reasons changed, and once a
+        minute."""
         now = self._clock.monotonic()
         if judgement.reasons != self._said:
             self._said, self._told = judgement.reasons, float("-inf")
             level = logging.WARNING if judgement.health else logging.INFO
-            log.log(level, "agent-health ne107=%s reasons=%s", judgement.health.name, ",".join(self._said))
+            log.log(
+                level,
+                "agent-health ne107=%s reasons=%s",
+                judgement.health.name,
+                ",".join(self._said),
+            )
         if now - self._told >= OWN_ROW_S:
             self._told = now
             self._write({"ne107": judgement.full(), "counters": dict(counters())})

@@ -1,4 +1,5 @@
-"""A changed configuration while the agent runs: read, judged, applied to what changed, or refused as a whole."""
+"""A changed configuration while the agent runs: read, judged, applied to what changed, or refused
+as a whole."""
 
 from __future__ import annotations
 
@@ -39,7 +40,12 @@ class Reload:
     """One reload at a time, asked for by SIGHUP (`request`) or over the agent's socket (`ask`)."""
 
     def __init__(
-        self, site: Site, source: Path | None, plugins: Plugins, devices: Changeable, health: SelfHealth
+        self,
+        site: Site,
+        source: Path | None,
+        plugins: Plugins,
+        devices: Changeable,
+        health: SelfHealth,
     ) -> None:
         self._running = site
         self._last = site
@@ -65,14 +71,17 @@ class Reload:
                 log.warning("reload-refused findings=%d", len(error.findings), extra=_TO_A_PERSON)
 
     async def ask(self, config: str | None = None) -> dict[str, Any]:
-        """Reload now and say what changed. Raises FindingsError with everything that is wrong with the file."""
+        """Reload now and say what changed. Raises FindingsError with everything that is wrong with
+        the file."""
         return await self._reload(None if config is None else Path(config))
 
     async def _reload(self, path: Path | None) -> dict[str, Any]:
         async with self._busy:
             source = path or self._source
             if source is None:
-                raise ConfigError.one("no-source", "不知道配置文件在哪里。", "the configuration's file is not known.")
+                raise ConfigError.one(
+                    "no-source", "不知道配置文件在哪里。", "the configuration's file is not known."
+                )
             try:
                 # In a thread: reading a hundred devices takes longer than a poll may be late.
                 site = await asyncio.to_thread(load, source, self._plugins)
@@ -85,10 +94,17 @@ class Reload:
 
     def _refused(self, error: FindingsError) -> None:
         first = error.findings[0]
-        self._health.refused, self._health.refused_zh = f"{first.where} {first.en}", f"{first.where} {first.zh}"
+        self._health.refused, self._health.refused_zh = (
+            f"{first.where} {first.en}",
+            f"{first.where} {first.zh}",
+        )
         for finding in error.findings:
             log.error(
-                "reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en, extra=_TO_A_PERSON
+                "reload-finding code=%s where=%s text=%r",
+                finding.code,
+                finding.where,
+                finding.en,
+                extra=_TO_A_PERSON,
             )
 
     async def _apply(self, site: Site) -> dict[str, Any]:

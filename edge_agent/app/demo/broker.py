@@ -1,7 +1,8 @@
 """The embedded broker: nats-server from its wheel, MQTT 3.1.1 over JetStream, a child on loopback.
 
-What it acknowledged may die in a power cut (`sync_interval: always` costs it nine tenths of its speed); the
-promise is carried by `confirm: store`, which frees an outbox entry only when the store has it.
+What it acknowledged may die in a power cut (`sync_interval: always` costs it nine tenths of its
+speed); the promise is carried by `confirm: store`, which frees an outbox entry only when the store
+has it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 
-#: Messages of one subscription that may wait for the ingest's acknowledgement; the default of 100 would throttle it.
-#: The server reserves so many of a session's 65 535 packet identifiers for each of the ingest's four subscriptions.
+#: Messages of one subscription that may wait for the ingest's acknowledgement; the default of 100
+#: would throttle it. The server reserves so many of a session's 65 535 packet identifiers for each
+#: of the ingest's four subscriptions.
 MAX_ACK_PENDING = 10_000
 
 
@@ -33,7 +35,8 @@ def configuration(folder: Path, mqtt_port: int) -> str:
         'server_name: "edge-demo"\n'
         f'listen: "127.0.0.1:{free_port()}"\n'
         f'jetstream {{ store_dir: "{folder / "jetstream"}" }}\n'
-        f'mqtt {{ listen: "127.0.0.1:{mqtt_port}", max_ack_pending: {MAX_ACK_PENDING}, ack_wait: "60s" }}\n'
+        f'mqtt {{ listen: "127.0.0.1:{mqtt_port}", max_ack_pending: {MAX_ACK_PENDING}, ack_wait: '
+        f'"60s" }}\n'
     )
 
 
@@ -44,8 +47,10 @@ def program() -> str:
     if found is None:
         raise FindingsError.one(
             "no-broker",
-            "找不到 nats-server：请重新安装本软件包（pip install shopfloor-edge-agent），或把 nats-server 放入 PATH。",
-            "nats-server is not found: install this package again, or put a nats-server on the PATH.",
+            "找不到 nats-server：请重新安装本软件包（pip install shopfloor-edge-agent），或把 "
+            "nats-server 放入 PATH。",
+            "nats-server is not found: install this package again, or put a nats-server on the "
+            "PATH.",
         )
     return found
 

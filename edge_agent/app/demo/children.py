@@ -22,7 +22,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    """Run in the child before it becomes the program: a demo killed with -9 must leave nothing behind either."""
+    """Run in the child before it becomes the program: a demo killed with -9 must leave nothing
+    behind either."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -36,7 +37,9 @@ class ChildProcess:
         self.log_file = log_file
 
     @classmethod
-    async def start(cls, name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> ChildProcess:
+    async def start(
+        cls, name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str]
+    ) -> ChildProcess:
         """Start `argv`; Ctrl-C in the terminal does not reach it, the demo ends it in order."""
         log_file = folder / f"{name}.log"
         with log_file.open("ab") as out:
@@ -59,7 +62,8 @@ class ChildProcess:
         raise FindingsError.one(
             "child-ended",
             f"{self.name} 意外退出（状态 {self.process.returncode}），日志：{self.log_file}",
-            f"{self.name} ended unexpectedly (status {self.process.returncode}); its log ends:\n{tail}",
+            f"{self.name} ended unexpectedly (status {self.process.returncode}); its log ends:\n"
+            f"{tail}",
         )
 
     async def stop(self) -> None:

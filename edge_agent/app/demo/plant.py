@@ -1,4 +1,5 @@
-"""`edge-agent demo`: broker, simulated lines, agent and store service together, each a process of its own."""
+"""`edge-agent demo`: broker, simulated lines, agent and store service together, each a process of
+its own."""
 
 from __future__ import annotations
 
@@ -79,16 +80,22 @@ class Demo:
         overrides = {
             "mqtt": {"url": f"mqtt://127.0.0.1:{port}"},
             "outbox": {"path": str(self.folder / "outbox")},
-            "store": {"path": str(self.folder / "store.duckdb"), "quarantine": str(self.folder / "quarantine")},
+            "store": {
+                "path": str(self.folder / "store.duckdb"),
+                "quarantine": str(self.folder / "quarantine"),
+            },
         }
         self.config.write_text(rehearse.redirect(original, endpoints, overrides), encoding="utf-8")
         self._site = load(self.config)
 
     async def _start(self, name: str, argv: list[str]) -> None:
-        self._children.append(await ChildProcess.start(name, argv, self.folder, self.clock.to_environment()))
+        self._children.append(
+            await ChildProcess.start(name, argv, self.folder, self.clock.to_environment())
+        )
 
     async def _subscribed(self) -> None:
-        """Return when the store service has its subscription: what is published before waits 30 s to be sent again."""
+        """Return when the store service has its subscription: what is published before waits 30 s
+        to be sent again."""
         async with asyncio.timeout(START_S):
             while True:
                 self.check()
@@ -114,7 +121,8 @@ class Demo:
     async def drain(self) -> Snapshot | None:
         """End the agent and wait until the store has all it had sent: then the figures agree.
 
-        Agents and devices are shown as they were before: that they were ended here is nothing to look into.
+        Agents and devices are shown as they were before: that they were ended here is nothing to
+        look into.
         """
         before = await self.snapshot()
         await self._children.pop().stop()
@@ -126,7 +134,9 @@ class Demo:
                 return None
             late = asyncio.get_running_loop().time() > end
             if late or status["counters"]["stored"] >= agent["counters"]["acknowledged"]:
-                metrics = await asyncio.to_thread(ask, serve_socket(self._site), "metrics", fresh=True)
+                metrics = await asyncio.to_thread(
+                    ask, serve_socket(self._site), "metrics", fresh=True
+                )
                 return Snapshot(status, metrics, agent, before)
             await asyncio.sleep(0.1)
 
@@ -142,11 +152,14 @@ class Snapshot:
     """The last moment at which all parts ran, where the demo has ended the agent since."""
 
     def as_running(self) -> Snapshot:
-        """The figures and counters of this moment, with agents and devices as they were while all parts ran."""
+        """The figures and counters of this moment, with agents and devices as they were while all
+        parts ran."""
         if self.before is None:
             return self
         then = self.before
-        status = self.status | {key: then.status[key] for key in ("agents", "devices", "ne107") if key in then.status}
+        status = self.status | {
+            key: then.status[key] for key in ("agents", "devices", "ne107") if key in then.status
+        }
         return Snapshot(status, self.metrics, then.agent | {"counters": self.agent["counters"]})
 
     def document(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""A site without its machines: simulators for every device of a configuration, and the configuration that points there.
+"""A site without its machines: simulators for every device of a configuration, and the
+configuration that points there.
 
-The simulators are a program of their own (`python -m simulators SPEC.json`); the agent hands them plain JSON
-and speaks to them through the wire only, as it does to a machine.
+The simulators are a program of their own (`python -m simulators SPEC.json`); the agent hands them
+plain JSON and speaks to them through the wire only, as it does to a machine.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 
 Faults = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Device id -> faults as the simulators take them: `{"kind", "at", "for", "tags"}`, seconds of the simulated clock."""
+"""Device id -> faults as the simulators take them: `{"kind", "at", "for", "tags"}`, seconds of the
+simulated clock."""
 
 
 class SimulationError(FindingsError):
@@ -53,8 +55,9 @@ def spec(
 ) -> dict[str, Any]:
     """What the simulators serve to stand in for every device of a site. Raises SimulationError.
 
-    Devices that share a connection share a port, a serial line or a server, told apart by unit as on the real bus.
-    With `truth` the simulators write what the machines were really doing into that file.
+    Devices that share a connection share a port, a serial line or a server, told apart by unit as
+    on the real bus. With `truth` the simulators write what the machines were really doing into that
+    file.
     """
     plugins, configured = InstalledPlugins(), {device.id: device for device in site.devices}
     _refuse_unknown(faults or {}, configured)
@@ -72,7 +75,12 @@ def spec(
                 "faults": list((faults or {}).get(plan.id, ())),
             }
         )
-    document: dict[str, Any] = {"speed": clock.speed, "epoch_ns": clock.epoch_ns, "seed": seed, "devices": devices}
+    document: dict[str, Any] = {
+        "speed": clock.speed,
+        "epoch_ns": clock.epoch_ns,
+        "seed": seed,
+        "devices": devices,
+    }
     return document if truth is None else document | {"truth": str(truth)}
 
 
@@ -83,7 +91,8 @@ def _description(plan: DevicePlan, plugin: Plugin) -> dict[str, Any]:
     raise SimulationError.one(
         "cannot-simulate",
         f"没有 {plugin.name} 协议的模拟器，请在演练用的配置里去掉这台设备。",
-        f"there is no simulator for {plugin.name}; leave this device out of the configuration you rehearse.",
+        f"there is no simulator for {plugin.name}; leave this device out of the configuration "
+        "you rehearse.",
         plan.id,
     )
 
@@ -108,9 +117,10 @@ def redirect(
 ) -> str:
     """The YAML text of a configuration with every simulated device pointing at its simulator.
 
-    Templates and includes come written out and paths absolute, so the text may be saved anywhere; unit ids, tags
-    and profiles stay. `overrides` is laid over the top-level mappings (`{"mqtt": {"url": ...}}`); `certificates`
-    are those of simulators that protect their channel, to be trusted by device id.
+    Templates and includes come written out and paths absolute, so the text may be saved anywhere;
+    unit ids, tags and profiles stay. `overrides` is laid over the top-level mappings (`{"mqtt":
+    {"url": ...}}`); `certificates` are those of simulators that protect their channel, to be
+    trusted by device id.
     """
     document, plugins = expand(path), InstalledPlugins()
     for device in document["devices"]:
@@ -118,7 +128,9 @@ def redirect(
         if name in endpoints:
             device[plugins[connector].endpoint_key] = endpoints[name]
             if "identify" in plugins[connector].device_options.model_fields:
-                device["identify"] = []  # a stand-in is not the device, and need not know its constants
+                device[
+                    "identify"
+                ] = []  # a stand-in is not the device, and need not know its constants
         if certificates is not None and name in certificates:
             _trust(device, document.get("defaults", {}).get(connector, {}), certificates[name])
     for key in ("agent", "store", "console"):
@@ -129,7 +141,8 @@ def redirect(
 
 
 def _listen_elsewhere(section: Any) -> None:
-    """Where this section listens, wherever in it that is said: the same address with a port that is free now."""
+    """Where this section listens, wherever in it that is said: the same address with a port that is
+    free now."""
     if not isinstance(section, dict):
         return
     for key, value in section.items():
@@ -140,24 +153,37 @@ def _listen_elsewhere(section: Any) -> None:
 
 
 def _trust(device: dict[str, Any], defaults: Mapping[str, Any], certificate: str) -> None:
-    """Let a device accept its simulator's certificate; what it asks of the channel otherwise stays."""
+    """Let a device accept its simulator's certificate; what it asks of the channel otherwise
+    stays."""
     if device["connector"] == "opcua":
-        # A device's `security` replaces that of `defaults` as a whole, so both are written out here.
-        device["security"] = {**defaults.get("security", {}), **device.get("security", {}), "trust": certificate}
+        # A device's `security` replaces that of `defaults` as a whole, so both are written out
+        # here.
+        device["security"] = {
+            **defaults.get("security", {}),
+            **device.get("security", {}),
+            "trust": certificate,
+        }
     else:
         device["ca"] = certificate
 
 
 def apart(site: Site, config: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """Overrides that keep a rehearsal out of the real thing's way, on the same broker and the same disk.
+    """Overrides that keep a rehearsal out of the real thing's way, on the same broker and the same
+    disk.
 
-    Its own topics, so nobody takes a simulated value for a measured one; its own client id, since a broker ends
-    the older of two equal ones; its own outbox; and its own embedded store, whatever the site stores into. `config`
-    is what is simulated, `out` the file that says so: of several in one folder each has its own data.
+    Its own topics, so nobody takes a simulated value for a measured one; its own client id, since a
+    broker ends the older of two equal ones; its own outbox; and its own embedded store, whatever
+    the site stores into. `config` is what is simulated, `out` the file that says so: of several in
+    one folder each has its own data.
     """
     name = out.name.removesuffix(out.suffix).removesuffix(".simulated")
     if out.absolute().parent != config.absolute().parent:
-        name += "-" + blake2b(str(out.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        name += (
+            "-"
+            + blake2b(
+                str(out.absolute()).encode("utf-8", "surrogateescape"), digest_size=4
+            ).hexdigest()
+        )
     folder = site.outbox.path.parent / "simulated" / name
     return {
         "mqtt": {
@@ -192,12 +218,14 @@ class SimulatorProcess:
 
     def __init__(self, log_file: Path | None = None) -> None:
         self.certificates: dict[str, str] = {}
-        """Device id -> PEM file of its simulator, where the channel is protected; the files end with the simulators."""
+        """Device id -> PEM file of its simulator, where the channel is protected; the files end
+        with the simulators."""
         self._log_file = log_file
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, spec: Mapping[str, Any]) -> dict[str, str]:
-        """Start the child and wait until all devices listen; device id -> url. Raises SimulationError."""
+        """Start the child and wait until all devices listen; device id -> url. Raises
+        SimulationError."""
         with tempfile.NamedTemporaryFile(prefix="edge-agent-", suffix=".json") as file:
             file.write(orjson.dumps(spec))
             file.flush()
@@ -211,7 +239,8 @@ class SimulatorProcess:
         return endpoints
 
     async def _spawn(self, spec: str) -> asyncio.subprocess.Process:
-        # The child ends when its standard input closes, so it cannot outlive this process, however that ends.
+        # The child ends when its standard input closes, so it cannot outlive this process, however
+        # that ends.
         stderr: BinaryIO | None = self._log_file.open("ab") if self._log_file else None
         try:
             return await asyncio.create_subprocess_exec(
@@ -220,18 +249,24 @@ class SimulatorProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the child in order
+                # Ctrl-C reaches the parent alone, which then stops the child in order
+                start_new_session=True,
             )
         finally:
             if stderr is not None:
                 stderr.close()
 
-    async def inject(self, device: str, kind: str, seconds: float | None = None, tags: Sequence[str] = ()) -> None:
-        """Start a fault now, for `seconds` of the simulated clock or until `clear`; of some tags or all."""
+    async def inject(
+        self, device: str, kind: str, seconds: float | None = None, tags: Sequence[str] = ()
+    ) -> None:
+        """Start a fault now, for `seconds` of the simulated clock or until `clear`; of some tags or
+        all."""
         if self._process is None or self._process.stdin is None:
             raise ValueError("the simulators do not run")
         fault: dict[str, Any] = {"device": device, "kind": kind, "tags": list(tags)}
-        self._process.stdin.write(orjson.dumps(fault | ({} if seconds is None else {"for": seconds})) + b"\n")
+        self._process.stdin.write(
+            orjson.dumps(fault | ({} if seconds is None else {"for": seconds})) + b"\n"
+        )
         await self._process.stdin.drain()
 
     async def wait(self) -> int:
@@ -239,7 +274,8 @@ class SimulatorProcess:
         return 0 if self._process is None else await self._process.wait()
 
     async def stop(self) -> None:
-        """End the child in order, by force if it does not; may be called at any time, also twice."""
+        """End the child in order, by force if it does not; may be called at any time, also
+        twice."""
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
@@ -253,7 +289,8 @@ class SimulatorProcess:
 
 
 async def _ready(process: asyncio.subprocess.Process) -> tuple[dict[str, str], dict[str, str]]:
-    """Endpoints and certificates, from the one line the simulators print. Raises SimulationError."""
+    """Endpoints and certificates, from the one line the simulators print. Raises
+    SimulationError."""
     if process.stdout is None:
         raise ValueError("the child's standard output must be a pipe")
     try:
@@ -264,5 +301,6 @@ async def _ready(process: asyncio.subprocess.Process) -> tuple[dict[str, str], d
         raise SimulationError.one(
             "simulators-not-ready",
             "模拟器没有就绪，原因见上面的输出或模拟器日志。",
-            "the simulators did not become ready; the reason stands in the output above or in their log.",
+            "the simulators did not become ready; the reason stands in the output above or in "
+            "their log.",
         ) from error

@@ -1,4 +1,5 @@
-"""The demo as its user sees it: a live table in a terminal, plain lines without one, JSON when asked."""
+"""The demo as its user sees it: a live table in a terminal, plain lines without one, JSON when
+asked."""
 
 from __future__ import annotations
 
@@ -19,14 +20,19 @@ from edge_agent.words import command
 REFRESH_S = 1.0
 
 
-async def present(folder: Path, speed: float, seconds: float | None, *, as_json: bool, whole: bool = False) -> int:
-    """Run the demo for `seconds`, or until a signal; the exit status. `whole`: nothing is left out for the terminal."""
+async def present(
+    folder: Path, speed: float, seconds: float | None, *, as_json: bool, whole: bool = False
+) -> int:
+    """Run the demo for `seconds`, or until a signal; the exit status. `whole`: nothing is left out
+    for the terminal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=as_json, highlight=False)
-    async with Demo(folder, speed).running(lambda line: console.print(line, soft_wrap=True)) as demo:
+    async with Demo(folder, speed).running(
+        lambda line: console.print(line, soft_wrap=True)
+    ) as demo:
         if seconds is not None:
             loop.call_later(seconds, stop.set)
         started = await _watch(demo, stop, console, whole=whole)
@@ -39,18 +45,26 @@ async def present(folder: Path, speed: float, seconds: float | None, *, as_json:
 
 
 async def _watch(demo: Demo, stop: asyncio.Event, console: Console, *, whole: bool) -> bool:
-    """Show the running demo until `stop` (without a terminal only watch); whether all parts ever answered."""
+    """Show the running demo until `stop` (without a terminal only watch); whether all parts ever
+    answered."""
     started = False
     console.print(f"数据目录 / data: {demo.folder}", soft_wrap=True)
     console.print(f"查看 / look: {command('status', demo.config)}", soft_wrap=True)
-    live = Live(console=console, auto_refresh=False, transient=False, vertical_overflow="visible" if whole else "crop")
+    live = Live(
+        console=console,
+        auto_refresh=False,
+        transient=False,
+        vertical_overflow="visible" if whole else "crop",
+    )
     with live:
         while not stop.is_set():
             demo.check()
             snapshot = await demo.snapshot()
             started = started or snapshot is not None
             if snapshot is not None and console.is_terminal:
-                live.update(_picture(snapshot, demo, Terminal.of(console, whole=whole)), refresh=True)
+                live.update(
+                    _picture(snapshot, demo, Terminal.of(console, whole=whole)), refresh=True
+                )
             try:
                 await asyncio.wait_for(stop.wait(), REFRESH_S)
             except TimeoutError:
@@ -66,7 +80,9 @@ def _picture(snapshot: Snapshot, demo: Demo, terminal: Terminal) -> RenderableTy
 def _print_summary(final: Snapshot | None, demo: Demo, console: Console, *, as_json: bool) -> int:
     folder = demo.folder
     if final is None:
-        console.print(f"采集或入库服务没有应答，日志在 {folder} / a part did not answer; logs are in {folder}")
+        console.print(
+            f"采集或入库服务没有应答，日志在 {folder} / a part did not answer; logs are in {folder}"
+        )
         return 1
     document = final.document()
     if as_json:

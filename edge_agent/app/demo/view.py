@@ -14,9 +14,13 @@ from edge_agent.app.status.terminal import Terminal
 from edge_agent.words import command
 
 _COUNTERS: Final = (
-    ("读取", "read", "read"), ("入队", "enqueued", "enqueued"), ("发布", "published", "published"),
-    ("确认", "acknowledged", "acknowledged"), ("入库", "stored", "stored"), ("丢弃", "dropped", "dropped"),
-)  # fmt: skip
+    ("读取", "read", "read"),
+    ("入队", "enqueued", "enqueued"),
+    ("发布", "published", "published"),
+    ("确认", "acknowledged", "acknowledged"),
+    ("入库", "stored", "stored"),
+    ("丢弃", "dropped", "dropped"),
+)
 
 
 def picture(

@@ -1,1 +1,2 @@
-"""Production figures of the running store service: computed on schedule, published, answered through the socket."""
+"""Production figures of the running store service: computed on schedule, published, answered
+through the socket."""

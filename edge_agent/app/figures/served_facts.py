@@ -1,7 +1,8 @@
-"""The questions that figures ask of a store, put to the running service: JSON lines on its socket, columns in base64.
+"""The questions that figures ask of a store, put to the running service: JSON lines on its socket,
+columns in base64.
 
-Only here do facts become JSON, because they cross from one process to another; `operations` is the service's end,
-`ServedFacts` the asking command's.
+Only here do facts become JSON, because they cross from one process to another; `operations` is the
+service's end, `ServedFacts` the asking command's.
 """
 
 from __future__ import annotations
@@ -74,11 +75,16 @@ class ServedFacts:
         return found
 
     def newest_rows(self, from_ns: int, to_ns: int) -> dict[str, int]:
-        return {device: row["last_t"] for device, row in self._ask("health", from_ns=from_ns, to_ns=to_ns).items()}
+        return {
+            device: row["last_t"]
+            for device, row in self._ask("health", from_ns=from_ns, to_ns=to_ns).items()
+        }
 
     def first_good(self, to_ns: int) -> dict[str, int]:
         facts = self._ask("live_facts", from_ns=to_ns - 1, to_ns=to_ns)
-        return {device: row["first_ns"] for device, row in facts.items() if row["first_ns"] is not None}
+        return {
+            device: row["first_ns"] for device, row in facts.items() if row["first_ns"] is not None
+        }
 
     def series(self) -> dict[str, dict[str, dict[str, Any]]]:
         found: dict[str, dict[str, dict[str, Any]]] = self._ask("report_series")
@@ -86,7 +92,10 @@ class ServedFacts:
 
     def minutes(self, from_ns: int, to_ns: int) -> dict[str, Longs]:
         answer = self._ask("report_minutes", from_ns=from_ns, to_ns=to_ns)
-        return {device: _longs(text).reshape(-1, len(MinuteHealth.COLUMNS)) for device, text in answer.items()}
+        return {
+            device: _longs(text).reshape(-1, len(MinuteHealth.COLUMNS))
+            for device, text in answer.items()
+        }
 
     def known(self, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
         return {
@@ -97,10 +106,14 @@ class ServedFacts:
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagChanges]:
         answer = self._ask("report_changes", names=names, from_ns=from_ns, to_ns=to_ns)
         return {
-            (device, tag): _changes_from_json(entry) for device, tags in answer.items() for tag, entry in tags.items()
+            (device, tag): _changes_from_json(entry)
+            for device, tags in answer.items()
+            for tag, entry in tags.items()
         }
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
+    def counters(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, CountedReadings]:
         found: dict[Name, CountedReadings] = {}
         for some in _groups([_question_to_json(question) for question in wanted]):
             answer = self._ask("report_counts", wanted=some, from_ns=from_ns, to_ns=to_ns)
@@ -108,22 +121,31 @@ class ServedFacts:
                 found |= {(device, tag): _counted_from_json(entry) for tag, entry in tags.items()}
         return found
 
-    def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
+    def energies(
+        self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+    ) -> dict[Name, Readings]:
         found: dict[Name, Readings] = {}
         for question in wanted:
-            answer = self._ask("report_energy", **_question_to_json(question), from_ns=from_ns, to_ns=to_ns)
+            answer = self._ask(
+                "report_energy", **_question_to_json(question), from_ns=from_ns, to_ns=to_ns
+            )
             if answer:
                 found[question.name] = _readings_from_json(answer)
         return found
 
-    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+    def lateness(
+        self, names: Sequence[Name], from_ns: int, to_ns: int
+    ) -> dict[str, dict[int, int]]:
         answer = self._ask("report_lateness", names=names, from_ns=from_ns, to_ns=to_ns)
         return {device: dict(counts) for device, counts in answer.items()}
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
+    def quality(
+        self, devices: Sequence[str], from_ns: int, to_ns: int
+    ) -> dict[str, ReadingQuality]:
         answer = self._ask("report_quality", devices=devices, from_ns=from_ns, to_ns=to_ns)
         return {
-            key: ReadingQuality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()
+            key: ReadingQuality(**{**entry, "unchanged": tuple(entry["unchanged"])})
+            for key, entry in answer.items()
         }
 
     def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
@@ -158,16 +180,24 @@ class ServedFacts:
 
 
 def operations(store: Store) -> dict[str, Answer]:
-    """What `ServedFacts` asks beyond `store_questions.operations`, answered by the process that owns the store."""
+    """What `ServedFacts` asks beyond `store_questions.operations`, answered by the process that
+    owns the store."""
     source = StoreFacts(store)
 
     def minutes(from_ns: int, to_ns: int) -> dict[str, str]:
         return {device: _text(rows) for device, rows in source.minutes(from_ns, to_ns).items()}
 
-    def changes(names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[Any]]]:
+    def changes(
+        names: list[list[str]], from_ns: int, to_ns: int
+    ) -> dict[str, dict[str, list[Any]]]:
         answer: dict[str, dict[str, list[Any]]] = {}
-        for (device, tag), found in source.changes([(device, tag) for device, tag in names], from_ns, to_ns).items():
-            why = {str(place): found.why[place] for place in np.flatnonzero(np.isnan(found.number)).tolist()}
+        for (device, tag), found in source.changes(
+            [(device, tag) for device, tag in names], from_ns, to_ns
+        ).items():
+            why = {
+                str(place): found.why[place]
+                for place in np.flatnonzero(np.isnan(found.number)).tolist()
+            }
             answer.setdefault(device, {})[tag] = [_text(found.t), _text(found.number), why]
         return answer
 
@@ -183,7 +213,9 @@ def operations(store: Store) -> dict[str, Answer]:
         readings = source.energies([asked], from_ns, to_ns).get(asked.name)
         return [] if readings is None else _readings_to_json(readings)
 
-    def lateness(names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+    def lateness(
+        names: list[list[str]], from_ns: int, to_ns: int
+    ) -> dict[str, list[tuple[int, int]]]:
         found = source.lateness([(device, tag) for device, tag in names], from_ns, to_ns)
         return {device: sorted(counts.items()) for device, counts in found.items()}
 
@@ -211,11 +243,12 @@ def operations(store: Store) -> dict[str, Answer]:
     }
 
 
-# --- how questions and answers are written ------------------------------------------------------------------------
+# --- how questions and answers are written --------------------------------------------------------
 
 
 def _text(column: npt.NDArray[Any]) -> str:
-    """Numbers of eight bytes, little-endian, in base64: a list of a million numbers would cost a second."""
+    """Numbers of eight bytes, little-endian, in base64: a list of a million numbers would cost a
+    second."""
     return b64encode(column.astype(column.dtype.newbyteorder("<")).tobytes()).decode()
 
 
@@ -244,13 +277,21 @@ def _changes_from_json(entry: Sequence[Any]) -> TagChanges:
 def _question_to_json(question: CounterQuestion) -> dict[str, Any]:
     device, tag = question.name
     about = _about_to_json(question.about)
-    return {"device": device, "tag": tag, "at": _text(question.at), "known": question.known, "about": about}
+    return {
+        "device": device,
+        "tag": tag,
+        "at": _text(question.at),
+        "known": question.known,
+        "about": about,
+    }
 
 
 def _question_from_json(
     device: str, tag: str, at: str, known: list[list[int]], about: Mapping[str, Any] | None = None
 ) -> CounterQuestion:
-    return CounterQuestion((device, tag), _longs(at), [(a, b) for a, b in known], _about_from_json(about or {}))
+    return CounterQuestion(
+        (device, tag), _longs(at), [(a, b) for a, b in known], _about_from_json(about or {})
+    )
 
 
 def _about_to_json(about: CounterAbout) -> dict[str, Any]:
@@ -260,7 +301,9 @@ def _about_to_json(about: CounterAbout) -> dict[str, Any]:
         "parts": about.parts,
         "definition": {**definition, "offset": str(about.definition.offset)},
         "physical": [asdict(limit) for limit in about.physical],
-        "exchanges": [[each.t, _number_text(each.last), _number_text(each.first)] for each in about.exchanges],
+        "exchanges": [
+            [each.t, _number_text(each.last), _number_text(each.first)] for each in about.exchanges
+        ],
         "decisions": [astuple(each) for each in about.decisions],
     }
 
@@ -272,7 +315,10 @@ def _about_from_json(about: Mapping[str, Any]) -> CounterAbout:
         bool(about.get("parts")),
         TagDefinition(**{**said, **exact}),
         tuple(StepLimit(**limit) for limit in about.get("physical", ())),
-        tuple(CounterExchange(t, _number_of(last), _number_of(first)) for t, last, first in about.get("exchanges", ())),
+        tuple(
+            CounterExchange(t, _number_of(last), _number_of(first))
+            for t, last, first in about.get("exchanges", ())
+        ),
         tuple(Decision(*each) for each in about.get("decisions", ())),
     )
 
@@ -283,7 +329,8 @@ def _counted_to_json(counted: CountedReadings) -> dict[str, Any]:
         "modulus": _number_text(counted.modulus),
         "epochs": [[t, _number_text(modulus)] for t, modulus in counted.epochs],
         "events": [
-            {**asdict(event), **{key: str(Fraction(getattr(event, key))) for key in _EXACT}} for event in counted.events
+            {**asdict(event), **{key: str(Fraction(getattr(event, key))) for key in _EXACT}}
+            for event in counted.events
         ],
         "unknown_since": counted.unknown_since,
     }
@@ -294,7 +341,10 @@ def _counted_from_json(answer: Mapping[str, Any]) -> CountedReadings:
         _readings_from_json(answer["readings"]),
         _number_of(answer["modulus"]),
         tuple((t, _number_of(modulus)) for t, modulus in answer["epochs"]),
-        tuple(CounterEvent(**{**event, **{key: Fraction(event[key]) for key in _EXACT}}) for event in answer["events"]),
+        tuple(
+            CounterEvent(**{**event, **{key: Fraction(event[key]) for key in _EXACT}})
+            for event in answer["events"]
+        ),
         answer["unknown_since"],
     )
 

@@ -1,4 +1,5 @@
-"""The production figures of a running store service: computed on schedule, kept, published retained, answered."""
+"""The production figures of a running store service: computed on schedule, kept, published
+retained, answered."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
-#: Between two rounds: seconds of the clock, but (with `--speed`) never fewer real ones than this, nor fewer than
-#: so many times what the last round took. Figures may be late, collecting may not.
+#: Between two rounds: seconds of the clock, but (with `--speed`) never fewer real ones than this,
+#: nor fewer than so many times what the last round took. Figures may be late, collecting may not.
 EVERY_S: Final = 60.0
 LEAST_S: Final = 5.0
 SHARE: Final = 15.0
@@ -30,12 +31,15 @@ _HOURS: Final = 4
 class ProductionService:
     """One task. Reads in a thread of its own, writes in the store's."""
 
-    def __init__(self, figures: ProductionFigures, store: Store, ingest: Ingest, topics: Topics, clock: Clock) -> None:
+    def __init__(
+        self, figures: ProductionFigures, store: Store, ingest: Ingest, topics: Topics, clock: Clock
+    ) -> None:
         self._figures, self._store, self._ingest = figures, store, ingest
         self._topics, self._clock = topics, clock
         self._computing = asyncio.Lock()
         self._kept: list[Document] | None = None
-        """The newest that is kept of every metric, as it stood after the last window; None: not read yet."""
+        """The newest that is kept of every metric, as it stood after the last window; None: not
+        read yet."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -49,7 +53,8 @@ class ProductionService:
             except (StoreError, PoisonError) as error:
                 log.warning("production-postponed reason=%s", error)
             except Exception:
-                # As broad as that, because a fault in a figure must not end the storing beside it; it is seen.
+                # As broad as that, because a fault in a figure must not end the storing beside it;
+                # it is seen.
                 log.exception("production-failed")
             pause = max(self._clock.real(EVERY_S), LEAST_S, SHARE * (time.monotonic() - began))
 
@@ -62,10 +67,13 @@ class ProductionService:
         await self._ingest.call(self._store.compact, now, _HOURS)
 
     async def _watch(self) -> None:
-        """Have the store keep what figures are asked for; devices of other agents become known as they are born."""
+        """Have the store keep what figures are asked for; devices of other agents become known as
+        they are born."""
         figures = self._figures
         if await asyncio.to_thread(figures.refresh, self._store):
-            await self._ingest.call(self._store.watch, figures.steady, figures.powers, figures.counters)
+            await self._ingest.call(
+                self._store.watch, figures.steady, figures.powers, figures.counters
+            )
 
     async def _compute(self, period: Period, now: int) -> None:
         documents = await asyncio.to_thread(self._figures.compute, self._store, period, now)
@@ -76,8 +84,11 @@ class ProductionService:
         for document in documents:
             self._ingest.publish(self._topics.metric(document["id"]), orjson.dumps(document))
 
-    def _keep(self, period: Period, documents: list[Document]) -> tuple[list[Document], list[Document]]:
-        """In the thread that writes: what is new or changed, and the newest of all figures after it."""
+    def _keep(
+        self, period: Period, documents: list[Document]
+    ) -> tuple[list[Document], list[Document]]:
+        """In the thread that writes: what is new or changed, and the newest of all figures after
+        it."""
         changed = self._figures.keep(self._store, period, documents)
         return changed, self._store.metrics()
 
@@ -87,8 +98,13 @@ class ProductionService:
         return await asyncio.to_thread(self._figures.production, self._store, from_ns, to_ns, now)
 
     async def newest(self) -> list[dict[str, Any]]:
-        """The newest figures of every line: of the window that runs, else of the last one that is over."""
+        """The newest figures of every line: of the window that runs, else of the last one that is
+        over."""
         if self._kept is None:
-            self._kept = await asyncio.to_thread(self._store.metrics)  # not behind what is being written
-        found = {document["id"]: document for document in self._kept if "period" in document} | self._figures.running
+            self._kept = await asyncio.to_thread(
+                self._store.metrics
+            )  # not behind what is being written
+        found = {
+            document["id"]: document for document in self._kept if "period" in document
+        } | self._figures.running
         return [found[key] for key in sorted(found)]

@@ -53,25 +53,32 @@ def subject(config: Path) -> ReportSubject:
             "report-without-register",
             "配置中没有设备台账（register.equipment）：报告以台账为准，"
             f"请先填写（{command('register', 'template')}）。",
-            "The configuration names no equipment register (register.equipment), on which every report rests: make one "
+            "The configuration names no equipment register (register.equipment), on which every "
+            "report rests: make one "
             f"with `{command('register', 'template')}`.",
             str(config),
         )
     register, noted = importing.load(files.equipment, files.processes, names_in(site))
     calendar = load_calendar(files.calendar) if files.calendar else None
-    read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
+    read = [
+        path
+        for path in (config, files.equipment, files.processes, files.calendar)
+        if path is not None
+    ]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
     options = FigureOptions(
         files.robot_is_nc,
         zone=ZoneInfo(site.agent.timezone),
         change_within_s=Fraction(str(files.change_within)),
     )
-    return ReportSubject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
+    return ReportSubject(
+        site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted
+    )
 
 
 def _noted_of_plant(about: ReportSubject, source: FactSource) -> ReportSubject:
-    """With the register's notes as they are when the devices of the plant's other agents are known: a device that only
-    the store has heard of is no unknown one."""
+    """With the register's notes as they are when the devices of the plant's other agents are known:
+    a device that only the store has heard of is no unknown one."""
     files = about.site.register_
     if not about.site.agents or files.equipment is None:
         return about
@@ -79,7 +86,9 @@ def _noted_of_plant(about: ReportSubject, source: FactSource) -> ReportSubject:
     return replace(about, checked=importing.load(files.equipment, files.processes, names)[1])
 
 
-def health_check(about: ReportSubject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
+def health_check(
+    about: ReportSubject, folder: Path, wanted: str | None, languages: Sequence[Language]
+) -> Issue:
     """数字体检: the twelve parts."""
     with fact_source(about.site) as source:
         about = _noted_of_plant(about, source)
@@ -89,8 +98,11 @@ def health_check(about: ReportSubject, folder: Path, wanted: str | None, languag
     return _issue(about, plant, folder, "health-check", _period(start, end), languages)
 
 
-def monthly(about: ReportSubject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
-    """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
+def monthly(
+    about: ReportSubject, folder: Path, wanted: str, languages: Sequence[Language]
+) -> Issue:
+    """The same of one month of the plant's calendar, with the trend. A month not over yet is
+    provisional."""
     month(wanted, about.site)  # a word that is no month is refused before the store is asked
     with fact_source(about.site) as source:
         about = _noted_of_plant(about, source)
@@ -100,19 +112,35 @@ def monthly(about: ReportSubject, folder: Path, wanted: str, languages: Sequence
         plant = _plant(about, source, start, end)
         extra = [trend(*stored_trend(source, about.site, wanted))]
     partial = _partial(about, start) if start > month(wanted, about.site)[0] else None
-    return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed, partial=partial)
+    return _issue(
+        about,
+        plant,
+        folder,
+        "monthly",
+        wanted,
+        languages,
+        extra=extra,
+        closed=closed,
+        partial=partial,
+    )
 
 
 def _partial(about: ReportSubject, start: int) -> Text:
     moment = local(iso(start) or "", about.site.agent.timezone)[:16]
     return Text(
         f"不是整月：工厂于 {moment} 首次接入，全部数值自此计起。",
-        f"Not the whole month: the plant was first connected on {moment}, and every figure begins there.",
+        f"Not the whole month: the plant was first connected on {moment}, and every figure "
+        "begins there.",
     )
 
 
 def evidence(
-    about: ReportSubject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
+    about: ReportSubject,
+    folder: Path,
+    project: str,
+    wanted: str | None,
+    dates: Sequence[str],
+    language: Language,
 ) -> tuple[Path, str]:
     """The pack of a project as a folder; its path, and the hash of its manifest."""
     _refuse_unknown(project, about)
@@ -126,7 +154,10 @@ def evidence(
     previous = _previous(folder, project)
     period = _period(start, end)
     check = build(plant, _setting(about, end, "health-check", period))
-    shown = build(plant, _setting(about, end, "evidence", period, project=PackSubject(project, shots, previous)))
+    shown = build(
+        plant,
+        _setting(about, end, "evidence", period, project=PackSubject(project, shots, previous)),
+    )
     claim = pack.PackClaim(
         project,
         about.site.agent.enterprise,
@@ -161,13 +192,21 @@ def _rendered(name: str, document: Json, language: Language) -> Iterator[tuple[s
 
 def _previous(folder: Path, project: str) -> dict[str, str] | None:
     """The last pack of the same project in this folder."""
-    rows = [row for row in read_index(folder) if row["kind"] == _EVIDENCE and row["project"] == project]
-    return {"pack": rows[-1]["stem"], "manifest_sha256": rows[-1]["content_sha256"]} if rows else None
+    rows = [
+        row for row in read_index(folder) if row["kind"] == _EVIDENCE and row["project"] == project
+    ]
+    return (
+        {"pack": rows[-1]["stem"], "manifest_sha256": rows[-1]["content_sha256"]} if rows else None
+    )
 
 
-def _write_pack(folder: Path, project: str, period: str, files: pack.Files, plant: Plant) -> tuple[Path, str]:
+def _write_pack(
+    folder: Path, project: str, period: str, files: pack.Files, plant: Plant
+) -> tuple[Path, str]:
     digest = hashlib.sha256(files[pack.MANIFEST]).hexdigest()
-    earlier = sum(row["kind"] == _EVIDENCE and row["project"] == project for row in read_index(folder))
+    earlier = sum(
+        row["kind"] == _EVIDENCE and row["project"] == project for row in read_index(folder)
+    )
     safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in project)
     stem = f"evidence-{safe}-{earlier + 1:03}"
     document = {
@@ -200,7 +239,8 @@ def _window(about: ReportSubject, source: FactSource, wanted: str | None) -> tup
 
 
 def _extent(about: ReportSubject, source: FactSource) -> tuple[int | None, int | None]:
-    """(the newest full minute of data, when the first of all devices was first read well), None without any."""
+    """(the newest full minute of data, when the first of all devices was first read well), None
+    without any."""
     plant = devices_of(about.site, source)
     last = newest_minute(source, plant, about.now_ns)
     return last, first_data(source, plant, last or about.now_ns)
@@ -218,12 +258,23 @@ def _period(start: int, end: int) -> str:
 
 
 def _setting(about: ReportSubject, end: int, kind: Kind, period: str, **more: Any) -> ReportSetting:
-    """Nothing is issued before its window ends: with speed-up the plant's time runs ahead of this machine's clock."""
+    """Nothing is issued before its window ends: with speed-up the plant's time runs ahead of this
+    machine's clock."""
     agent = about.site.agent
     return ReportSetting(
-        kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
-        issued_ns=max(about.now_ns, end), noted=about.noted, validity=about.validity, **more,
-    )  # fmt: skip
+        kind,
+        period,
+        agent.enterprise,
+        agent.site,
+        agent.id,
+        about.options,
+        about.sources,
+        timezone=agent.timezone,
+        issued_ns=max(about.now_ns, end),
+        noted=about.noted,
+        validity=about.validity,
+        **more,
+    )
 
 
 def _issue(
@@ -242,7 +293,9 @@ def _issue(
     issue = None if gone is None else standing(folder, kind, period, gone)
     if issue is None:
         told = gone or partial
-        setting = _setting(about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=told)
+        setting = _setting(
+            about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=told
+        )
         issue = assign_revision(folder, build(plant, setting))
     record(folder, issue, dict(_files(issue, languages)))
     return issue
@@ -255,7 +308,10 @@ def _files(issue: Issue, languages: Sequence[Language]) -> Iterator[tuple[str, b
     for language in languages:
         yield f"{issue.stem}.{language}.html", html.render(issue.document, language).encode()
         yield f"{issue.stem}.{language}.xlsx", tables.workbook(issue.document, language)
-        yield f"{issue.stem}.{language}.csv.zip", zipped(dict(tables.csv_files(issue.document, language)))
+        yield (
+            f"{issue.stem}.{language}.csv.zip",
+            zipped(dict(tables.csv_files(issue.document, language))),
+        )
 
 
 def _json(document: Any) -> bytes:

@@ -19,7 +19,8 @@ _S: Final = 1_000_000_000
 
 
 def kept_versions(config: Path) -> list[dict[str, Any]]:
-    """`{"version", "valid_from", "kept_at", "equipment", "is_file"}` of every version, the newest first."""
+    """`{"version", "valid_from", "kept_at", "equipment", "is_file"}` of every version, the newest
+    first."""
     about = subject(config)
     with fact_source(about.site) as source:
         found = []
@@ -39,18 +40,24 @@ def kept_versions(config: Path) -> list[dict[str, Any]]:
 
 
 def keep_configured(config: Path, valid_from: str | None) -> tuple[str, str, bool]:
-    """Keep the register of a configuration from a day on (None: today): its version, that day, whether it is new.
+    """Keep the register of a configuration from a day on (None: today): its version, that day,
+    whether it is new.
 
     Raises FindingsError for a day that is none, or lies ahead."""
     about = subject(config)
-    since = midnight(about.now_ns, about.zone) if valid_from is None else _start(valid_from, about.zone, about.now_ns)
+    since = (
+        midnight(about.now_ns, about.zone)
+        if valid_from is None
+        else _start(valid_from, about.zone, about.now_ns)
+    )
     with fact_source(about.site) as source:
         kept = keep(source, about.register, about.checked, about.now_ns, about.zone, since)
     return about.register.version, _day(since, about.zone), kept is not None
 
 
 def kept_register(config: Path, version: str) -> Register:
-    """The kept version that begins with these digits. Raises FindingsError where there is none, or several."""
+    """The kept version that begins with these digits. Raises FindingsError where there is none, or
+    several."""
     about = subject(config)
     with fact_source(about.site) as source:
         names = {each.version for each in source.register_versions()}
@@ -60,7 +67,8 @@ def kept_register(config: Path, version: str) -> Register:
         raise FindingsError.one(
             "register-version-unknown",
             f"没有唯一的台账版本以“{version}”开头：请用 register versions 查看并多写几位。",
-            f"Not exactly one kept register version begins with “{version}”: see `register versions`, and write more "
+            f"Not exactly one kept register version begins with “{version}”: see `register "
+            "versions`, and write more "
             "digits.",
             "VERSION",
         )

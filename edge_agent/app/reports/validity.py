@@ -1,4 +1,5 @@
-"""Which register a report is computed with: today's file, or of a window that is over the version valid at its end."""
+"""Which register a report is computed with: today's file, or of a window that is over the version
+valid at its end."""
 
 from __future__ import annotations
 
@@ -54,8 +55,11 @@ class ReportSubject:
         return ZoneInfo(self.site.agent.timezone)
 
 
-def in_window(about: ReportSubject, store: RegisterStore, end_ns: int, *, over: bool) -> ReportSubject:
-    """Keep today's register in the store; for a window that is `over`, the subject with the version valid at its end.
+def in_window(
+    about: ReportSubject, store: RegisterStore, end_ns: int, *, over: bool
+) -> ReportSubject:
+    """Keep today's register in the store; for a window that is `over`, the subject with the version
+    valid at its end.
 
     Where the store cannot keep or give one, today's file stands, and the report says so.
     """
@@ -90,17 +94,23 @@ def _said(version: RegisterVersion, end_ns: int, zone: ZoneInfo) -> Text:
     shown = version.version[:_SHOWN]
     if version.valid_from < end_ns:
         return Text(
-            f"窗口已结束：按窗口结束时有效的台账版本计算（{shown}…，自 {day} 起有效）；此后对台账的修改不改变本窗口。"
+            f"窗口已结束：按窗口结束时有效的台账版本计算（{shown}…，自 {day} 起有效）；"
+            "此后对台账的修改不改变本窗口。"
             "若当时的台账有误，请用 register keep --valid-from 注明更正自何日起有效。",
-            f"The window is over: it is computed with the register version valid at its end ({shown}…, from {day}); "
-            "later changes of the register change none of its figures. If that version was wrong, say with `register "
+            "The window is over: it is computed with the register version valid at its end "
+            f"({shown}…, from {day}); "
+            "later changes of the register change none of its figures. If that version was "
+            "wrong, say with `register "
             "keep --valid-from` from which day its correction is valid.",
         )
     return Text(
-        f"窗口已结束，当时没有留存台账版本：按最早留存的版本计算（{shown}…，{day} 留存）；此后的修改不改变本窗口。"
+        f"窗口已结束，当时没有留存台账版本：按最早留存的版本计算（{shown}…，{day} 留存）；"
+        "此后的修改不改变本窗口。"
         "若当时的台账不同，请用 register keep --valid-from 注明。",
-        f"The window is over and no register version was kept then: it is computed with the earliest one ({shown}…, "
-        f"kept from {day}); later changes change none of its figures. If the register was another one then, say so "
+        "The window is over and no register version was kept then: it is computed with the "
+        f"earliest one ({shown}…, "
+        f"kept from {day}); later changes change none of its figures. If the register was "
+        "another one then, say so "
         "with `register keep --valid-from`.",
     )
 
@@ -108,6 +118,7 @@ def _said(version: RegisterVersion, end_ns: int, zone: ZoneInfo) -> Text:
 def _not_kept() -> Text:
     return Text(
         "窗口已结束，但存储无法给出当时的台账版本：按当前台账文件计算，请检查存储。",
-        "The window is over and the store could not give the register version of that time: it is computed with "
+        "The window is over and the store could not give the register version of that time: it "
+        "is computed with "
         "today's file; check the store.",
     )

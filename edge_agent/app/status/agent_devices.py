@@ -1,4 +1,5 @@
-"""The devices as the agent of this machine says they are: what `status` shows while no store service runs.
+"""The devices as the agent of this machine says they are: what `status` shows while no store
+service runs.
 
 Machine state and rates come out of the store; what only it knows is left open.
 """
@@ -13,8 +14,11 @@ from edge_agent.config.models import DeviceCommon
 Document = Mapping[str, Any]
 
 
-def agent_device_rows(agent: Document, devices: Sequence[DeviceCommon], now_ns: int) -> list[dict[str, Any]]:
-    """A row of the devices' table for each device of the agent's status document; `devices`: the configured ones."""
+def agent_device_rows(
+    agent: Document, devices: Sequence[DeviceCommon], now_ns: int
+) -> list[dict[str, Any]]:
+    """A row of the devices' table for each device of the agent's status document; `devices`: the
+    configured ones."""
     configured = {device.id: device for device in devices}
     return [_row(row, configured.get(row["id"]), now_ns) for row in agent.get("devices", ())]
 

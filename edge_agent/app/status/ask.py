@@ -37,7 +37,8 @@ def agent_socket(site: Site) -> Path:
 
 
 def agent_socket_of(config: Path) -> Path | None:
-    """The agent's socket by the file it runs from, even when the rest of that file is faulty; None when it is not said.
+    """The agent's socket by the file it runs from, even when the rest of that file is faulty; None
+    when it is not said.
 
     Raises ConfigError for a file that cannot be read at all.
     """
@@ -67,8 +68,9 @@ def final_status(site: Site) -> dict[str, Any] | None:
 
 
 def waiting(site: Site) -> dict[str, Any] | None:
-    """What waits in the outbox of an agent that does not run, counted now: an agent that was killed left no word, or an
-    old one. None when there is no outbox. Raises FindingsError when it cannot be read."""
+    """What waits in the outbox of an agent that does not run, counted now: an agent that was killed
+    left no word, or an old one. None when there is no outbox. Raises FindingsError when it cannot
+    be read."""
     from edge_agent.outbox.folders import outboxes
     from edge_agent.outbox.survey import verify
 
@@ -145,8 +147,11 @@ def ask_metrics(site: Site) -> list[dict[str, Any]] | None:
 
 
 def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
-    """What is missing of the last `seconds`: from the running service, else from the store itself."""
-    seconds = min(seconds, time.time())  # before 1970 there is nothing, and nanoseconds end soon after
+    """What is missing of the last `seconds`: from the running service, else from the store
+    itself."""
+    seconds = min(
+        seconds, time.time()
+    )  # before 1970 there is nothing, and nanoseconds end soon after
     try:
         answer: dict[str, Any] = ask(serve_socket(site), "missing", seconds=seconds)
     except ConnectionError:
@@ -155,7 +160,8 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
 
 
 def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
-    """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
+    """The same without a running service. Raises FindingsError when there is no store yet, or it
+    cannot be opened."""
     from edge_agent.app.status.missing import of_plant
     from edge_agent.production.site_devices import SiteDevices
 
@@ -179,11 +185,13 @@ def _pending_from(site: Site) -> dict[str, int]:
 
 
 def store_of(site: Site) -> Store:
-    """The store, opened here because no service runs; the caller closes it. Raises FindingsError when there is none
-    yet, or it cannot be opened."""
+    """The store, opened here because no service runs; the caller closes it. Raises FindingsError
+    when there is none yet, or it cannot be opened."""
     from edge_agent.stores import open_store
 
-    path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
+    path = (
+        site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
+    )
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",

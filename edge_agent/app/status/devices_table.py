@@ -1,4 +1,5 @@
-"""The devices as lines for a terminal, however wide it is: worst first, and the rest counted where it does not fit."""
+"""The devices as lines for a terminal, however wide it is: worst first, and the rest counted where
+it does not fit."""
 
 from __future__ import annotations
 
@@ -15,12 +16,18 @@ from edge_agent.words import number_of
 Row = Mapping[str, Any]
 
 _STATE_ZH: Final = {
-    "Executing": "加工中", "NotExecuting": "待机", "OutOfService": "故障停机", "NotAvailable": "不可用",
-}  # fmt: skip
+    "Executing": "加工中",
+    "NotExecuting": "待机",
+    "OutOfService": "故障停机",
+    "NotAvailable": "不可用",
+}
 #: Colour is news: running is calm, idle is quiet, and red or yellow only where somebody has to act.
 _STATE_STYLE: Final = {
-    "Executing": "cyan", "NotExecuting": "bright_black", "OutOfService": "yellow", "NotAvailable": "bright_black",
-}  # fmt: skip
+    "Executing": "cyan",
+    "NotExecuting": "bright_black",
+    "OutOfService": "yellow",
+    "NotAvailable": "bright_black",
+}
 _CONNECTION_STYLE: Final = {0: "red", 1: "yellow", 2: "yellow"}
 #: From so many columns on a word has room in both languages.
 _BOTH: Final = 120
@@ -49,20 +56,24 @@ _LEFT_OUT: Final = ("connector", "name", "rate", "age", "state")
 
 
 def badness(row: Row) -> tuple[int, int, str]:
-    """Worst first; of equal ones those that are not good, then by id. A guest comes last: it is not ours to mend."""
+    """Worst first; of equal ones those that are not good, then by id. A guest comes last: it is not
+    ours to mend."""
     severity = CONNECTIONS.get(row["connection"], (1, "", ""))[0]
     return (10 if row.get("guest") else severity, row["quality"] == "Good", row["id"])
 
 
 def device_lines(rows: Sequence[Row], terminal: Terminal, room: int | None = None) -> list[Text]:
-    """Heading and one line a device; with `room` for fewer lines than that the worst ones, and how many more they are.
+    """Heading and one line a device; with `room` for fewer lines than that the worst ones, and how
+    many more they are.
 
     No line is wider than the terminal; a column that has no room is left out before a word is cut.
     """
     if not rows:
         return terminal.lines("还没有设备上报。", "No device has reported yet.")
     ordered = sorted(rows, key=badness)
-    cells = [{column.key: _cell(column.key, row, terminal) for column in _COLUMNS} for row in ordered]
+    cells = [
+        {column.key: _cell(column.key, row, terminal) for column in _COLUMNS} for row in ordered
+    ]
     columns, widths = _fitting(cells, terminal)
     heading = _heading(columns, widths, terminal)
     shown = len(ordered) if room is None else max(1, room - len(heading))
@@ -80,7 +91,9 @@ def _counted(rest: Sequence[Row], terminal: Terminal) -> Text:
     return Text(cut(terminal.say(zh, en, " / "), terminal.width), "bright_black")
 
 
-def _heading(columns: Sequence[_Column], widths: Mapping[str, int], terminal: Terminal) -> list[Text]:
+def _heading(
+    columns: Sequence[_Column], widths: Mapping[str, int], terminal: Terminal
+) -> list[Text]:
     lines = []
     for which in terminal.sentences("zh", "en"):
         names = {column.key: Text(column.zh if which == "zh" else column.en) for column in columns}
@@ -100,11 +113,17 @@ def _line(cells: Mapping[str, Text], columns: Sequence[_Column], widths: Mapping
     return line
 
 
-def _fitting(cells: Sequence[Mapping[str, Text]], terminal: Terminal) -> tuple[list[_Column], dict[str, int]]:
-    """The columns that fit and their widths; where even the last three are too wide, they share what there is."""
+def _fitting(
+    cells: Sequence[Mapping[str, Text]], terminal: Terminal
+) -> tuple[list[_Column], dict[str, int]]:
+    """The columns that fit and their widths; where even the last three are too wide, they share
+    what there is."""
     widths = {}
     for column in _COLUMNS:
-        heads = [cell_len(column.zh if which == "zh" else column.en) for which in terminal.sentences("zh", "en")]
+        heads = [
+            cell_len(column.zh if which == "zh" else column.en)
+            for which in terminal.sentences("zh", "en")
+        ]
         widths[column.key] = max([*heads, *(cell[column.key].cell_len for cell in cells)])
     columns = list(_COLUMNS)
     for key in _LEFT_OUT:
@@ -126,7 +145,8 @@ def _cell(key: str, row: Row, terminal: Terminal) -> Text:
     if key == "state":
         word = row["state"]
         return Text(
-            _word(_STATE_ZH.get(word or "", word), word, terminal), _STATE_STYLE.get(word or "", "bright_black")
+            _word(_STATE_ZH.get(word or "", word), word, terminal),
+            _STATE_STYLE.get(word or "", "bright_black"),
         )
     if key == "rate":
         rate = row["values_per_s"]
@@ -135,9 +155,13 @@ def _cell(key: str, row: Row, terminal: Terminal) -> Text:
         age = row["last_good_age_s"]
         return Text("—" if age is None else f"{age:,.1f}")
     if key == "quality":
-        return Text(row["quality"], "" if row["quality"] == "Good" or row.get("guest") else "yellow")
+        return Text(
+            row["quality"], "" if row["quality"] == "Good" or row.get("guest") else "yellow"
+        )
     if key == "connection":
-        severity, zh, en = CONNECTIONS.get(row["connection"], (1, row["connection"], row["connection"]))
+        severity, zh, en = CONNECTIONS.get(
+            row["connection"], (1, row["connection"], row["connection"])
+        )
         if row.get("guest"):
             return Text(_word(f"访客 {zh}", f"guest {en}", terminal), "bright_black")
         return Text(_word(zh, en, terminal), _CONNECTION_STYLE.get(severity, ""))

@@ -1,4 +1,5 @@
-"""The first screen of `status` and `demo`: what is not well, the two rates, the devices; nothing wrapped, nothing cut.
+"""The first screen of `status` and `demo`: what is not well, the two rates, the devices; nothing
+wrapped, nothing cut.
 
 What does not fit is counted, and `--wide` prints it.
 """
@@ -24,7 +25,8 @@ _GAP: Final = Text("")
 #: Between the parts of the screen.
 _GAPS: Final = (_GAP, _GAP, _GAP)
 _STYLES: Final = {0: "red", 1: "yellow", 2: "yellow"}
-#: Lines the list of what is not well may take of a terminal: so many, a third of it, or what the devices leave.
+#: Lines the list of what is not well may take of a terminal: so many, a third of it, or what the
+#: devices leave.
 _LEAST_LINES: Final = 8
 #: Agents that are shown of a terminal that has an end.
 _AGENTS: Final = 3
@@ -51,8 +53,11 @@ class FirstScreen:
     """The command that prints everything."""
 
     def lines(self, terminal: Terminal) -> list[Text]:
-        """Top to bottom; never more than the terminal is high. What is wider than it is a command (`wrapped`)."""
-        heading = Text(cut(f"{self.title}  {clock(self.now, self.timezone)}", terminal.width), "bright_black")
+        """Top to bottom; never more than the terminal is high. What is wider than it is a command
+        (`wrapped`)."""
+        heading = Text(
+            cut(f"{self.title}  {clock(self.now, self.timezone)}", terminal.width), "bright_black"
+        )
         notes: list[Text] = []
         for zh, en in self.notes:
             notes += _note(zh, en, terminal)
@@ -65,10 +70,24 @@ class FirstScreen:
         gaps = self._gaps(terminal, spare)
         room = None if spare is None else max(2, spare - len(gaps))
         table = device_lines(self.devices, terminal, room) if self.devices else []
-        figures = _fitting(others(self.metrics, terminal), None if room is None else room - len(table))
+        figures = _fitting(
+            others(self.metrics, terminal), None if room is None else room - len(table)
+        )
         above, between, below = [*gaps, None, None, None][:3]
         below = below if notes else None
-        parts = [heading, *first, above, *rates, *figures, between, *number, *agents, *table, below, *notes]
+        parts = [
+            heading,
+            *first,
+            above,
+            *rates,
+            *figures,
+            between,
+            *number,
+            *agents,
+            *table,
+            below,
+            *notes,
+        ]
         return _top([part for part in parts if part is not None], terminal)
 
     def _gaps(self, terminal: Terminal, spare: int | None) -> list[Text]:
@@ -127,13 +146,21 @@ def _problem(problem: StatusFault, now: int, timezone: str, terminal: Terminal) 
     style = _STYLES[problem.severity]
     line = Text("▌ ", style)
     line.append(terminal.say(*problem.word), f"bold {style}")
-    who = terminal.say(*dict.fromkeys(problem.who)) if problem.who[0] != problem.who[1] else problem.who[0]
+    who = (
+        terminal.say(*dict.fromkeys(problem.who))
+        if problem.who[0] != problem.who[1]
+        else problem.who[0]
+    )
     line.append(f"  {who}")
     if problem.since is not None:
         since = clock(problem.since, timezone)
         shown = since[6:] if since[:5] == clock(now, timezone)[:5] else since[:11]
         zh, en = _lasting(max(0.0, (now - problem.since) / 1e9))
-        said = {"zh": f"自 {shown} 起（{zh}）", "en": f"since {shown} ({en})", "both": f"自 since {shown} ({en})"}
+        said = {
+            "zh": f"自 {shown} 起（{zh}）",
+            "en": f"since {shown} ({en})",
+            "both": f"自 since {shown} ({en})",
+        }
         line.append(f"  {said[terminal.language]}", "bright_black")
     head = [line] if line.cell_len <= terminal.width else _folded(line, terminal)
     return [*head, *terminal.lines(*problem.sentence, indent=2)]
@@ -157,7 +184,9 @@ def _lasting(seconds: float) -> tuple[str, str]:
 def _note(zh: str, en: str, terminal: Terminal) -> list[Text]:
     whole = terminal.say(zh, en, " / ")
     line = Text(whole, "bright_black")
-    return [line] if line.cell_len <= terminal.width else terminal.lines(zh, en, style="bright_black")
+    return (
+        [line] if line.cell_len <= terminal.width else terminal.lines(zh, en, style="bright_black")
+    )
 
 
 def _top(lines: Sequence[Text], terminal: Terminal) -> list[Text]:
@@ -178,7 +207,9 @@ def agent_lines(agents: Sequence[Document], terminal: Terminal) -> list[Text]:
     """A line an agent, those that are away first; guests say so, and nothing of theirs is red."""
     if len(agents) < 2 and all(each.get("own") and each["online"] for each in agents):
         return []  # the one agent of this site, and it is there: its devices say all there is
-    ordered = sorted(agents, key=lambda each: (bool(each.get("guest")), each["online"], each["agent"]))
+    ordered = sorted(
+        agents, key=lambda each: (bool(each.get("guest")), each["online"], each["agent"])
+    )
     shown = ordered if terminal.whole or len(ordered) <= _AGENTS else ordered[: _AGENTS - 1]
     lines = [_agent(each, terminal) for each in shown]
     rest = len(ordered) - len(shown)

@@ -1,8 +1,9 @@
-"""What is missing, from when to when, and why: outages of devices and gaps in the data, out of the store.
+"""What is missing, from when to when, and why: outages of devices and gaps in the data, out of the
+store.
 
-An outage is a time in which a device gave no good value. Three kinds of evidence tell of it: a transition to
-`offline`; the restart of an agent, before which its health rows end; and health rows that do not come, any more or for
-a while.
+An outage is a time in which a device gave no good value. Three kinds of evidence tell of it: a
+transition to `offline`; the restart of an agent, before which its health rows end; and health rows
+that do not come, any more or for a while.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ BEFORE_NS: Final = 7 * _DAY
 #: Rows that may be missing before a device counts as silent, and the shortest time for that.
 SILENT_ROWS: Final = 3
 SILENT_AT_LEAST_NS: Final = 10 * _SECOND
-#: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
+#: Between the last row of an agent that stops and the first of its next life lies at least this;
+#: less is no outage.
 SHORTEST_NS: Final = _SECOND
 
 
@@ -62,8 +64,8 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class HealthSpan:
-    """What the health rows of one device say in a stretch of time: between which times they lie, what the newest one
-    says, and for how long there were good values."""
+    """What the health rows of one device say in a stretch of time: between which times they lie,
+    what the newest one says, and for how long there were good values."""
 
     first_t: int
     last_t: int
@@ -103,9 +105,11 @@ def report(
     row_s: float = 5.0,
     pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
+    """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of
+    each device.
 
-    `devices`: only these, by their keys; `row_s`: how often health rows come; `pending_from`: as `absent.holes` has it.
+    `devices`: only these, by their keys; `row_s`: how often health rows come; `pending_from`: as
+    `absent.holes` has it.
     """
     span = _Window(from_ns, to_ns, silent_ns(row_s))
     moves = store.transitions(from_ns, to_ns)
@@ -125,7 +129,8 @@ def recent_report(
     row_s: float = 5.0,
     pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The same of a window within the last day that ends now and begins with a full minute, from what is kept of it."""
+    """The same of a window within the last day that ends now and begins with a full minute, from
+    what is kept of it."""
     span, wanted = _Window(from_ns, to_ns, silent_ns(row_s)), set(devices)
     heard = {key: each for key, each in recent.evidence(from_ns, to_ns).items() if key in wanted}
     return _document(store, span, heard, recent.tag_moves(from_ns, to_ns), pending_from)
@@ -151,7 +156,9 @@ def _document(
     tag_moves: Iterable[Mapping[str, Any]],
     pending_from: Mapping[str, int] | None,
 ) -> dict[str, Any]:
-    outages = [outage for key, each in sorted(heard.items()) for outage in _outages(key, each, span, store)]
+    outages = [
+        outage for key, each in sorted(heard.items()) for outage in _outages(key, each, span, store)
+    ]
     streams = holes(store, pending_from)
     return {
         "from": span.start,
@@ -162,11 +169,15 @@ def _document(
         "before": streams.before,
         "waiting": streams.waiting,
         "tags": [row for row in tag_moves if row["device"] in heard],
-        "covered": {key: _share(each.within, each.before, span) for key, each in sorted(heard.items())},
+        "covered": {
+            key: _share(each.within, each.before, span) for key, each in sorted(heard.items())
+        },
     }
 
 
-def _evidence_from_store(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> dict[str, DeviceEvidence]:
+def _evidence_from_store(
+    store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]
+) -> dict[str, DeviceEvidence]:
     """From the store; a device that has only transitions there is not known."""
     before = store.health(span.start - BEFORE_NS, span.start)
     within = store.health(span.start, span.end)
@@ -179,9 +190,15 @@ def _evidence_from_store(store: Store, span: _Window, moves: Sequence[Mapping[st
     found = {}
     for key in sorted({*before, *within}):
         own = by_device.get(key, [])
-        starts = {t: ends[t][key].last_t for t in (row["t"] for row in own) if t in ends and key in ends[t]}
+        starts = {
+            t: ends[t][key].last_t
+            for t in (row["t"] for row in own)
+            if t in ends and key in ends[t]
+        }
         spans = [HealthSpan.of(rows[key]) if key in rows else None for rows in (before, within)]
-        found[key] = DeviceEvidence(spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key))
+        found[key] = DeviceEvidence(
+            spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key)
+        )
     return found
 
 
@@ -194,8 +211,8 @@ def of_plant(
     pending_from: Mapping[str, int] | None = None,
     recent: RecentAnswers | None = None,
 ) -> dict[str, Any]:
-    """The same of a plant, its devices as people are shown them; of guests nothing is missing. `recent`: answers for
-    the window, which is within the last day."""
+    """The same of a plant, its devices as people are shown them; of guests nothing is missing.
+    `recent`: answers for the window, which is within the last day."""
     if recent is None:
         found = report(store, from_ns, to_ns, devices.by_key, row_s, pending_from)
     else:
@@ -213,8 +230,9 @@ def _begin(gap: Mapping[str, Any]) -> int:
 
 
 def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A gap record with its number of messages and its sentence. Where nobody can know any more how many values they
-    held, `values` is None: a file that is gone did not hold 0, and neither did bytes that cannot be read."""
+    """A gap record with its number of messages and its sentence. Where nobody can know any more how
+    many values they held, `values` is None: a file that is gone did not hold 0, and neither did
+    bytes that cannot be read."""
     reason = row.get("reason") or ""
     zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
     unknown = reason == "missing" or (reason in ("damaged", "store_damaged") and not row["values"])
@@ -224,8 +242,8 @@ def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _share(row: HealthSpan | None, before: HealthSpan | None, span: _Window) -> dict[str, float]:
-    """Seconds with good values, and seconds of the window in which the device was known. What the newest rows do not
-    speak of yet is not asked for, as long as they come."""
+    """Seconds with good values, and seconds of the window in which the device was known. What the
+    newest rows do not speak of yet is not asked for, as long as they come."""
     if row is None:
         return {"covered_s": 0.0, "window_s": (span.end - span.start) / _SECOND}
     start = span.start if before is not None else max(span.start, row.first_t)
@@ -249,10 +267,13 @@ def _ends_before_restarts(
 
 
 def _silences(
-    store: Store, span: _Window, before: Mapping[str, HealthSummary], within: Mapping[str, HealthSummary]
+    store: Store,
+    span: _Window,
+    before: Mapping[str, HealthSummary],
+    within: Mapping[str, HealthSummary],
 ) -> dict[str, list[Silence]]:
-    """Holes between health rows that end in the window. Those that began before it are looked for where there are
-    some."""
+    """Holes between health rows that end in the window. Those that began before it are looked for
+    where there are some."""
     begun = [
         before[device].last_t
         for device, row in within.items()
@@ -261,12 +282,16 @@ def _silences(
     return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
 
 
-def _causes_at_start(store: Store, span: _Window, before: Sequence[HealthSummary]) -> dict[str, tuple[str, str]]:
+def _causes_at_start(
+    store: Store, span: _Window, before: Sequence[HealthSummary]
+) -> dict[str, tuple[str, str]]:
     """The exact sentences of devices that may have been away already when the window began."""
     if not any(row.state == "offline" for row in before):
         return {}
     found: dict[str, tuple[str, str]] = {}
-    for row in store.transitions(span.start - BEFORE_NS, span.start):  # in order of time: the newest stays
+    for row in store.transitions(
+        span.start - BEFORE_NS, span.start
+    ):  # in order of time: the newest stays
         if not row.get("tag"):
             why = _sentence_of(row)
             if why is None:
@@ -290,14 +315,21 @@ def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) ->
         story.moved(row, heard.starts.get(row["t"]) if row["from"] == "starting" else None)
     for hole in holes:
         story.silent(hole, began_anew=False)
-    if story.since is not None and within is not None and within.state in _ANSWERS and within.last_t > story.since:
+    if (
+        story.since is not None
+        and within is not None
+        and within.state in _ANSWERS
+        and within.last_t > story.since
+    ):
         back = _answered_again(
             store, device, heard, story.since, within.last_t
         )  # the transition that ended it was lost
         story.end(back, back)
     if story.since is None and within is not None and within.state == "offline":
         # the transition that began it was lost, or went to the store before this one
-        begun = max([within.first_t, *(outage.to_t for outage in story.outages if outage.to_t is not None)])
+        begun = max(
+            [within.first_t, *(outage.to_t for outage in story.outages if outage.to_t is not None)]
+        )
         story.begin(_offline_since(store, device, heard, begun, within.last_t), within.reason)
     last = max((row.last_t for row in (before, within) if row is not None), default=span.start)
     if story.since is None and span.end - last > span.silent:
@@ -308,7 +340,8 @@ def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) ->
 
 
 def _answered_again(store: Store, device: str, heard: DeviceEvidence, since: int, last: int) -> int:
-    """When rows say that the device answers again, to a minute; `last`: its newest row, which says so."""
+    """When rows say that the device answers again, to a minute; `last`: its newest row, which says
+    so."""
     if heard.states is not None:
         return next((t for t, state, _ in heard.states if t > since and state in _ANSWERS), last)
     for _, row in store.health_by(since, last, _MINUTE).get(device, ()):
@@ -318,9 +351,12 @@ def _answered_again(store: Store, device: str, heard: DeviceEvidence, since: int
 
 
 def _offline_since(store: Store, device: str, heard: DeviceEvidence, start: int, last: int) -> int:
-    """Since when the rows from `start` on have told of no good value any more, to a minute; in few questions."""
+    """Since when the rows from `start` on have told of no good value any more, to a minute; in few
+    questions."""
     if heard.states is not None:
-        return max(start, next((t for t, state, _ in reversed(heard.states) if state == "offline"), start))
+        return max(
+            start, next((t for t, state, _ in reversed(heard.states) if state == "offline"), start)
+        )
 
     def good_after(t: int) -> bool:
         row = store.health(t, last).get(device)
@@ -351,7 +387,8 @@ class _Story:
         self._why: tuple[str, str] | None = None
 
     def begin(self, t: int, reason: str, why: tuple[str, str] | None = None) -> None:
-        """From now on there is nothing, or for another reason than before; `why` is its exact sentence."""
+        """From now on there is nothing, or for another reason than before; `why` is its exact
+        sentence."""
         self.since, self._reason, self._why = max(self._start, t), reason, why
 
     def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
@@ -362,11 +399,14 @@ class _Story:
                 exact = self._catalogue.causes.sentence(self.device, self._reason)
             zh, en = exact or _OWN_REASONS.get(self._reason) or sentence(self._reason)
             seconds = (t - self.since) / _SECOND
-            self.outages.append(Outage(self.device, self.since, until, seconds, self._reason, zh, en))
+            self.outages.append(
+                Outage(self.device, self.since, until, seconds, self._reason, zh, en)
+            )
         self.since = None
 
     def silent(self, hole: Silence, *, began_anew: bool) -> None:
-        """No rows came for a while; of a device that was away before, and may be yet, that is no news."""
+        """No rows came for a while; of a device that was away before, and may be yet, that is no
+        news."""
         if self.since is not None:
             return
         if began_anew or hole.state == "starting":
@@ -376,12 +416,14 @@ class _Story:
         self.end(hole.until, hole.until, _WAS_SILENT)
 
     def _is_renaming(self, row: Mapping[str, Any]) -> bool:
-        """Whether a device that left the configuration goes on here under another name: that is no outage."""
+        """Whether a device that left the configuration goes on here under another name: that is no
+        outage."""
         left = self.since is not None and self._reason == _REMOVED and row["from"] == "starting"
         return left and self._renamed and row["t"] - (self.since or 0) <= RENAMING_NS
 
     def moved(self, row: Mapping[str, Any], last: int | None) -> None:
-        """A transition; `last`: time of the last row before it, when it is the first one of an agent."""
+        """A transition; `last`: time of the last row before it, when it is the first one of an
+        agent."""
         t, reason = row["t"], row["reason"]
         if row["to"] != "offline" and self._is_renaming(row):
             self.since = None
@@ -406,8 +448,10 @@ def _sentence_of(row: Mapping[str, Any]) -> tuple[str, str] | None:
 
 #: How rows that did not come are told once rows come again.
 _WAS_SILENT: Final = (
-    "这段时间没有健康记录：采集代理停顿过（进程被挂起或虚拟机暂停），或这些记录已丢失、仍在本机排队。",
-    "There are no health rows of this time: the agent stood still (suspended, its machine paused), or the rows were"
+    "这段时间没有健康记录：采集代理停顿过（进程被挂起或虚拟机暂停），或这些记录已丢失、"
+    "仍在本机排队。",
+    "There are no health rows of this time: the agent stood still (suspended, its machine "
+    "paused), or the rows were"
     " lost or still wait where they are.",
 )
 
@@ -425,7 +469,8 @@ _OWN_REASONS: Final = {
 _GAP_REASONS: Final = {
     "full": (
         "发件箱写满，最旧的数据被丢弃：消息服务器或入库服务离开太久，请加大 outbox.max_bytes。",
-        "The outbox was full and its oldest data was dropped: broker or store service were away too long; raise"
+        "The outbox was full and its oldest data was dropped: broker or store service were away "
+        "too long; raise"
         " outbox.max_bytes.",
     ),
     "disk": (
@@ -438,13 +483,17 @@ _GAP_REASONS: Final = {
         f" (`{command('outbox', 'verify')}`).",
     ),
     "store_damaged": (
-        "数据库文件有损坏，这一部分读不出来（编号是表中的行）；采集代理还留着的会重新送来，损坏的文件保留在旁边：请检查磁盘。",
-        "Bytes of the store's file were damaged and this part does not read (the numbers are rows of the table); what"
+        "数据库文件有损坏，这一部分读不出来（编号是表中的行）；采集代理还留着的会重新送来，"
+        "损坏的文件保留在旁边：请检查磁盘。",
+        "Bytes of the store's file were damaged and this part does not read (the numbers are "
+        "rows of the table); what"
         " the agents still have is sent again, and the damaged file is kept: check the disk.",
     ),
     "missing": (
-        "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",
-        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; how many values that"
+        "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，"
+        "并检查磁盘。",
+        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; "
+        "how many values that"
         " were cannot be known: find out why, and check the disk.",
     ),
 }

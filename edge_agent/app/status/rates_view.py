@@ -1,4 +1,5 @@
-"""The two rates of the policy with what they rest on, and the other figures, as lines for a terminal."""
+"""The two rates of the policy with what they rest on, and the other figures, as lines for a
+terminal."""
 
 from __future__ import annotations
 
@@ -29,18 +30,25 @@ _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
 
 
 def figure(metric: Figure) -> str | None:
-    """A figure as it is printed; None where there is none, or where it does not mean anything yet."""
+    """A figure as it is printed; None where there is none, or where it does not mean anything
+    yet."""
     if metric["value"] is None or metric.get("effective_after"):
         return None
     if metric.get("value_pct") is not None:
         return f"{metric['value_pct']:.2f} %"
-    return f"{100 * metric['value']:.2f} %" if metric.get("unit", "1") == "1" else f"{metric['value']:g}"
+    return (
+        f"{100 * metric['value']:.2f} %"
+        if metric.get("unit", "1") == "1"
+        else f"{metric['value']:g}"
+    )
 
 
 def judgement(metric: Figure) -> tuple[str, str] | None:
-    """Whether a target is met, exactly as the figure's document says it; None without a target or a value.
+    """Whether a target is met, exactly as the figure's document says it; None without a target or a
+    value.
 
-    What is not judged (a target that speaks of the local market) is not failed, and is said to be not judged.
+    What is not judged (a target that speaks of the local market) is not failed, and is said to be
+    not judged.
     """
     target = metric.get("target")
     if not target or figure(metric) is None:
@@ -60,12 +68,19 @@ def score(metric: Figure) -> tuple[str, str] | None:
         return None
     rate = Fraction(metric["numerator"], metric["denominator"])
     points = float(bands.points(rate))
-    return f"{bands.NAME} {bands.band(rate)} %：{points:g} 分", f"{bands.NAME} {bands.band(rate)} %: {points:g} points"
+    return (
+        f"{bands.NAME} {bands.band(rate)} %：{points:g} 分",
+        f"{bands.NAME} {bands.band(rate)} %: {points:g} points",
+    )
 
 
 def why_none(metric: Figure) -> tuple[str, str]:
     """What is said where there is no figure."""
-    said = metric.get("effective_after") or metric.get("reason") or {"zh": "没有数值", "en": "no value"}
+    said = (
+        metric.get("effective_after")
+        or metric.get("reason")
+        or {"zh": "没有数值", "en": "no value"}
+    )
     return said["zh"], said["en"]
 
 
@@ -98,7 +113,8 @@ def short(value: float | None) -> str:
 
 
 def no_rates(*, register: bool, serving: bool) -> tuple[str, str]:
-    """Why there are no rates at all, and the next step: Chinese, English. `register`: whether one is configured."""
+    """Why there are no rates at all, and the next step: Chinese, English. `register`: whether one
+    is configured."""
     if not register:
         make = command("register", "template")
         return (
@@ -113,13 +129,17 @@ def no_rates(*, register: bool, serving: bool) -> tuple[str, str]:
         )
     return (
         "两项政策指标尚未计算：入库服务启动几秒后得出第一次结果，之后每分钟更新。",
-        "The two policy rates are not computed yet: the first result comes seconds after the store service has"
+        "The two policy rates are not computed yet: the first result comes seconds after the "
+        "store service has"
         " started, then one a minute.",
     )
 
 
-def headlines(metrics: Iterable[Figure], terminal: Terminal, none: tuple[str, str] | None = None) -> list[Text]:
-    """The two rates, whatever the width: nothing of them is cut. `none`: what is said where there are none."""
+def headlines(
+    metrics: Iterable[Figure], terminal: Terminal, none: tuple[str, str] | None = None
+) -> list[Text]:
+    """The two rates, whatever the width: nothing of them is cut. `none`: what is said where there
+    are none."""
     by_id = {metric["id"]: metric for metric in metrics}
     chosen = [by_id[key] for key in HEADLINES if key in by_id]
     if not chosen:
@@ -149,12 +169,16 @@ def others(metrics: Iterable[Figure], terminal: Terminal) -> list[list[Text]]:
     """Every other figure: of each the lines it takes, the first with its id, name and value."""
     rest = [metric for metric in metrics if metric["id"] not in HEADLINES]
     names = {metric["id"]: terminal.say(metric["name_zh"], metric["name_en"]) for metric in rest}
-    columns = [max((cell_len(key) for key in names), default=0), max(map(cell_len, names.values()), default=0)]
+    columns = [
+        max((cell_len(key) for key in names), default=0),
+        max(map(cell_len, names.values()), default=0),
+    ]
     return [_other(metric, names[metric["id"]], columns, terminal) for metric in rest]
 
 
 def _other(metric: Figure, name: str, columns: list[int], terminal: Terminal) -> list[Text]:
-    """On one line in columns where there is room; else id and value, and beside them all the rest as it fits."""
+    """On one line in columns where there is room; else id and value, and beside them all the rest
+    as it fits."""
     shown = figure(metric)
     key, value = padded(metric["id"], columns[0]), f"{shown or '—':>9}"
     said = _said(metric, shown)
@@ -164,9 +188,14 @@ def _other(metric: Figure, name: str, columns: list[int], terminal: Terminal) ->
     room = terminal.width - line.cell_len - 2
     if room >= min(_ROOM, cell_len(beside)):
         pieces, hanging = wrapped(beside, room), " " * (line.cell_len + 2)
-        return [Text(f"{line.plain}  {pieces[0]}"), *(Text(hanging + piece) for piece in pieces[1:])]
+        return [
+            Text(f"{line.plain}  {pieces[0]}"),
+            *(Text(hanging + piece) for piece in pieces[1:]),
+        ]
     indent = len(key) + len(value) + 4
-    first, *rest = terminal.lines(f"{metric['name_zh']} · {zh}", f"{metric['name_en']} · {en}", indent)
+    first, *rest = terminal.lines(
+        f"{metric['name_zh']} · {zh}", f"{metric['name_en']} · {en}", indent
+    )
     return [Text(f"{key}  {value}  {first.plain.lstrip()}"), *rest]
 
 

@@ -1,4 +1,5 @@
-"""The recent health of a running service: read from the store once, fed by the ingest from then on."""
+"""The recent health of a running service: read from the store once, fed by the ingest from then
+on."""
 
 from __future__ import annotations
 
@@ -78,7 +79,7 @@ class RecentDay:
                 log.warning("recent-health-postponed reason=%s", error)
                 await asyncio.sleep(_AGAIN_S)
                 self._to_read.set()
-            except Exception:  # reason: what an old row makes of a status must never stop the data from being stored
+            except Exception:  # reason: a strange old row must never stop the storing
                 log.exception("recent-health-failed")
 
     async def _read_past(self) -> None:

@@ -1,7 +1,9 @@
-"""The health of the last day, kept up to date as rows arrive: what `status` and `/metrics` are answered from.
+"""The health of the last day, kept up to date as rows arrive: what `status` and `/metrics` are
+answered from.
 
-Of each device its state, its holes and its changes of state are kept, not its rows; a row that comes late (from an
-outbox) is put where it belongs. At a start the day is read from the store, an hour at a time.
+Of each device its state, its holes and its changes of state are kept, not its rows; a row that
+comes late (from an outbox) is put where it belongs. At a start the day is read from the store, an
+hour at a time.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class _Hole:
     state: str
     covered: int
     before: str = ""
-    """What its first row says. Where both say offline it is no silence, but rows may still come late for it."""
+    """What its first row says. Where both say offline it is no silence, but rows may still come
+    late for it."""
 
 
 @dataclass(slots=True)
@@ -112,13 +115,17 @@ class RecentHealth:
             self._state.take(rows, now_ns)
 
     def read_past(self, store: Store, now_ns: int) -> Iterator[None]:
-        """Read the last day from the store, step by step; in the end all is known. Raises StoreError."""
+        """Read the last day from the store, step by step; in the end all is known. Raises
+        StoreError."""
         with self._lock:
             self._waiting = []
         past = _State(self._silent)
         yield from past.read(store, now_ns)
         with self._lock:
-            rows, newest = self._waiting or [], max((row["t"] for row in self._waiting or []), default=now_ns)
+            rows, newest = (
+                self._waiting or [],
+                max((row["t"] for row in self._waiting or []), default=now_ns),
+            )
             past.take([row for row in rows if row["t"] > now_ns], max(now_ns, newest))
             # What came late meanwhile may belong to an hour that had been read already.
             self.outdated = any(row["t"] <= now_ns - MINUTE_NS for row in rows)
@@ -130,8 +137,8 @@ class RecentHealth:
             return self._state.now(now_ns)
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, DeviceEvidence]:
-        """What there is of every device in a window of a day at the most, which begins with a full minute and ends
-        now."""
+        """What there is of every device in a window of a day at the most, which begins with a full
+        minute and ends now."""
         with self._lock:
             return self._state.evidence(from_ns, to_ns)
 
@@ -152,7 +159,7 @@ class _State:
         """By device and minute, modulo _MINUTES: milliseconds."""
         self._counts = np.zeros((0, _HOURS, len(_COUNTED)), np.int64)
 
-    # --- rows --------------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------
 
     def take(self, rows: Sequence[Row], now_ns: int) -> None:
         """Rows as they come."""
@@ -230,11 +237,14 @@ class _State:
             ]
             until, place = hole.until, device.holes.index(hole)
             del device.holes[place]
-        device.holes[place:place] = [hole for hole in holes if hole.until - hole.since - hole.covered > self._silent]
+        device.holes[place:place] = [
+            hole for hole in holes if hole.until - hole.since - hole.covered > self._silent
+        ]
         self._insert_state(device, (t, state, reason), until)
 
     def _insert_state(self, device: _Device, entry: tuple[int, str, str], until: int) -> None:
-        """What a row in a hole says holds up to the hole's end, where what was said there goes on."""
+        """What a row in a hole says holds up to the hole's end, where what was said there goes
+        on."""
         after = self._state_at(device, until)
         place = bisect_right(device.states, (entry[0], "\uffff", ""))
         if place and device.states[place - 1][1:] == entry[1:]:
@@ -282,12 +292,15 @@ class _State:
         self.tag_moves = [row for row in self.tag_moves if row["t"] > t]
         for device in self.devices.values():
             device.holes = [hole for hole in device.holes if hole.until > t]
-            del device.moves[: max(0, bisect_right(device.moves, t, key=_time) - 1)]  # the last one stands on
+            del device.moves[
+                : max(0, bisect_right(device.moves, t, key=_time) - 1)
+            ]  # the last one stands on
             device.starts = {start: last for start, last in device.starts.items() if start > t}
             del device.states[: max(0, bisect_right(device.states, (t, "\uffff", "")) - 1)]
 
     def _cover(self, place: Longs, minute: Longs, covered_ms: Longs) -> None:
-        """Good values for so long in these minutes (by number) of the devices at these places; aligned."""
+        """Good values for so long in these minutes (by number) of the devices at these places;
+        aligned."""
         known = (minute > self._head - _MINUTES) & (minute <= self._head)
         where = place[known], minute[known] % _MINUTES
         np.add.at(self._covered, where, np.clip(covered_ms[known], 0, _MOST_MS).astype(np.uint32))
@@ -298,7 +311,7 @@ class _State:
         known = (hour > head - _HOURS) & (hour <= head)
         np.add.at(self._counts, (place[known], hour[known] % _HOURS), counts[known])
 
-    # --- the past ----------------------------------------------------------------------------------------------
+    # --- the past ---------------------------------------------------------------------------------
 
     def read(self, store: Store, now_ns: int) -> Iterator[None]:
         """A day from the store; between the steps others may work."""
@@ -314,13 +327,19 @@ class _State:
                 self._summary(key, row)
             if rows:
                 places = np.array([self.devices[key].place for key in rows], np.int64)
-                counts = np.array([(row.values, row.good, row.bad) for row in rows.values()], np.int64)
+                counts = np.array(
+                    [(row.values, row.good, row.bad) for row in rows.values()], np.int64
+                )
                 self._count(places, np.full(len(rows), end, np.int64), counts)
             yield
             sums = store.health_sums(begin, end, MINUTE_NS)
             if sums:
-                known = [self._device(key, int(minutes[0, 0])).place for key, minutes in sums.items()]
-                place = np.repeat(np.array(known, np.int64), [len(minutes) for minutes in sums.values()])
+                known = [
+                    self._device(key, int(minutes[0, 0])).place for key, minutes in sums.items()
+                ]
+                place = np.repeat(
+                    np.array(known, np.int64), [len(minutes) for minutes in sums.values()]
+                )
                 minutes = np.concatenate(list(sums.values()))
                 self._cover(place, minutes[:, 0] // MINUTE_NS, minutes[:, 2])
             yield
@@ -341,7 +360,8 @@ class _State:
             device.last_good_t = good if good is None else max(good, device.last_good_t or good)
 
     def _read_moves(self, store: Store, start: int, now_ns: int) -> None:
-        """Transitions say to the nanosecond when a state changed, of which the hours know that it did."""
+        """Transitions say to the nanosecond when a state changed, of which the hours know that it
+        did."""
         moves = store.transitions(start, now_ns)
         self.add_moves(moves)
         before: dict[int, dict[str, HealthSummary]] = {}
@@ -363,7 +383,7 @@ class _State:
                 if known:
                     device.starts[t] = max(known)
 
-    # --- answers -----------------------------------------------------------------------------------------------
+    # --- answers ----------------------------------------------------------------------------------
 
     def now(self, now_ns: int) -> dict[str, DeviceNow]:
         """Of every device."""
@@ -393,7 +413,9 @@ class _State:
             if device.states
         }
 
-    def _device_evidence(self, device: _Device, from_ns: int, to_ns: int, covered_s: float) -> DeviceEvidence:
+    def _device_evidence(
+        self, device: _Device, from_ns: int, to_ns: int, covered_s: float
+    ) -> DeviceEvidence:
         before = within = None
         state = self._state_at(device, from_ns)
         if device.first_t <= from_ns and state is not None:

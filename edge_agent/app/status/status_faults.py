@@ -1,4 +1,5 @@
-"""What is not well, as one list: who, since when, why in a sentence with the next step. Worst first."""
+"""What is not well, as one list: who, since when, why in a sentence with the next step. Worst
+first."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from edge_agent.words import command, number_of
 
 Document = Mapping[str, Any]
 
-#: The word for a connection that is not as it should be, how bad it is (0: somebody must act now), Chinese, English.
+#: The word for a connection that is not as it should be, how bad it is (0: somebody must act now),
+#: Chinese, English.
 CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
     "offline": (0, "离线", "offline"),
     "silent": (0, "无消息", "silent"),
@@ -23,11 +25,13 @@ CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
     "stale": (2, "陈旧", "stale"),
     "online": (9, "在线", "online"),
 }
-#: The quality of a device none of whose tags is bad, and whose last good value is older than it may be.
+#: The quality of a device none of whose tags is bad, and whose last good value is older than it may
+#: be.
 _OLD: Final = "UncertainLastUsableValue"
 _STALE: Final = (
     "最后的有效值已过时限：采集代理停顿过，或数据还在路上；持续出现时请检查本机负载。",
-    "Its last good value is older than it may be: the agent stood still, or data is on the way. If it stays so, check"
+    "Its last good value is older than it may be: the agent stood still, or data is on the way. "
+    "If it stays so, check"
     " this machine's load.",
 )
 #: It answers, and some of its values are not good: nothing says since when.
@@ -51,14 +55,19 @@ class StatusFault:
     """Why, and the next step: Chinese, English."""
 
 
-def not_well(document: Document, config: object, configured: Collection[str] | None = None) -> list[StatusFault]:
-    """Of the documents `serve`, `agent` and (where it was asked for) `missing`; `configured`: only these devices."""
+def not_well(
+    document: Document, config: object, configured: Collection[str] | None = None
+) -> list[StatusFault]:
+    """Of the documents `serve`, `agent` and (where it was asked for) `missing`; `configured`: only
+    these devices."""
     store, agent = document["serve"], document["agent"]
     found = [*_process(store, "serve", config), *_process(agent, "run", config)]
     if store is not None and "devices" in store:
         found += _never_reported(store["devices"], configured or ())
         said = {} if agent is None else {row["id"]: row for row in agent.get("devices", ())}
-        found += _devices([_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"])
+        found += _devices(
+            [_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"]
+        )
         found += _unfollowed_names(store.get("was_aside", ()))
     elif agent is not None and "devices" in agent:
         found += _devices([_as_row(row) for row in agent["devices"]], None)
@@ -69,9 +78,13 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
 
 
 def own_rows(rows: Sequence[Document], configured: Collection[str] | None) -> list[Document]:
-    """The devices this configuration answers for: its own, and those of the other agents of the plant. A guest's, and
-    those that it has no longer, are no concern of its."""
-    return [row for row in rows if not row.get("guest") and (configured is None or _answered_for(row, configured))]
+    """The devices this configuration answers for: its own, and those of the other agents of the
+    plant. A guest's, and those that it has no longer, are no concern of its."""
+    return [
+        row
+        for row in rows
+        if not row.get("guest") and (configured is None or _answered_for(row, configured))
+    ]
 
 
 def never_reported(rows: Sequence[Document], configured: Collection[str]) -> list[str]:
@@ -91,7 +104,11 @@ def _device(row: Document) -> str:
 
 
 _PROCESSES: Final = {
-    "serve": (("入库服务", "store service"), "没有入库，也没有指标", "nothing is stored and no figure computed"),
+    "serve": (
+        ("入库服务", "store service"),
+        "没有入库，也没有指标",
+        "nothing is stored and no figure computed",
+    ),
     "run": (("采集代理", "agent"), "没有采集", "nothing is read"),
 }
 
@@ -109,7 +126,9 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[Statu
         for notice in part["ne107"]["notices"]:
             severity = _SEVERITY.get(notice["health"], 1)
             word = NAMES[Health[notice["health"]]]
-            yield StatusFault(severity, word, who, notice.get("since"), (notice["zh"], notice["en"]))
+            yield StatusFault(
+                severity, word, who, notice.get("since"), (notice["zh"], notice["en"])
+            )
 
 
 def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[StatusFault]:
@@ -123,7 +142,13 @@ def _unfollowed_names(claims: Sequence[Document]) -> Iterator[StatusFault]:
     for claim in claims:
         if not claim["guest"]:
             who = f"{claim['device']}  was: {claim['was']}"
-            yield StatusFault(1, ("改名未采用", "rename not followed"), (who, who), None, (claim["zh"], claim["en"]))
+            yield StatusFault(
+                1,
+                ("改名未采用", "rename not followed"),
+                (who, who),
+                None,
+                (claim["zh"], claim["en"]),
+            )
 
 
 def _names(ids: Sequence[str]) -> tuple[str, str]:
@@ -134,10 +159,15 @@ def _names(ids: Sequence[str]) -> tuple[str, str]:
 
 
 def _exact(row: Document, said: Mapping[str, Document]) -> Document:
-    """With the cause as the agent of this machine says it now: the store knows it only as long as it has the row in
-    which it was told."""
+    """With the cause as the agent of this machine says it now: the store knows it only as long as
+    it has the row in which it was told."""
     own = said.get(_device(row))
-    if own is None or row.get("by_birth") or own["state"] != row["connection"] or not own.get("detail"):
+    if (
+        own is None
+        or row.get("by_birth")
+        or own["state"] != row["connection"]
+        or not own.get("detail")
+    ):
         return row
     return {**row, "why": [own["detail_zh"], own["detail"]]}
 
@@ -146,7 +176,13 @@ def _as_row(row: Document) -> Document:
     """A device as the agent tells of it, as the store service would."""
     notices = sorted(row["ne107"]["notices"], key=lambda notice: notice["reason"] != row["reason"])
     why = [notices[0]["zh"], notices[0]["en"]] if notices else ["", ""]
-    return {"id": row["id"], "connection": row["state"], "quality": "", "why": why, "last_good_t": row["last_good_t"]}
+    return {
+        "id": row["id"],
+        "connection": row["state"],
+        "quality": "",
+        "why": why,
+        "last_good_t": row["last_good_t"],
+    }
 
 
 def _devices(rows: Sequence[Document], now: int | None) -> Iterator[StatusFault]:
@@ -162,7 +198,11 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[StatusFault]
             groups.setdefault((row["connection"], row["why"][1]), []).append(row)
     for (connection, _), group in groups.items():
         severity, zh, en = CONNECTIONS.get(connection, (1, connection, connection))
-        since = [] if connection in _IN_PART else [t for row in group if (t := _last_good(row, now)) is not None]
+        since = (
+            []
+            if connection in _IN_PART
+            else [t for row in group if (t := _last_good(row, now)) is not None]
+        )
         first = group[0]["why"]
         yield StatusFault(
             severity,
@@ -174,7 +214,8 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[StatusFault]
 
 
 def _fault_sentence(group: Sequence[Document], why: str) -> str:
-    """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
+    """The sentence; of a single device that answers in part, with what is wrong and how many tags
+    it is."""
     quality = group[0]["quality"]
     if len(group) > 1 or group[0]["connection"] not in _IN_PART or not quality:
         return why
@@ -201,10 +242,15 @@ def _lost(missing: Document, config: object) -> Iterator[StatusFault]:
         word = ("丢失数据", "data lost")
         who = (f"{entries:,} 条消息", number_of(entries, "message"))
         since = min(row["from_t"] for row in gaps)
-        yield StatusFault(1, word, who, since, (f"{last['zh']}详情：{look}", f"{last['en']} Details: {look}"))
+        yield StatusFault(
+            1, word, who, since, (f"{last['zh']}详情：{look}", f"{last['en']} Details: {look}")
+        )
     if absent:
         entries = sum(row["entries"] for row in absent)
         who = (f"{entries:,} 条消息", number_of(entries, "message"))
         zh = f"没有入库，也没有缺口记录：仍在排队，或已被消息服务器丢弃。详情：{look}"
-        en = f"Not stored, and no gap record: they still queue, or the broker dropped them. Details: {look}"
+        en = (
+            "Not stored, and no gap record: they still queue, or the broker dropped them. "
+            f"Details: {look}"
+        )
         yield StatusFault(1, ("未到达", "never arrived"), who, None, (zh, en))

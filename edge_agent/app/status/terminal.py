@@ -1,4 +1,5 @@
-"""Where something is shown: how wide and high, in which language, and how a sentence is laid out there."""
+"""Where something is shown: how wide and high, in which language, and how a sentence is laid out
+there."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def language(environment: Mapping[str, str] | None = None) -> Language:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """A terminal that has to be enough (`width` columns, `height` lines), or one in which everything stands whole."""
+    """A terminal that has to be enough (`width` columns, `height` lines), or one in which
+    everything stands whole."""
 
     width: int
     height: int | None
@@ -41,7 +43,8 @@ class Terminal:
 
     @classmethod
     def of(cls, console: Console, *, whole: bool = False) -> Terminal:
-        """That of a console; everything is whole where it is asked for, and where nobody looks at a screen."""
+        """That of a console; everything is whole where it is asked for, and where nobody looks at a
+        screen."""
         if whole or not console.is_terminal:
             return cls(_UNBOUNDED, None, "both")
         return cls(console.width, max(10, console.height - 1), language())
@@ -51,7 +54,8 @@ class Terminal:
         return self.height is None
 
     def rows(self, lines: Iterable[Text]) -> int:
-        """How many rows of the terminal these lines take; one that is too wide goes on in the next row."""
+        """How many rows of the terminal these lines take; one that is too wide goes on in the next
+        row."""
         return sum([max(1, -(-line.cell_len // self.width)) for line in lines])
 
     def has_room(self, lines: Iterable[Text]) -> bool:
@@ -72,16 +76,18 @@ class Terminal:
         """A sentence as lines, each language beginning a new one."""
         found = []
         for text in self.sentences(zh, en):
-            found += [Text(" " * indent + line, style) for line in wrapped(text, self.width - indent)]
+            found += [
+                Text(" " * indent + line, style) for line in wrapped(text, self.width - indent)
+            ]
         return found
 
 
 def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
-    """Broken between Latin words and between Chinese letters; no line is wider than `width` columns, none is lost.
-    `first`: the width of the first line, where that is another one.
+    """Broken between Latin words and between Chinese letters; no line is wider than `width`
+    columns, none is lost. `first`: the width of the first line, where that is another one.
 
-    A command is not broken. One that is too wide stands alone on its line, which the terminal itself continues on the
-    next: what is copied from there is the command as it has to be typed.
+    A command is not broken. One that is too wide stands alone on its line, which the terminal
+    itself continues on the next: what is copied from there is the command as it has to be typed.
     """
     lines: list[str] = []
     line, rest, width = "", width, width if first is None else first
@@ -89,8 +95,15 @@ def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
         if cell_len(line) + cell_len(piece.rstrip()) > width and line:
             lines.append(line.rstrip())
             line, width = "", rest
-        if cell_len(piece.rstrip()) > width and (found := next(commands_in(piece), None)) is not None:
-            before, command, piece = piece[: found[0]], piece[found[0] : found[1]], piece[found[1] :]
+        if (
+            cell_len(piece.rstrip()) > width
+            and (found := next(commands_in(piece), None)) is not None
+        ):
+            before, command, piece = (
+                piece[: found[0]],
+                piece[found[0] : found[1]],
+                piece[found[1] :],
+            )
             lines += [before] if before else []
             lines.append(command.strip("`"))
             width = rest
@@ -104,13 +117,16 @@ def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
 
 
 def _pieces(text: str) -> Iterable[str]:
-    """What may not be broken: a Latin word with the space behind it, a Chinese letter with the marks that follow it, a
-    command."""
+    """What may not be broken: a Latin word with the space behind it, a Chinese letter with the
+    marks that follow it, a command."""
     piece = ""
     for sign in _signs(text):
         wide = cell_len(sign[0]) == 2
         starts = (
-            piece and (piece[-1] == " " or wide or cell_len(piece[-1]) == 2) and sign not in _FOLLOWING and sign != " "
+            piece
+            and (piece[-1] == " " or wide or cell_len(piece[-1]) == 2)
+            and sign not in _FOLLOWING
+            and sign != " "
         )
         if starts:
             yield piece

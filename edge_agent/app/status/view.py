@@ -1,4 +1,5 @@
-"""What `edge-agent status` prints for people: the first screen, and below it, where all is wanted, every detail."""
+"""What `edge-agent status` prints for people: the first screen, and below it, where all is wanted,
+every detail."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ Document = Mapping[str, Any]
 def show(document: Document, site: Site, config: Path, *, whole: bool = False) -> None:
     """Print the documents `agent`, `serve`, `metrics` and `missing`; times in the site's zone.
 
-    On a terminal what matters, in as many lines as it has; everything with `whole`, and where there is no terminal.
+    On a terminal what matters, in as many lines as it has; everything with `whole`, and where there
+    is no terminal.
     """
     document = _with_file(document, config)
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -47,8 +49,8 @@ def show(document: Document, site: Site, config: Path, *, whole: bool = False) -
 
 
 def _with_file(found: Any, config: Path) -> Any:
-    """The sentences of a document with this file in their commands: the other processes do not know how it is called
-    here."""
+    """The sentences of a document with this file in their commands: the other processes do not know
+    how it is called here."""
     if isinstance(found, str):
         return with_file(found, config) if " " in found else found
     if isinstance(found, Mapping):
@@ -73,8 +75,11 @@ def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:
         devices=devices,
         agents=store.get("agents", ()),
         notes=notes,
-        nothing_missing=missing.get("gaps") == [] and not any(missing.get(part) for part in _MISSING),
-        no_rates=no_rates(register=site.register_.equipment is not None, serving="devices" in store),
+        nothing_missing=missing.get("gaps") == []
+        and not any(missing.get(part) for part in _MISSING),
+        no_rates=no_rates(
+            register=site.register_.equipment is not None, serving="devices" in store
+        ),
         more=command("status", config, "--wide"),
     )
 
@@ -120,7 +125,9 @@ def _details(console: Console, document: Document, timezone: str, config: Path) 
         for claim in store.get("was_aside", ()):
             _sentence(console, f"{claim['device']} was: {claim['was']}", claim["zh"], claim["en"])
     else:
-        console.print("入库服务未运行 / the store service does not run: " + command("serve", config))
+        console.print(
+            "入库服务未运行 / the store service does not run: " + command("serve", config)
+        )
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
@@ -186,10 +193,13 @@ def _absent_tags(console: Console, devices: Sequence[Document]) -> None:
     rows = [row for row in devices if row.get("tags_absent")]
     if rows:
         named = "; ".join(
-            f"{row['id']} {row['tags_absent']} ({', '.join(row['absent'][:_NAMED])})" for row in rows[:_NAMED]
+            f"{row['id']} {row['tags_absent']} ({', '.join(row['absent'][:_NAMED])})"
+            for row in rows[:_NAMED]
         )
         more = f" … +{len(rows) - _NAMED}" if len(rows) > _NAMED else ""
-        console.print(f"  设备没有的可选变量 optional tags absent: {_absent_count(devices)}: {named}{more}")
+        console.print(
+            f"  设备没有的可选变量 optional tags absent: {_absent_count(devices)}: {named}{more}"
+        )
 
 
 def _absent_count(devices: Sequence[Document]) -> int:
@@ -199,7 +209,11 @@ def _absent_count(devices: Sequence[Document]) -> int:
 
 def _waiting(console: Console, outbox: Document, timezone: str) -> None:
     if outbox["pending_values"]:
-        oldest = "" if outbox["oldest_t"] is None else f", {clock(outbox['oldest_t'], timezone)} 起 from then on"
+        oldest = (
+            ""
+            if outbox["oldest_t"] is None
+            else f", {clock(outbox['oldest_t'], timezone)} 起 from then on"
+        )
         values = f"{outbox['pending_values']:,} 个值 {_noun(outbox['pending_values'], 'value')}"
         console.print(f"  待送达（未丢失）waiting, not lost: {values}{oldest}")
 
@@ -214,17 +228,26 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
     absent, before, waiting = (missing.get(part, ()) for part in ("absent", "before", "waiting"))
     unknown = absent or before or waiting
-    nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
+    nothing = (
+        "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
+    )
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
     _elsewhere(console, "本库之前 before this store's time", before)
     _elsewhere(console, "还在采集代理 still at the agent", waiting)
     if missing["tags"]:
         _list(console, "", tag_lines(missing["tags"], timezone))
-    low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
+    low = {
+        name: row
+        for name, row in missing["covered"].items()
+        if row["covered_s"] < 0.99 * row["window_s"]
+    }
     for name, row in low.items():
         share = 100 * row["covered_s"] / row["window_s"]
-        console.print(f"  覆盖 covered {name}: {share:.1f} % ({row['covered_s']:.0f} s / {row['window_s']:.0f} s)")
+        console.print(
+            f"  覆盖 covered {name}: {share:.1f} % ({row['covered_s']:.0f} s / "
+            f"{row['window_s']:.0f} s)"
+        )
 
 
 def _list(console: Console, nothing: str, lines: Sequence[str]) -> None:
@@ -240,7 +263,8 @@ def _gap(row: Document, timezone: str) -> str:
     if row["values"] is not None:
         values = f"{row['values']:,} 个值 {_noun(row['values'], 'value')}"
     return (
-        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 {_noun(row['entries'], 'message')}, {values}"
+        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 "
+        f"{_noun(row['entries'], 'message')}, {values}"
         f" ({row['stream']} {row['from_seq']}–{row['to_seq']}) [{row['reason'] or '?'}]\n"
         f"      {row['zh']}\n      {row['en']}"
     )

@@ -1,4 +1,5 @@
-"""The newest values of devices as a document: what `read` shows, from a running agent or without one."""
+"""The newest values of devices as a document: what `read` shows, from a running agent or without
+one."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from edge_agent.sdk import DevicePlan, Plugin
 Document = dict[str, Any]
 
 RawOf = Callable[[TagTable, bool], Awaitable[Sequence[str | None] | None]]
-"""What stands behind the values of a table, and whether the device may be asked for it; None when nobody can say."""
+"""What stands behind the values of a table, and whether the device may be asked for it; None when
+nobody can say."""
 
 #: Rows made in one go; between two of them the event loop serves others.
 _AT_ONCE: Final = 500
@@ -38,11 +40,20 @@ class ReadDevice:
     raw: RawOf
 
 
-def state_machine(device: DeviceCommon, compiled: DevicePlan, clock: Clock | None = None) -> StateMachine | None:
-    """What derives the machine state from a device's tags; None without rules. `clock`: of rules that need time."""
-    own = frozenset(name for table in compiled.tables for name in table.names) if device.state else frozenset()
+def state_machine(
+    device: DeviceCommon, compiled: DevicePlan, clock: Clock | None = None
+) -> StateMachine | None:
+    """What derives the machine state from a device's tags; None without rules. `clock`: of rules
+    that need time."""
+    own = (
+        frozenset(name for table in compiled.tables for name in table.names)
+        if device.state
+        else frozenset()
+    )
     now = monotonic if clock is None else clock.monotonic
-    return StateMachine.compile(device.state, compiled.tables, own, derived=device.derives_state, now=now)
+    return StateMachine.compile(
+        device.state, compiled.tables, own, derived=device.derives_state, now=now
+    )
 
 
 def tag_names(device: DeviceCommon, plugin: Plugin) -> list[str]:
@@ -52,13 +63,19 @@ def tag_names(device: DeviceCommon, plugin: Plugin) -> list[str]:
 
 
 async def current_values(
-    agent: str, devices: Sequence[ReadDevice], tags: Mapping[str, Sequence[str]], clock: Clock, *, ask: bool
+    agent: str,
+    devices: Sequence[ReadDevice],
+    tags: Mapping[str, Sequence[str]],
+    clock: Clock,
+    *,
+    ask: bool,
 ) -> Document:
-    """The document `{"agent", "values", "devices"}`. `tags`: those wanted by device. `ask`: see `sdk.ShowsRaw`.
+    """The document `{"agent", "values", "devices"}`. `tags`: those wanted by device. `ask`: see
+    `sdk.ShowsRaw`.
 
-    A row of `values` is that of `read --json`, with `t` in nanoseconds, `label` where the number has a name, and `why`
-    (Chinese, English) where more is known of a tag than its status. `absent` is true of an optional tag that the
-    device does not have.
+    A row of `values` is that of `read --json`, with `t` in nanoseconds, `label` where the number
+    has a name, and `why` (Chinese, English) where more is known of a tag than its status. `absent`
+    is true of an optional tag that the device does not have.
     """
     rows: list[Document] = []
     states: list[Document] = []
@@ -70,7 +87,9 @@ async def current_values(
     return {"agent": agent, "values": rows, "devices": states}
 
 
-async def _rows(agent: str, device: ReadDevice, names: Sequence[str], clock: Clock, *, ask: bool) -> list[Document]:
+async def _rows(
+    agent: str, device: ReadDevice, names: Sequence[str], clock: Clock, *, ask: bool
+) -> list[Document]:
     wanted, found = frozenset(names), {}
     for own, normaliser in device.polled.normalisers.items():
         table = normaliser.table
@@ -80,7 +99,9 @@ async def _rows(agent: str, device: ReadDevice, names: Sequence[str], clock: Clo
         if device.polled.health.state != "offline":  # what was read before is no raw value of now
             raw = await device.raw(own, ask) or ()
         now = clock.monotonic()
-        for place, (tag, current) in enumerate(zip(table.tags, device.polled.current.of(table), strict=True)):
+        for place, (tag, current) in enumerate(
+            zip(table.tags, device.polled.current.of(table), strict=True)
+        ):
             if tag.name in wanted:
                 words = raw[place] if place < len(raw) else None
                 row = found[tag.name] = _row(agent, device, tag, current, now, words)
@@ -91,7 +112,9 @@ async def _rows(agent: str, device: ReadDevice, names: Sequence[str], clock: Clo
     return [found[name] for name in names if name in found]
 
 
-def _row(agent: str, device: ReadDevice, tag: Tag, current: CurrentValue, now: float, raw: str | None) -> Document:
+def _row(
+    agent: str, device: ReadDevice, tag: Tag, current: CurrentValue, now: float, raw: str | None
+) -> Document:
     value = None if is_bad(current.status) else current.value
     derived, address_of = tag.where is None, device.plugin.address
     t, read = current.stamp or (None, None)
@@ -127,19 +150,33 @@ def _state(polled: PolledDevice) -> Document:
         zh, en = health.cause.zh, health.cause.en
     else:
         zh, en = sentence("starting" if health.state == "starting" else "")
-    return {"id": polled.plan.id, "state": health.state, "reason": health.reason, "zh": zh, "en": en}
+    return {
+        "id": polled.plan.id,
+        "state": health.state,
+        "reason": health.reason,
+        "zh": zh,
+        "en": en,
+    }
 
 
 def unreadable(agent: str, device: DeviceCommon, tags: Sequence[str], reason: str) -> Document:
-    """The document of a device that nobody reads at the moment, for a reason that has a sentence."""
+    """The document of a device that nobody reads at the moment, for a reason that has a
+    sentence."""
     rows = [
         {
-            "agent": agent, "device": device.id, "tag": name, "value": None,
-            "unit": device.tags[name].unit if name in device.tags else "", "quality": "BadNoCommunication",
-            "t": None, "age_s": None, "raw": None, "address": None,
+            "agent": agent,
+            "device": device.id,
+            "tag": name,
+            "value": None,
+            "unit": device.tags[name].unit if name in device.tags else "",
+            "quality": "BadNoCommunication",
+            "t": None,
+            "age_s": None,
+            "raw": None,
+            "address": None,
         }
         for name in tags
-    ]  # fmt: skip
+    ]
     zh, en = sentence(reason)
     state = {"id": device.id, "state": "offline", "reason": reason, "zh": zh, "en": en}
     return {"agent": agent, "values": rows, "devices": [state]}
@@ -156,9 +193,15 @@ def merge_documents(agent: str, order: Sequence[str], parts: Sequence[Document])
     values: list[Document] = []
     for device in order:
         values += rows.get(device, [])
-    return {"agent": agent, "values": values, "devices": [states[name] for name in order if name in states]}
+    return {
+        "agent": agent,
+        "values": values,
+        "devices": [states[name] for name in order if name in states],
+    }
 
 
 def well(document: Document) -> bool:
     """Whether every value asked for is there, but for those that a device may do without."""
-    return not any(is_bad(status_code(row["quality"])) and not row.get("absent") for row in document["values"])
+    return not any(
+        is_bad(status_code(row["quality"])) and not row.get("absent") for row in document["values"]
+    )

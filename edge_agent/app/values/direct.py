@@ -1,4 +1,5 @@
-"""Devices read without an agent: each connection is opened, every table wanted is read once, and it is closed again.
+"""Devices read without an agent: each connection is opened, every table wanted is read once, and it
+is closed again.
 
 `read --watch` runs the polling loops of the agent itself; their values stay in this process.
 """
@@ -10,7 +11,14 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from edge_agent.app.values.current import Document, RawOf, ReadDevice, current_values, merge_documents, state_machine
+from edge_agent.app.values.current import (
+    Document,
+    RawOf,
+    ReadDevice,
+    current_values,
+    merge_documents,
+    state_machine,
+)
 from edge_agent.clock import Clock
 from edge_agent.config.compile import plan, values_per_second
 from edge_agent.config.models import DeviceCommon, Site
@@ -26,9 +34,11 @@ from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.sdk import Connection, Plugin, Pollable, ShowsRaw, Streaming
 from edge_agent.tasks import cancel_and_wait
 
-#: Connections open at the same time, so that a thousand devices do not need a thousand descriptors at once.
+#: Connections open at the same time, so that a thousand devices do not need a thousand descriptors
+#: at once.
 _TOGETHER: Final = 32
-#: How long a subscription may take to report all tags: so many of its periods, within these bounds (seconds).
+#: How long a subscription may take to report all tags: so many of its periods, within these bounds
+#: (seconds).
 _PERIODS: Final = 3.0
 _AT_LEAST_S: Final = 3.0
 _AT_MOST_S: Final = 30.0
@@ -37,11 +47,17 @@ Wanted = Mapping[str, Sequence[str]]
 """Tags by device."""
 
 
-async def read_once(site: Site, plugins: Plugins, tags: Wanted, clock: Clock, *, ask: bool) -> Document:
-    """The values of these tags now, as `current_values` gives them; every connection is closed when it returns."""
+async def read_once(
+    site: Site, plugins: Plugins, tags: Wanted, clock: Clock, *, ask: bool
+) -> Document:
+    """The values of these tags now, as `current_values` gives them; every connection is closed when
+    it returns."""
     gate = asyncio.Semaphore(_TOGETHER)
     shared = _by_connection(site, plugins, tags)
-    reads = [_Connection(plugins[connector], members, clock) for (connector, _), members in shared.items()]
+    reads = [
+        _Connection(plugins[connector], members, clock)
+        for (connector, _), members in shared.items()
+    ]
 
     async def one(connection: _Connection) -> list[Document]:
         async with gate:
@@ -53,7 +69,9 @@ async def read_once(site: Site, plugins: Plugins, tags: Wanted, clock: Clock, *,
     return merge_documents(site.agent.id, [device.id for device in site.devices], found)
 
 
-def _by_connection(site: Site, plugins: Plugins, tags: Wanted) -> dict[tuple[str, str], list[DeviceCommon]]:
+def _by_connection(
+    site: Site, plugins: Plugins, tags: Wanted
+) -> dict[tuple[str, str], list[DeviceCommon]]:
     found: dict[tuple[str, str], list[DeviceCommon]] = {}
     for device in site.devices:
         if device.id in tags:
@@ -69,7 +87,9 @@ def _polled(device: DeviceCommon, plugin: Plugin, clock: Clock) -> PolledDevice:
     state = state_machine(device, compiled, clock)
     normalisers = {table: Normaliser(table, state) for table in compiled.tables}
     tables = [normaliser.table for normaliser in normalisers.values()]
-    health = DeviceHealth(device.id, sum(map(len, tables)), values_per_second(tables), clock.monotonic())
+    health = DeviceHealth(
+        device.id, sum(map(len, tables)), values_per_second(tables), clock.monotonic()
+    )
     return PolledDevice(compiled, normalisers, health, _nobody, _nobody, device.staleness)
 
 
@@ -85,7 +105,9 @@ class _Connection:
         self._clock = clock
         self._members = members
         self._devices = [_polled(device, plugin, clock) for device in members]
-        self._connection: Connection = plugin.connect([device.plan for device in self._devices], clock)
+        self._connection: Connection = plugin.connect(
+            [device.plan for device in self._devices], clock
+        )
         self._unread = {id(device) for device in self._devices}
 
     async def read(self, agent: str, tags: Wanted, *, ask: bool) -> list[Document]:
@@ -101,7 +123,10 @@ class _Connection:
                 self._failed(self._devices, error)
             except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not hide the others' values
                 self._failed(self._devices, _internal(error))
-            return [await current_values(agent, [device], tags, self._clock, ask=ask) for device in self._readable()]
+            return [
+                await current_values(agent, [device], tags, self._clock, ask=ask)
+                for device in self._readable()
+            ]
         finally:
             await self._connection.close()
 
@@ -117,7 +142,8 @@ class _Connection:
                 device.failed(error, t, now)
 
     async def _poll(self, connection: Pollable, tags: Wanted) -> None:
-        """Every table wanted once. A unit that does not answer leaves the others a new connection."""
+        """Every table wanted once. A unit that does not answer leaves the others a new
+        connection."""
         for device in self._devices:
             try:
                 for table in _tables(device, tags[device.plan.id]):
@@ -146,7 +172,9 @@ class _Connection:
         def sink(batch: Batch) -> None:
             table = batch.table
             if table in awaited:
-                awaited[table].difference_update(range(len(table)) if batch.columns is None else batch.columns)
+                awaited[table].difference_update(
+                    range(len(table)) if batch.columns is None else batch.columns
+                )
             by_id[table.device].answered(batch, clock.monotonic())
             if not any(awaited.values()):
                 complete.set()
@@ -156,7 +184,9 @@ class _Connection:
         streaming = asyncio.create_task(connection.stream(sink, lambda _: None), name="stream")
         waiting = asyncio.create_task(complete.wait(), name="complete")
         try:
-            await asyncio.wait({streaming, waiting}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {streaming, waiting}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
+            )
             if streaming.done():
                 await streaming  # its error is the reason of all
         finally:
@@ -209,12 +239,16 @@ class WatchedDevices:
                 device.health.streaming = not isinstance(connection, Pollable)
             self._loops.append(ConnectionLoop(key, connection, polled, clock, metronome, turnstile))
             for config, device in zip(members, polled, strict=True):
-                self._devices[config.id] = ReadDevice(config, device, plugins[connector], raw_of(connection))
+                self._devices[config.id] = ReadDevice(
+                    config, device, plugins[connector], raw_of(connection)
+                )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read while the block runs; every connection is closed behind it."""
-        tasks = [asyncio.create_task(loop.run(), name=f"connection {loop.key}") for loop in self._loops]
+        tasks = [
+            asyncio.create_task(loop.run(), name=f"connection {loop.key}") for loop in self._loops
+        ]
         try:
             yield
         finally:
@@ -225,5 +259,7 @@ class WatchedDevices:
         now, t = self._clock.monotonic(), self._clock.time_ns()
         for device in self._devices.values():
             device.polled.watch(now, t)
-        ordered = [self._devices[device.id] for device in self._site.devices if device.id in self._devices]
+        ordered = [
+            self._devices[device.id] for device in self._site.devices if device.id in self._devices
+        ]
         return await current_values(self._site.agent.id, ordered, self._tags, self._clock, ask=ask)

@@ -23,15 +23,21 @@ from edge_agent.app.values.text import for_file, iso
 from edge_agent.model import status_name
 
 COLUMNS: Final = ("t", "device", "tag", "value", "unit", "quality")
-#: How a file begins that is not complete yet. (Not the target's own name, which may be as long as names can be.)
+#: How a file begins that is not complete yet. (Not the target's own name, which may be as long as
+#: names can be.)
 _BESIDE: Final = ".history-"
 STEP_COLUMNS: Final = (*COLUMNS, "min", "max", "last", "count")
 
 
 def write_csv(
-    history: History, tags: Sequence[HistoryTag], target: Path, zone: ZoneInfo, progress: Progress | None = None
+    history: History,
+    tags: Sequence[HistoryTag],
+    target: Path,
+    zone: ZoneInfo,
+    progress: Progress | None = None,
 ) -> int:
-    """Every reading; `-` is standard output. Returns how many. The file appears when it is complete."""
+    """Every reading; `-` is standard output. Returns how many. The file appears when it is
+    complete."""
     written = 0
     with _text_file(target) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -45,7 +51,14 @@ def write_csv(
 
 
 def _cells(tag: HistoryTag, row: HistoryReading, zone: ZoneInfo) -> tuple[str, ...]:
-    return (iso(row.t, zone), tag.shown, tag.tag, for_file(row.value), tag.unit, status_name(row.status))
+    return (
+        iso(row.t, zone),
+        tag.shown,
+        tag.tag,
+        for_file(row.value),
+        tag.unit,
+        status_name(row.status),
+    )
 
 
 def write_step_csv(
@@ -66,7 +79,9 @@ def write_step_csv(
 
 def _step_cells(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str, ...]:
     value = step_value(tag, step)
-    numbers = (for_file(number) for number in (value, step.low, step.high, step.last, step.readings))
+    numbers = (
+        for_file(number) for number in (value, step.low, step.high, step.last, step.readings)
+    )
     value_text, low, high, last, count = numbers
     head = (iso(step.t, zone), tag.shown, tag.tag, value_text, tag.unit, status_name(step.status))
     return (*head, low, high, last, count)
@@ -74,7 +89,9 @@ def _step_cells(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str
 
 def step_value(tag: HistoryTag, step: HistoryStep) -> Any:
     """What stands for a step: the mean by time of a number, the last of what has no mean."""
-    countable = isinstance(step.last, float | int) and not isinstance(step.last, bool) and not tag.labels
+    countable = (
+        isinstance(step.last, float | int) and not isinstance(step.last, bool) and not tag.labels
+    )
     return step.mean if step.mean is not None and (countable or step.last is None) else step.last
 
 
@@ -92,8 +109,8 @@ def _text_file(target: Path) -> Iterator[TextIO]:
 
 
 def _takes_bytes(target: Path) -> bool:
-    """Whether the target is a device or a pipe: written to, and never replaced by a file. Raises OSError for a folder,
-    and for a place that cannot have a file, by the name that was given."""
+    """Whether the target is a device or a pipe: written to, and never replaced by a file. Raises
+    OSError for a folder, and for a place that cannot have a file, by the name that was given."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if not target.resolve().parent.is_dir():
@@ -103,7 +120,8 @@ def _takes_bytes(target: Path) -> bool:
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """A path beside the target that takes its place at the end; nothing is left of it after a failure."""
+    """A path beside the target that takes its place at the end; nothing is left of it after a
+    failure."""
     handle, name = tempfile.mkstemp(prefix=_BESIDE, dir=target.parent)
     os.close(handle)
     path = Path(name)
@@ -118,20 +136,25 @@ def _replacing(target: Path) -> Iterator[Path]:
 
 
 _TABLE: Final = (
-    "create table readings (t_ns bigint, device varchar, tag varchar, value double, text varchar, unit varchar,"
+    "create table readings (t_ns bigint, device varchar, tag varchar, value double, text "
+    "varchar, unit varchar,"
     " quality varchar)"
 )
 _COPY: Final = (
-    "copy (select make_timestamptz(t_ns // 1000) t, t_ns, device, tag, value, text, unit, quality from readings)"
+    "copy (select make_timestamptz(t_ns // 1000) t, t_ns, device, tag, value, text, unit, "
+    "quality from readings)"
     " to '{target}' (format parquet, compression zstd)"
 )
 
 
-def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, progress: Progress | None = None) -> int:
-    """Every reading, in the columns of the CSV; `value` is a number (true = 1), and what is none is in `text`.
+def write_parquet(
+    history: History, tags: Sequence[HistoryTag], target: Path, progress: Progress | None = None
+) -> int:
+    """Every reading, in the columns of the CSV; `value` is a number (true = 1), and what is none is
+    in `text`.
 
-    `t_ns` is the exact time; `-` is standard output. The readings are gathered in a database beside the target, so
-    memory stays bounded.
+    `t_ns` is the exact time; `-` is standard output. The readings are gathered in a database beside
+    the target, so memory stays bounded.
     """
     import duckdb
 
@@ -183,7 +206,10 @@ def _append(connection: Any, tag: HistoryTag, page: ReadingsPage) -> None:
     }
     connection.register("incoming", incoming)
     try:
-        connection.execute("insert into readings select t_ns, device, tag, value, text, unit, quality from incoming")
+        connection.execute(
+            "insert into readings select t_ns, device, tag, value, text, unit, quality from "
+            "incoming"
+        )
     finally:
         connection.unregister("incoming")
 

@@ -1,4 +1,5 @@
-"""For how long each reading holds, and where nothing is known: between two readings that are too far apart."""
+"""For how long each reading holds, and where nothing is known: between two readings that are too
+far apart."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from edge_agent.stores.columns import Codes, Floats, Longs
 MOST_GAPS: Final = 1000
 
 Vouched = Callable[[int, int], bool]
-"""Whether the values of a device are known to have been current between two times although nothing came."""
+"""Whether the values of a device are known to have been current between two times although nothing
+came."""
 
 
 class UnknownSpan(NamedTuple):
@@ -39,7 +41,8 @@ class ReadingSpans:
 
 @dataclass(slots=True)
 class GapFinder:
-    """Takes readings in order of time. `limit`: ns after which a reading that nobody confirmed holds no longer."""
+    """Takes readings in order of time. `limit`: ns after which a reading that nobody confirmed
+    holds no longer."""
 
     begin: int
     limit: int
@@ -53,7 +56,11 @@ class GapFinder:
         """The readings that a later one has followed."""
         t, num, status = page.t, page.num, page.status
         if self._last is None:
-            if len(t) and int(t[0]) - self.begin > self.limit and not self.vouched(self.begin, int(t[0])):
+            if (
+                len(t)
+                and int(t[0]) - self.begin > self.limit
+                and not self.vouched(self.begin, int(t[0]))
+            ):
                 self._note(UnknownSpan(self.begin, int(t[0]), None))
         else:
             at, number, code = self._last
@@ -71,7 +78,9 @@ class GapFinder:
             return ReadingSpans(none, none, np.zeros(0), np.zeros(0, np.uint32))
         at, number, code = self._last
         ends = np.array([until], np.int64)
-        return self._spans(np.array([at], np.int64), ends, np.array([number]), np.array([code], np.uint32))
+        return self._spans(
+            np.array([at], np.int64), ends, np.array([number]), np.array([code], np.uint32)
+        )
 
     def _spans(self, start: Longs, end: Longs, num: Floats, status: Codes) -> ReadingSpans:
         for place in np.flatnonzero(end - start > self.limit).tolist():

@@ -1,4 +1,5 @@
-"""A tag's past: every reading, or steps when there are too many for one answer. The same for a command and for HTTP."""
+"""A tag's past: every reading, or steps when there are too many for one answer. The same for a
+command and for HTTP."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class HistoryReading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HistoryTag:
-    """A tag of which the past is asked: where the store has it, and what its birth or the configuration says of it."""
+    """A tag of which the past is asked: where the store has it, and what its birth or the
+    configuration says of it."""
 
     agent: str
     device: str
@@ -53,7 +55,8 @@ class HistoryTag:
     stored: bool
     """Whether the store has any series of this name."""
     shown: str
-    """The device as people are shown it: its id, or `agent:device` when several agents have one of that id."""
+    """The device as people are shown it: its id, or `agent:device` when several agents have one of
+    that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,16 @@ class History:
     """The past of a site's tags between two times."""
 
     def __init__(
-        self, site: Site, plugins: Plugins, source: HistorySource, begin: int, until: int, utc_offset: int = 0
+        self,
+        site: Site,
+        plugins: Plugins,
+        source: HistorySource,
+        begin: int,
+        until: int,
+        utc_offset: int = 0,
     ) -> None:
-        """`utc_offset`: ns that the site's clock is ahead of UTC, so that steps of hours and days begin as there."""
+        """`utc_offset`: ns that the site's clock is ahead of UTC, so that steps of hours and days
+        begin as there."""
         self._site, self._plugins, self._source = site, plugins, source
         self.begin, self.until, self._utc_offset = begin, until, utc_offset
         self._evidence: dict[str, list[tuple[int, int]]] = {}
@@ -89,8 +99,8 @@ class History:
         return self._source.devices()
 
     def tags(self, names: Sequence[str]) -> list[HistoryTag]:
-        """What `names` mean among what is configured and what is stored. Raises FindingsError for a name that fits
-        nothing."""
+        """What `names` mean among what is configured and what is stored. Raises FindingsError for a
+        name that fits nothing."""
         configured = {device.id: device for device in self._site.devices}
         known: dict[str, list[str]] = {}
         for name, device in configured.items():
@@ -106,7 +116,10 @@ class History:
             own_device = configured.get(name)
             compiled = {} if own_device is None else self._compiled(own_device)
             people_see = shown(agents[name], ids[name], twins)
-            found += [self._tag(agents[name], name, tag, own_device, compiled.get(tag), people_see) for tag in tags]
+            found += [
+                self._tag(agents[name], name, tag, own_device, compiled.get(tag), people_see)
+                for tag in tags
+            ]
         return found
 
     def _agent(self, device: str) -> str:
@@ -133,7 +146,11 @@ class History:
         entry = {} if stored is None else stored.series.get(tag, {})
         every = float(entry.get("every", 1.0))
         labels = {int(number): text for number, text in entry.get("map", {}).items()}
-        unit, limit, by_change = entry.get("unit", ""), max(_STALE_PERIODS * every, _STALE_AT_LEAST_S), True
+        unit, limit, by_change = (
+            entry.get("unit", ""),
+            max(_STALE_PERIODS * every, _STALE_AT_LEAST_S),
+            True,
+        )
         if device is not None:
             limit, by_change = staleness(device, every), False
             if known is not None:
@@ -142,11 +159,16 @@ class History:
                 if options.report.on_change:
                     limit = max(limit, options.report.max_silence + every)
         there = stored is not None and tag in stored.series
-        return HistoryTag(agent, name, tag, unit, labels, int(limit * _SECOND), by_change, there, people_see)
+        return HistoryTag(
+            agent, name, tag, unit, labels, int(limit * _SECOND), by_change, there, people_see
+        )
 
-    def read(self, tag: HistoryTag, *, every: int | None, most: int, progress: Progress | None = None) -> TagHistory:
-        """One tag's past. `every`: length of the steps, ns; without it every reading, or steps of the least and the
-        greatest when there are more than `most`. Raises FindingsError when `every` is too short for the window."""
+    def read(
+        self, tag: HistoryTag, *, every: int | None, most: int, progress: Progress | None = None
+    ) -> TagHistory:
+        """One tag's past. `every`: length of the steps, ns; without it every reading, or steps of
+        the least and the greatest when there are more than `most`. Raises FindingsError when
+        `every` is too short for the window."""
         steps = None if every is None else self.steps(tag, every)
         kept: list[ReadingsPage] = []
         count = 0
@@ -163,7 +185,9 @@ class History:
                 steps.feed(page)
         if steps is not None:
             found = steps.finish()
-            return TagHistory(tag, (), found, steps.step, every is None, steps.gaps, steps.more_gaps, count)
+            return TagHistory(
+                tag, (), found, steps.step, every is None, steps.gaps, steps.more_gaps, count
+            )
         finder = GapFinder(self.begin, tag.limit, self.confirmed_by_health(tag))
         readings: list[HistoryReading] = []
         for page in kept:
@@ -180,15 +204,24 @@ class History:
         if (self.until - origin) // length >= MOST_STEPS:
             raise FindingsError.one(
                 "too-many-steps",
-                f"--every 相对于这段时间太短，最多 {MOST_STEPS} 步：请加长 --every，或用 --csv 取全部读数。",
-                f"--every is too short for this span, at most {MOST_STEPS} steps: make it longer, or take all readings"
+                f"--every 相对于这段时间太短，最多 {MOST_STEPS} 步：请加长 --every，或用 --csv "
+                "取全部读数。",
+                f"--every is too short for this span, at most {MOST_STEPS} steps: make it "
+                "longer, or take all readings"
                 " with --csv.",
             )
         return HistorySteps(
-            self.begin, self.until, length, origin=origin, limit=tag.limit, vouched=self.confirmed_by_health(tag)
+            self.begin,
+            self.until,
+            length,
+            origin=origin,
+            limit=tag.limit,
+            vouched=self.confirmed_by_health(tag),
         )
 
-    def columns(self, tag: HistoryTag, number: int, progress: Progress | None = None) -> HistorySteps:
+    def columns(
+        self, tag: HistoryTag, number: int, progress: Progress | None = None
+    ) -> HistorySteps:
         """The window in at most `number` equal steps, for a plot; the caller finishes them."""
         steps = self.steps(tag, max(1, -(-(self.until - self.begin) // number)), aligned=False)
         for page in pages(self._source, tag.device, tag.tag, self.begin, self.until, progress):
@@ -204,27 +237,36 @@ class History:
         return self._source.newest(tag.device, tag.tag) if tag.stored else None
 
     def confirmed_by_health(self, tag: HistoryTag) -> Vouched:
-        """Whether silence of this tag means that nothing changed: its device's health says that it was watched."""
+        """Whether silence of this tag means that nothing changed: its device's health says that it
+        was watched."""
 
         def known(begin: int, end: int) -> bool:
             if not tag.by_change:
                 return False
             if tag.device not in self._evidence:
-                self._evidence[tag.device] = self._source.evidence(tag.device, self.begin, self.until)
-            covered = sum(max(0, min(end, last) - max(begin, first)) for first, last in self._evidence[tag.device])
+                self._evidence[tag.device] = self._source.evidence(
+                    tag.device, self.begin, self.until
+                )
+            covered = sum(
+                max(0, min(end, last) - max(begin, first))
+                for first, last in self._evidence[tag.device]
+            )
             return end - begin - covered <= tag.limit
 
         return known
 
 
 def why_empty(tag: HistoryTag, newest: str | None) -> tuple[str, str]:
-    """Why there is nothing to show, and what to do; `newest`: the time of the newest reading, for people."""
+    """Why there is nothing to show, and what to do; `newest`: the time of the newest reading, for
+    people."""
     name = f"{tag.shown}/{tag.tag}"
     if not tag.stored:
         return (
-            f"{name}：已配置，但库中还没有它的读数；请检查 {command('run')} 和 {command('serve')} 是否都在运行"
+            f"{name}：已配置，但库中还没有它的读数；请检查 {command('run')} 和 "
+            f"{command('serve')} 是否都在运行"
             f"（{command('status')}）。",
-            f"{name}: configured, and the store has no reading of it yet; check that `{command('run')}` and"
+            f"{name}: configured, and the store has no reading of it yet; check that "
+            f"`{command('run')}` and"
             f" `{command('serve')}` both work (`{command('status')}`).",
         )
     if newest is None:
@@ -234,5 +276,6 @@ def why_empty(tag: HistoryTag, newest: str | None) -> tuple[str, str]:
         )
     return (
         f"{name}：这段时间没有读数；最新的一条来自 {newest}，请用 --since 或 --from 把范围放宽。",
-        f"{name}: no reading in this window; the newest is from {newest}: widen it with --since or --from.",
+        f"{name}: no reading in this window; the newest is from {newest}: widen it with --since "
+        "or --from.",
     )

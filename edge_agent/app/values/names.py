@@ -1,4 +1,5 @@
-"""Which tags somebody means: `DEVICE`, `DEVICE/TAG`, `agent:DEVICE/TAG`, each with `*`, `?` and `[...]` if need be.
+"""Which tags somebody means: `DEVICE`, `DEVICE/TAG`, `agent:DEVICE/TAG`, each with `*`, `?` and
+`[...]` if need be.
 
 Device names are taken apart and put together here and nowhere else in this package.
 """
@@ -29,7 +30,8 @@ class TagSelector(NamedTuple):
 
 
 def wanted(text: str, devices: Iterable[str] = ()) -> TagSelector:
-    """An argument taken apart. `devices`: known ids, of which one with a colon of its own is meant as it stands."""
+    """An argument taken apart. `devices`: known ids, of which one with a colon of its own is meant
+    as it stands."""
     device, slash, tag = text.partition(_TAG)
     agent, colon, rest = device.partition(_AGENT)
     named = bool(colon) and device not in devices
@@ -37,15 +39,19 @@ def wanted(text: str, devices: Iterable[str] = ()) -> TagSelector:
 
 
 def shown(agent: str, device: str, twins: Iterable[str] = ()) -> str:
-    """A device's name for people: its id, or `agent:device` when several agents have one of that id."""
+    """A device's name for people: its id, or `agent:device` when several agents have one of that
+    id."""
     return f"{agent}{_AGENT}{device}" if device in twins else device
 
 
-def selected(arguments: Sequence[str], agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
-    """The tags meant, by device, both in the order of `known`; all of them without any argument. `agents`: the agent of
-    each device.
+def selected(
+    arguments: Sequence[str], agents: Mapping[str, str], known: Known
+) -> dict[str, list[str]]:
+    """The tags meant, by device, both in the order of `known`; all of them without any argument.
+    `agents`: the agent of each device.
 
-    Raises FindingsError with one finding for each argument that fits nothing, the nearest name in it.
+    Raises FindingsError with one finding for each argument that fits nothing, the nearest name in
+    it.
     """
     if not arguments:
         return {device: list(tags) for device, tags in known.items()}
@@ -60,7 +66,11 @@ def selected(arguments: Sequence[str], agents: Mapping[str, str], known: Known) 
             found.setdefault(device, set()).update(tags)
     if findings:
         raise FindingsError(findings)
-    return {device: [tag for tag in known[device] if tag in found[device]] for device in known if device in found}
+    return {
+        device: [tag for tag in known[device] if tag in found[device]]
+        for device in known
+        if device in found
+    }
 
 
 def _hits(meant: TagSelector, agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
@@ -69,14 +79,17 @@ def _hits(meant: TagSelector, agents: Mapping[str, str], known: Known) -> dict[s
         if _fits_device(device, agents[device], meant.device) and (
             meant.agent is None or fits(agents[device], meant.agent)
         ):
-            wanted_tags = list(tags) if meant.tag is None else [tag for tag in tags if fits(tag, meant.tag)]
+            wanted_tags = (
+                list(tags) if meant.tag is None else [tag for tag in tags if fits(tag, meant.tag)]
+            )
             if wanted_tags:
                 hits[device] = wanted_tags
     return hits
 
 
 def _fits_device(device: str, agent: str, pattern: str) -> bool:
-    """By its name, or by its id alone where the store has it as `agent:device`, of another agent than the own one."""
+    """By its name, or by its id alone where the store has it as `agent:device`, of another agent
+    than the own one."""
     return fits(device, pattern) or fits(device.removeprefix(f"{agent}{_AGENT}"), pattern)
 
 
@@ -89,13 +102,25 @@ def _unknown(text: str, meant: TagSelector, agents: Mapping[str, str], known: Kn
     own = [device for device in known if meant.agent is None or fits(agents[device], meant.agent)]
     if meant.agent is not None and not own:
         zh, en = advice(meant.agent, agents.values())
-        return Finding("unknown-agent", text, f"没有采集代理 {meant.agent!r}；{zh}", f"no agent {meant.agent!r}; {en}")
+        return Finding(
+            "unknown-agent",
+            text,
+            f"没有采集代理 {meant.agent!r}；{zh}",
+            f"no agent {meant.agent!r}; {en}",
+        )
     devices = [device for device in own if _fits_device(device, agents[device], meant.device)]
     if not devices:
         zh, en = advice(meant.device, own)
-        return Finding("unknown-device", text, f"没有设备 {meant.device!r}；{zh}", f"no device {meant.device!r}; {en}")
+        return Finding(
+            "unknown-device",
+            text,
+            f"没有设备 {meant.device!r}；{zh}",
+            f"no device {meant.device!r}; {en}",
+        )
     names: list[str] = []
     for device in devices:
         names += known[device]
     zh, en = advice(meant.tag, names)
-    return Finding("unknown-tag", text, f"没有变量 {meant.tag!r}；{zh}", f"no tag {meant.tag!r}; {en}")
+    return Finding(
+        "unknown-tag", text, f"没有变量 {meant.tag!r}；{zh}", f"no tag {meant.tag!r}; {en}"
+    )

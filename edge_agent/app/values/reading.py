@@ -1,4 +1,5 @@
-"""Where values of now come from: the running agent, which alone talks to its devices, else the devices themselves."""
+"""Where values of now come from: the running agent, which alone talks to its devices, else the
+devices themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _NAMES_S: Final = 2.0
 
 
 class Reading:
-    """The values of a configuration's tags. `names`: as in `names.selected`; `raw`: also what stands behind them."""
+    """The values of a configuration's tags. `names`: as in `names.selected`; `raw`: also what
+    stands behind them."""
 
     def __init__(
         self,
@@ -38,7 +40,8 @@ class Reading:
         plugins: Plugins | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Raises FindingsError for a file that cannot be used. No secret is read before it is needed."""
+        """Raises FindingsError for a file that cannot be used. No secret is read before it is
+        needed."""
         self._config, self._names, self._raw = config, names, raw
         self._plugins = plugins_or_installed(plugins)
         self._clock = clock or Clock.from_environment()
@@ -58,7 +61,8 @@ class Reading:
             return asyncio.run(self._direct())
 
     async def looks(self) -> AsyncGenerator[Document]:
-        """Again and again; whether an agent runs is looked up each time, so that a device is never asked by two."""
+        """Again and again; whether an agent runs is looked up each time, so that a device is never
+        asked by two."""
         async with contextlib.AsyncExitStack() as own:
             watched: WatchedDevices | None = None
             while True:
@@ -71,13 +75,19 @@ class Reading:
                         site, tags = self._wanted()
                         watched = WatchedDevices(site, self._plugins, tags, self._clock)
                         await own.enter_async_context(watched.running())
-                        await asyncio.sleep(LOOK_S / 2)  # what answers at once is there at the first look
-                    document = await asyncio.to_thread(self._shown, await watched.document(ask=self._raw))
+                        await asyncio.sleep(
+                            LOOK_S / 2
+                        )  # what answers at once is there at the first look
+                    document = await asyncio.to_thread(
+                        self._shown, await watched.document(ask=self._raw)
+                    )
                 yield document
                 await asyncio.sleep(LOOK_S)
 
     def _ask(self) -> Document:
-        document: Document = client.ask(self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw)
+        document: Document = client.ask(
+            self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw
+        )
         return self._shown(document)
 
     async def _direct(self) -> Document:
@@ -86,7 +96,8 @@ class Reading:
         return await asyncio.to_thread(self._shown, document)
 
     def _shown(self, document: Document) -> Document:
-        """With devices as people are shown them: the id alone where no other agent of the site has it."""
+        """With devices as people are shown them: the id alone where no other agent of the site has
+        it."""
         if self._full_names is None:
             self._full_names = self._ask_names()
         names = self._full_names
@@ -98,8 +109,8 @@ class Reading:
         return document
 
     def _ask_names(self) -> dict[str, str]:
-        """Ids that are not unique on the site -> what is shown, as the store service here knows the site; none without
-        one."""
+        """Ids that are not unique on the site -> what is shown, as the store service here knows the
+        site; none without one."""
         try:
             found = client.ask(serve_socket(self.site), "names", limit=_NAMES_S)
         except (ConnectionError, FindingsError):  # values are to be seen whatever the service does
@@ -109,6 +120,9 @@ class Reading:
 
     def _wanted(self) -> tuple[Site, dict[str, list[str]]]:
         """The tags meant, and the site with the secrets of their devices and of no others."""
-        known = {device.id: tag_names(device, self._plugins[device.connector]) for device in self.site.devices}
+        known = {
+            device.id: tag_names(device, self._plugins[device.connector])
+            for device in self.site.devices
+        }
         tags = selected(self._names, dict.fromkeys(known, self.site.agent.id), known)
         return load(self._config, self._plugins, secrets=False, device_secrets=tags.keys()), tags

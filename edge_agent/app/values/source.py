@@ -1,4 +1,5 @@
-"""Where past values come from: the store itself, or the running service that owns it. Both answer alike, in pages."""
+"""Where past values come from: the store itself, or the running service that owns it. Both answer
+alike, in pages."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from edge_agent.stores.http import bounded_wait
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
-#: The first window of a series, and the longest: what lies ahead may be much denser than what was read so far.
+#: The first window of a series, and the longest: what lies ahead may be much denser than what was
+#: read so far.
 _FIRST: Final = 600 * _SECOND
 _LONGEST: Final = 21_600 * _SECOND
 #: Readings a page should have; so many signs of text weigh as much as a reading.
@@ -49,7 +51,10 @@ class ReadingsPage:
     @property
     def weight(self) -> int:
         """What it takes of memory, in readings."""
-        return len(self.t) + sum(len(value) for value in self.values if isinstance(value, str)) // _SIGNS
+        return (
+            len(self.t)
+            + sum(len(value) for value in self.values if isinstance(value, str)) // _SIGNS
+        )
 
 
 Series = Mapping[str, Mapping[str, Any]]
@@ -77,18 +82,23 @@ class HistorySource(Protocol):
         """When the newest reading was made; None without any."""
 
     def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
-        """Whether there are readings in `from <= t < to`; it costs no memory, however many they are. A reading within
-        a millisecond of either end may be overlooked."""
+        """Whether there are readings in `from <= t < to`; it costs no memory, however many they
+        are. A reading within a millisecond of either end may be overlooked."""
 
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """Spans in which the device's values are known to have been current."""
 
 
 def pages(
-    source: HistorySource, device: str, tag: str, from_ns: int, to_ns: int, seen: Callable[[int], None] | None = None
+    source: HistorySource,
+    device: str,
+    tag: str,
+    from_ns: int,
+    to_ns: int,
+    seen: Callable[[int], None] | None = None,
 ) -> Iterator[ReadingsPage]:
-    """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number of readings of each
-    page."""
+    """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number
+    of readings of each page."""
     start, window = from_ns, _FIRST
     while start < to_ns:
         end = min(to_ns, start + window)
@@ -107,8 +117,8 @@ def pages(
 
 
 def _skip_empty_span(source: HistorySource, device: str, tag: str, start: int, to_ns: int) -> int:
-    """A time before which there is no reading from `start` on, not later than `to_ns`: years without readings take some
-    questions, not one for each page.
+    """A time before which there is no reading from `start` on, not later than `to_ns`: years
+    without readings take some questions, not one for each page.
 
     What is newest stays for a page: a server may show it to such a question later than to others.
     """
@@ -136,7 +146,9 @@ class StoreSource:
     def devices(self) -> dict[str, StoredDevice]:
         found: dict[str, dict[str, Any]] = {}
         for entry in list(self._store.catalogue.series):
-            found.setdefault(entry.device, {})[entry.tag] = orjson.loads(entry.meta) if entry.meta else {}
+            found.setdefault(entry.device, {})[entry.tag] = (
+                orjson.loads(entry.meta) if entry.meta else {}
+            )
         agent = self._store.catalogue.keys.agent
         return {device: StoredDevice(agent(device), series) for device, series in found.items()}
 
@@ -159,7 +171,8 @@ class StoreSource:
 
 
 class ServedSource:
-    """The running store service, asked through its socket. Raises ConnectionError when it does not run any more."""
+    """The running store service, asked through its socket. Raises ConnectionError when it does not
+    run any more."""
 
     def __init__(self, door: Path) -> None:
         self._door = door
@@ -169,13 +182,18 @@ class ServedSource:
 
     def devices(self) -> dict[str, StoredDevice]:
         found = self._ask("history_devices")
-        return {device: StoredDevice(entry["agent"], entry["series"]) for device, entry in found.items()}
+        return {
+            device: StoredDevice(entry["agent"], entry["series"]) for device, entry in found.items()
+        }
 
     def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> ReadingsPage:
         found = self._ask("history_page", device=device, tag=tag, from_ns=from_ns, to_ns=to_ns)
         values = found["values"]
         return ReadingsPage(
-            np.array(found["t"], np.int64), _numbers(values), np.array(found["status"], np.uint32), values
+            np.array(found["t"], np.int64),
+            _numbers(values),
+            np.array(found["status"], np.uint32),
+            values,
         )
 
     def newest(self, device: str, tag: str) -> int | None:
@@ -192,7 +210,9 @@ class ServedSource:
 
 
 def _numbers(values: Sequence[Any]) -> Floats:
-    return np.array([float(value) if isinstance(value, int | float) else np.nan for value in values], np.float64)
+    return np.array(
+        [float(value) if isinstance(value, int | float) else np.nan for value in values], np.float64
+    )
 
 
 def operations(store: Store) -> dict[str, server.Operation]:
@@ -200,7 +220,10 @@ def operations(store: Store) -> dict[str, server.Operation]:
     source = StoreSource(store)
 
     def devices() -> dict[str, Any]:
-        return {name: {"agent": device.agent, "series": device.series} for name, device in source.devices().items()}
+        return {
+            name: {"agent": device.agent, "series": device.series}
+            for name, device in source.devices().items()
+        }
 
     def page(device: str, tag: str, from_ns: int, to_ns: int) -> dict[str, Any]:
         found = source.page(device, tag, from_ns, to_ns)
@@ -217,12 +240,15 @@ def operations(store: Store) -> dict[str, server.Operation]:
 
 @contextlib.contextmanager
 def opened(site: Site) -> Iterator[HistorySource]:
-    """The running service where there is one, else the store itself. Raises FindingsError when there is no store."""
+    """The running service where there is one, else the store itself. Raises FindingsError when
+    there is no store."""
     door = serve_socket(site)
     if client.running(door):
         yield ServedSource(door)
         return
-    path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
+    path = (
+        site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
+    )
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",

@@ -1,4 +1,5 @@
-"""Which stretch of the past somebody means: `--since 8h`, `--from 2026-11-30 08:00`, ISO 8601, dates."""
+"""Which stretch of the past somebody means: `--since 8h`, `--from 2026-11-30 08:00`, ISO 8601,
+dates."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ def _plain(text: str) -> object:
 
 
 def moment(text: str, zone: ZoneInfo) -> int:
-    """`2026-11-30 08:00`, `2026-11-30T08:00:00+08:00`, `2026-11-30` (its first moment) as ns since 1970; without an
-    offset in the given zone. Raises FindingsError."""
+    """`2026-11-30 08:00`, `2026-11-30T08:00:00+08:00`, `2026-11-30` (its first moment) as ns since
+    1970; without an offset in the given zone. Raises FindingsError."""
     try:
         read = datetime.fromisoformat(text.strip().replace("/", "-"))
         at = (read if read.tzinfo is not None else read.replace(tzinfo=zone)).timestamp()
@@ -55,12 +56,15 @@ def moment(text: str, zone: ZoneInfo) -> int:
         raise FindingsError.one(
             "bad-time",
             f"{text!r} 不是可用的时间：请写成 2026-11-30 08:00、2026-11-30 或 ISO 8601。",
-            f"{text!r} is no time that can be used: write 2026-11-30 08:00, 2026-11-30, or ISO 8601.",
+            f"{text!r} is no time that can be used: write 2026-11-30 08:00, 2026-11-30, or ISO "
+            "8601.",
         )
     return round(at * 1e6) * 1000
 
 
-def window(since: str | None, begin: str | None, until: str | None, zone: ZoneInfo, now: int) -> tuple[int, int]:
+def window(
+    since: str | None, begin: str | None, until: str | None, zone: ZoneInfo, now: int
+) -> tuple[int, int]:
     """From when to when, ns. Raises FindingsError for what contradicts itself."""
     if since is not None and begin is not None:
         raise FindingsError.one(

@@ -1,4 +1,5 @@
-"""Readings by steps of equal length: least, greatest, mean by time, last, count and worst quality. Columns, no I/O."""
+"""Readings by steps of equal length: least, greatest, mean by time, last, count and worst quality.
+Columns, no I/O."""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ class HistoryStep(NamedTuple):
     low: float | None
     high: float | None
     mean: float | None
-    """By time: each reading weighs as long as it was valid. For words and truth values it means nothing; see `last`."""
+    """By time: each reading weighs as long as it was valid. For words and truth values it means
+    nothing; see `last`."""
     last: Any
-    """The last reading's value; the value valid when the step began if it has no reading of its own."""
+    """The last reading's value; the value valid when the step began if it has no reading of its
+    own."""
     readings: int
     """How many; 0: an earlier one holds."""
     status: int
@@ -45,10 +48,14 @@ def plain_step(shortest: int) -> int:
 
 
 class HistorySteps:
-    """All steps of a window, filled page by page. Takes about 60 bytes a step, whatever the number of readings."""
+    """All steps of a window, filled page by page. Takes about 60 bytes a step, whatever the number
+    of readings."""
 
-    def __init__(self, begin: int, until: int, step: int, *, origin: int, limit: int, vouched: Vouched) -> None:
-        """`origin`: where a step begins, not later than `begin`; the others as in `GapFinder`. All ns."""
+    def __init__(
+        self, begin: int, until: int, step: int, *, origin: int, limit: int, vouched: Vouched
+    ) -> None:
+        """`origin`: where a step begins, not later than `begin`; the others as in `GapFinder`. All
+        ns."""
         self.origin, self.step, self._until = origin, step, until
         self.size = size = max(1, -(-(until - origin) // step))
         self.low, self.high = np.full(size, np.inf), np.full(size, -np.inf)
@@ -120,7 +127,10 @@ class HistorySteps:
         """Enter for how long readings were valid. Their values are entered already."""
         if not len(spans.start):
             return
-        first, last = self._places(spans.start), self._places(np.maximum(spans.end - 1, spans.start))
+        first, last = (
+            self._places(spans.start),
+            self._places(np.maximum(spans.end - 1, spans.start)),
+        )
         usable = ((spans.status & np.uint32(_BAD)) == 0) & ~np.isnan(spans.num)
         border = self.origin + (first + 1) * self.step
         inside = (np.minimum(spans.end, border) - spans.start) / _SECOND
@@ -129,7 +139,13 @@ class HistorySteps:
         np.add.at(self._seconds, first, inside)
         for place in np.flatnonzero(last > first).tolist():
             number = float(spans.num[place]) if usable[place] else None
-            self._fill(int(first[place]), int(last[place]), int(spans.end[place]), number, int(spans.status[place]))
+            self._fill(
+                int(first[place]),
+                int(last[place]),
+                int(spans.end[place]),
+                number,
+                int(spans.status[place]),
+            )
 
     def _fill(self, first: int, last: int, end: int, number: float | None, status: int) -> None:
         """A reading of step `first` that holds into steps up to `last`."""

@@ -44,7 +44,8 @@ def number(value: float, digits: int = _DIGITS) -> str:
 
 
 def for_file(value: Any) -> str:
-    """A value in a CSV cell, every digit kept: `true`, JSON of an array, nothing where there is no value."""
+    """A value in a CSV cell, every digit kept: `true`, JSON of an array, nothing where there is no
+    value."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -69,7 +70,8 @@ def iso(t: int, zone: ZoneInfo) -> str:
 
 @lru_cache(maxsize=64)
 def _minute(number: int, zone: ZoneInfo) -> tuple[str, str]:
-    """`2026-11-30T08:00` and `+08:00` of a minute since 1970: the calendar is dear, and readings come in order."""
+    """`2026-11-30T08:00` and `+08:00` of a minute since 1970: the calendar is dear, and readings
+    come in order."""
     moment = datetime.fromtimestamp(number * 60, zone).isoformat()
     return moment[:16], moment[19:]
 

@@ -1,4 +1,5 @@
-"""What the converters share: numbers and times of other programs as the configuration writes them."""
+"""What the converters share: numbers and times of other programs as the configuration writes
+them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ def seconds(value: Any) -> float | None:
     """Seconds of a Go duration such as `1m30s`, or of a number; None for what is neither."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, str) or re.fullmatch(f"(?:{_GO_TIME.pattern})+", value.strip()) is None:
+    if (
+        not isinstance(value, str)
+        or re.fullmatch(f"(?:{_GO_TIME.pattern})+", value.strip()) is None
+    ):
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in _GO_TIME.findall(value))
 
@@ -44,7 +48,8 @@ def factor(*parts: Any, divided_by: Any = 1) -> Any:
 
 
 def serial_url(scheme: str, port: str, settings: Mapping[str, Any]) -> str:
-    """`rtu:///dev/ttyS0?baudrate=9600&parity=N`; settings that are not stated are left to their defaults."""
+    """`rtu:///dev/ttyS0?baudrate=9600&parity=N`; settings that are not stated are left to their
+    defaults."""
     given = {key: value for key, value in settings.items() if value not in (None, "")}
     query = urlencode(given)
     return f"{scheme}://{port}" + (f"?{query}" if query else "")

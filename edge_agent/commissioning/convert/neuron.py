@@ -1,5 +1,5 @@
-"""Neuron's exports (JSON of its API, or the tag template as XLSX or CSV), by emqx/neuron-docs: `api/configuration`,
-`api/data-type`, `configuration/import-export`, `south-devices/modbus-tcp`.
+"""Neuron's exports (JSON of its API, or the tag template as XLSX or CSV), by emqx/neuron-docs:
+`api/configuration`, `api/data-type`, `configuration/import-export`, `south-devices/modbus-tcp`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,45 @@ from edge_agent.commissioning.lists.cells import scalar
 from edge_agent.commissioning.lists.words import WordError
 
 _TYPES: Final = {
-    1: "int8", 2: "uint8", 3: "int16", 4: "uint16", 5: "int32", 6: "uint32", 7: "int64", 8: "uint64", 9: "float32",
-    10: "float64", 11: "bool", 12: "bool", 13: "string", 16: "uint16", 17: "uint32", 18: "uint64",
-}  # fmt: skip
+    1: "int8",
+    2: "uint8",
+    3: "int16",
+    4: "uint16",
+    5: "int32",
+    6: "uint32",
+    7: "int64",
+    8: "uint64",
+    9: "float32",
+    10: "float64",
+    11: "bool",
+    12: "bool",
+    13: "string",
+    16: "uint16",
+    17: "uint32",
+    18: "uint64",
+}
 _BAUD: Final = (115200, 57600, 38400, 19200, 9600, 4800, 2400, 1800, 1200, 600)
 _PARITY: Final = ("N", "O", "E", "M", "S")
 _READ: Final = 1
 _PARAMS: Final = frozenset(
-    {"host", "port", "timeout", "interval", "connection_mode", "link", "device", "baud", "parity", "stop", "data",
-     "address_base", "url", "endpoint", "transport_mode"}
-)  # fmt: skip
+    {
+        "host",
+        "port",
+        "timeout",
+        "interval",
+        "connection_mode",
+        "link",
+        "device",
+        "baud",
+        "parity",
+        "stop",
+        "data",
+        "address_base",
+        "url",
+        "endpoint",
+        "transport_mode",
+    }
+)
 
 
 def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
@@ -39,7 +68,11 @@ def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
 
 def _objects(value: Any) -> list[LocatedObject]:
     """The objects of a list; nothing of what is none."""
-    return [each for each in value if isinstance(each, LocatedObject)] if isinstance(value, list) else []
+    return (
+        [each for each in value if isinstance(each, LocatedObject)]
+        if isinstance(value, list)
+        else []
+    )
 
 
 def _nodes(document: Any) -> Iterator[LocatedObject]:
@@ -56,7 +89,9 @@ def _nodes(document: Any) -> Iterator[LocatedObject]:
 
 def _of_whole(document: LocatedObject) -> Iterator[LocatedObject]:
     """The lists of the whole configuration, brought together by node."""
-    params = {str(each.get("node")): each.get("params", {}) for each in _objects(document.get("settings"))}
+    params = {
+        str(each.get("node")): each.get("params", {}) for each in _objects(document.get("settings"))
+    }
     for node in _objects(document["nodes"]):
         if node.get("type", 1) != 1:
             continue
@@ -93,7 +128,11 @@ class _Node:
         self._devices: dict[Any, Draft] = {}
 
     def _at(self, table: Any, key: str = "") -> str:
-        line = table.lines.get(key, table.line) if isinstance(table, LocatedObject) else self._node.line
+        line = (
+            table.lines.get(key, table.line)
+            if isinstance(table, LocatedObject)
+            else self._node.line
+        )
         return f"{self._path}:{line}"
 
     def read(self) -> None:
@@ -108,10 +147,14 @@ class _Node:
                 self._one(tag, keys, group.get("interval"))
         for key in self._params:
             if key not in _PARAMS:
-                self._plant.leave_out(self._at(self._params, key), f"{self.name} {key}", *NO_COUNTERPART)
+                self._plant.leave_out(
+                    self._at(self._params, key), f"{self.name} {key}", *NO_COUNTERPART
+                )
 
     def _one(self, tag: Any, keys: Mapping[str, Any], interval: Any) -> None:
-        self._plant.attempt(self._at(tag), str(tag.get("name")), lambda: self._tag(tag, keys, interval))
+        self._plant.attempt(
+            self._at(tag), str(tag.get("name")), lambda: self._tag(tag, keys, interval)
+        )
 
     def _keys(self, plugin: str) -> dict[str, Any] | None:
         params = self._params
@@ -122,7 +165,10 @@ class _Node:
         if not re.search("modbus", plugin, re.I):
             return None
         if params.get("connection_mode", 0) == 1:
-            zh, en = "由设备主动连接（服务端模式）不受支持。", "devices that dial in (server mode) are not supported."
+            zh, en = (
+                "由设备主动连接（服务端模式）不受支持。",
+                "devices that dial in (server mode) are not supported.",
+            )
             self._plant.leave_out(self._at(params, "connection_mode"), self.name, zh, en)
         keys: dict[str, Any] = {"connector": "modbus", "url": self._url(plugin)}
         if isinstance(params.get("timeout"), int):
@@ -148,7 +194,10 @@ class _Node:
     def _say_unless(self, there: bool, key: str, instead: str) -> None:
         if not there:
             zh = f"{self.name}：文件里没有设备的地址，{key} 暂写为 {instead}，请改。"
-            en = f"{self.name}: the file does not say where the device is; {key} is {instead} until you change it."
+            en = (
+                f"{self.name}: the file does not say where the device is; {key} is {instead} "
+                "until you change it."
+            )
             self._plant.note(self._at(self._node), zh, en)
 
     def _device(self, unit: int | None, keys: Mapping[str, Any]) -> Draft:
@@ -164,7 +213,11 @@ class _Node:
             zh, en = "只写的点读不到。", "a point that can only be written is not read."
             self._plant.leave_out(where, name, zh, en)
             return
-        kind = _TYPES.get(tag.get("type", 0)) if isinstance(tag.get("type"), int) else str(tag.get("type")).lower()
+        kind = (
+            _TYPES.get(tag.get("type", 0))
+            if isinstance(tag.get("type"), int)
+            else str(tag.get("type")).lower()
+        )
         if keys["connector"] == "opcua":
             self._plant.tag(self._device(None, keys), name, _node_keys(tag, interval), where)
             return
@@ -173,7 +226,9 @@ class _Node:
         except WordError as error:
             self._plant.leave_out(where, name, error.zh, error.en)
 
-    def _register(self, tag: LocatedObject, kind: str | None, keys: Mapping[str, Any], interval: Any) -> None:
+    def _register(
+        self, tag: LocatedObject, kind: str | None, keys: Mapping[str, Any], interval: Any
+    ) -> None:
         name, where = str(tag.get("name", "")), self._at(tag)
         if kind is None:
             zh, en = f"没有类型 {tag.get('type')}。", f"there is no type {tag.get('type')} here."
@@ -188,7 +243,9 @@ class _Node:
         made: dict[str, Any] = {"address": scalar(address), "type": kind}
         if kind in ("int8", "uint8"):
             made["byte"] = "low"
-            self._plant.note(where, f"{name}：字节取低位，请核对。", f"{name}: taken from the low byte; compare.")
+            self._plant.note(
+                where, f"{name}：字节取低位，请核对。", f"{name}: taken from the low byte; compare."
+            )
         if found.length is not None:
             made["length"] = found.length
         if found.word_order is not None and kind != "bool":
@@ -201,7 +258,9 @@ class _Node:
             made["every"] = duration(float(interval) / 1000)
         if tag.get("description"):
             made["description"] = str(tag["description"])
-        self._plant.tag(self._device(found.unit if found.unit is not None else 1, keys), name, made, where)
+        self._plant.tag(
+            self._device(found.unit if found.unit is not None else 1, keys), name, made, where
+        )
 
 
 def _node_keys(tag: Mapping[str, Any], interval: Any) -> dict[str, Any]:

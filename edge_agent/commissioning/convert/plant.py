@@ -52,7 +52,9 @@ class ConvertedPlant:
         """List something to compare."""
         self.notes.append(Finding("compare", where, zh, en))
 
-    def objects(self, table: Mapping[str, Any], key: str, at: Callable[[str], str]) -> list[dict[str, Any]]:
+    def objects(
+        self, table: Mapping[str, Any], key: str, at: Callable[[str], str]
+    ) -> list[dict[str, Any]]:
         """The objects of a list that may be absent; what is no object is listed."""
         value = table.get(key)
         items = value if isinstance(value, list) else [] if value is None else [value]
@@ -62,7 +64,8 @@ class ConvertedPlant:
         return found
 
     def attempt(self, where: str, what: str, make: Callable[[], object]) -> None:
-        """Do what one entry of the file says; an entry of another form than documented is listed, and no more."""
+        """Do what one entry of the file says; an entry of another form than documented is listed,
+        and no more."""
         try:
             make()
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError):
@@ -84,15 +87,21 @@ class ConvertedPlant:
         return unique
 
     def tag(self, device: Draft, name: str, keys: Mapping[str, Any], where: str) -> None:
-        """A tag of a device; one whose name is taken gets a number, one that cannot be a name is left out."""
+        """A tag of a device; one whose name is taken gets a number, one that cannot be a name is
+        left out."""
         if (fault := names.fault(name)) is not None:
-            self.leave_out(where, repr(name), f"变量名{fault[0]}。", f"the name of a tag {fault[1]}.")
+            self.leave_out(
+                where, repr(name), f"变量名{fault[0]}。", f"the name of a tag {fault[1]}."
+            )
             return
         unique, number = name, 2
         while unique in device.tags:
             unique, number = f"{name}_{number}", number + 1
         if unique != name:
-            zh, en = f"变量名 {name} 已有，改为 {unique}。", f"the name {name} is taken, so this became {unique}."
+            zh, en = (
+                f"变量名 {name} 已有，改为 {unique}。",
+                f"the name {name} is taken, so this became {unique}.",
+            )
             self.note(where, zh, en)
         device.tags[unique] = dict(keys)
         device.places[unique] = where

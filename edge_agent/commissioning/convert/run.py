@@ -1,4 +1,5 @@
-"""A file of another program, read by what it is, and written as a plant file that `check` accepts."""
+"""A file of another program, read by what it is, and written as a plant file that `check`
+accepts."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ def convert(
     encoding: str | None = None,
     plugins: Plugins | None = None,
 ) -> Conversion:
-    """Write `out`. `name`, `url`, `unit`: of a device whose file says none of them; `encoding`: of a CSV, where
-    somebody has stated it.
+    """Write `out`. `name`, `url`, `unit`: of a device whose file says none of them; `encoding`: of
+    a CSV, where somebody has stated it.
 
     Raises FindingsError for a file that cannot be read, or of which nothing can be carried over.
     """
@@ -53,7 +54,9 @@ def convert(
         (neuron if source == "neuron" else thingsboard).read(file, document, plant)
     lines = checked(plant, _head(source, file), known)
     if not lines:
-        raise FindingsError([Finding("nothing-carried-over", str(file), *_nothing(source)), *plant.left_out])
+        raise FindingsError(
+            [Finding("nothing-carried-over", str(file), *_nothing(source)), *plant.left_out]
+        )
     plant.left_out.sort(key=_line)
     plant.notes.sort(key=_line)
     if plant.left_out:
@@ -61,7 +64,9 @@ def convert(
     if plant.notes:
         lines += ["# 请核对 / compare:", *as_comments(plant.notes)]
     write_new(out, ("\n".join(lines) + "\n").encode())
-    return Conversion({device.id: len(device.tags) for device in plant.devices}, plant.left_out, plant.notes)
+    return Conversion(
+        {device.id: len(device.tags) for device in plant.devices}, plant.left_out, plant.notes
+    )
 
 
 def _line(finding: Finding) -> tuple[int, str]:
@@ -79,7 +84,8 @@ def _nothing(source: str) -> tuple[str, str]:
 
 def _head(source: str, file: Path) -> list[str]:
     return [
-        f"# 由 {file.name}（{source}）转换而来；agent 和 mqtt 请按现场修改，文件末尾列出没有照搬的内容。",
+        f"# 由 {file.name}（{source}）转换而来；agent 和 mqtt 请按现场修改，"
+        "文件末尾列出没有照搬的内容。",
         f"# Converted from {file.name} ({source}); change agent and mqtt to yours.",
         "# What was not carried over is listed at the end.",
         "agent: {id: ipc-01}",
@@ -93,7 +99,9 @@ def _text(file: Path) -> str:
         with file.open("rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise FindingsError.one("too-large", "文件超过 64 MB。", "the file is larger than 64 MB.", str(file))
+            raise FindingsError.one(
+                "too-large", "文件超过 64 MB。", "the file is larger than 64 MB.", str(file)
+            )
         return data.decode("utf-8-sig")
     except OSError as error:
         raise FindingsError.one(
@@ -103,7 +111,9 @@ def _text(file: Path) -> str:
             str(file),
         ) from error
     except UnicodeDecodeError as error:
-        raise FindingsError.one("not-utf8", "文件不是 UTF-8 编码。", "the file is not UTF-8.", str(file)) from error
+        raise FindingsError.one(
+            "not-utf8", "文件不是 UTF-8 编码。", "the file is not UTF-8.", str(file)
+        ) from error
 
 
 def _json(file: Path) -> object:
@@ -111,5 +121,8 @@ def _json(file: Path) -> object:
         return json_text.parse(_text(file))
     except ValueError as error:
         raise FindingsError.one(
-            "bad-json", f"不是有效的 JSON（{error}）。", f"this is no valid JSON ({error}).", str(file)
+            "bad-json",
+            f"不是有效的 JSON（{error}）。",
+            f"this is no valid JSON ({error}).",
+            str(file),
         ) from error

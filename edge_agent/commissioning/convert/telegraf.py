@@ -1,5 +1,5 @@
-"""Telegraf's `inputs.modbus`, `inputs.opcua` and `inputs.opcua_listener` (TOML), by the sample configurations and
-READMEs of influxdata/telegraf: `plugins/inputs/modbus`, `plugins/inputs/opcua`.
+"""Telegraf's `inputs.modbus`, `inputs.opcua` and `inputs.opcua_listener` (TOML), by the sample
+configurations and READMEs of influxdata/telegraf: `plugins/inputs/modbus`, `plugins/inputs/opcua`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,23 @@ from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.errors import FindingsError
 
 _TABLES: Final = {
-    "discrete_inputs": "discrete", "coils": "coil", "holding_registers": "holding", "input_registers": "input",
-}  # fmt: skip
+    "discrete_inputs": "discrete",
+    "coils": "coil",
+    "holding_registers": "holding",
+    "input_registers": "input",
+}
 _PLAIN: Final = {
-    "INT16": "int16", "UINT16": "uint16", "INT32": "int32", "UINT32": "uint32", "INT64": "int64", "UINT64": "uint64",
-    "FLOAT32": "float32", "FLOAT64": "float64", "FLOAT32-IEEE": "float32", "FLOAT64-IEEE": "float64",
-}  # fmt: skip
+    "INT16": "int16",
+    "UINT16": "uint16",
+    "INT32": "int32",
+    "UINT32": "uint32",
+    "INT64": "int64",
+    "UINT64": "uint64",
+    "FLOAT32": "float32",
+    "FLOAT64": "float64",
+    "FLOAT32-IEEE": "float32",
+    "FLOAT64-IEEE": "float64",
+}
 _HALVES: Final = {
     "INT8L": ("int8", "low"),
     "INT8H": ("int8", "high"),
@@ -38,16 +49,57 @@ _HALVES: Final = {
 }
 _ORDERS: Final = {"AB": "ABCD", "BA": "BADC"}
 _MODBUS_KEYS: Final = frozenset(
-    {"name", "slave_id", "timeout", "controller", "baud_rate", "data_bits", "parity", "stop_bits", "transmission_mode",
-     "configuration_type", "request", "metric", "workarounds", "interval", *_TABLES}
-)  # fmt: skip
+    {
+        "name",
+        "slave_id",
+        "timeout",
+        "controller",
+        "baud_rate",
+        "data_bits",
+        "parity",
+        "stop_bits",
+        "transmission_mode",
+        "configuration_type",
+        "request",
+        "metric",
+        "workarounds",
+        "interval",
+        *_TABLES,
+    }
+)
 _FIELD_KEYS: Final = frozenset(
-    {"name", "address", "type", "data_type", "scale", "byte_order", "omit", "register", "length", "bit"}
+    {
+        "name",
+        "address",
+        "type",
+        "data_type",
+        "scale",
+        "byte_order",
+        "omit",
+        "register",
+        "length",
+        "bit",
+    }
 )
 _OPCUA_KEYS: Final = frozenset(
-    {"name", "endpoint", "interval", "nodes", "group", "security_policy", "security_mode", "certificate", "private_key",
-     "auth_method", "username", "password", "request_timeout", "connect_timeout", "subscription_interval"}
-)  # fmt: skip
+    {
+        "name",
+        "endpoint",
+        "interval",
+        "nodes",
+        "group",
+        "security_policy",
+        "security_mode",
+        "certificate",
+        "private_key",
+        "auth_method",
+        "username",
+        "password",
+        "request_timeout",
+        "connect_timeout",
+        "subscription_interval",
+    }
+)
 
 
 def read(path: Path, text: str, plant: ConvertedPlant) -> None:
@@ -56,11 +108,18 @@ def read(path: Path, text: str, plant: ConvertedPlant) -> None:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FindingsError.one(
-            "bad-toml", f"不是有效的 TOML（{error}）。", f"this is no valid TOML ({error}).", str(path)
+            "bad-toml",
+            f"不是有效的 TOML（{error}）。",
+            f"this is no valid TOML ({error}).",
+            str(path),
         ) from error
     inputs, lines = _table(document.get("inputs")), text.splitlines()
     every = _table(document.get("agent")).get("interval")
-    for plugin, make in (("modbus", _TelegrafModbus), ("opcua", _TelegrafOpcua), ("opcua_listener", _TelegrafOpcua)):
+    for plugin, make in (
+        ("modbus", _TelegrafModbus),
+        ("opcua", _TelegrafOpcua),
+        ("opcua_listener", _TelegrafOpcua),
+    ):
         starts = _starts(lines, plugin)
         for number, table in enumerate(plant.objects(inputs, plugin, lambda _: str(path))):
             place = _Places(path, lines, starts, number)
@@ -69,7 +128,9 @@ def read(path: Path, text: str, plant: ConvertedPlant) -> None:
     for plugin in inputs:
         if plugin not in ("modbus", "opcua", "opcua_listener"):
             zh, en = "这里没有这种采集。", "there is no such input here."
-            plant.leave_out(f"{path}:{next(iter(_starts(lines, plugin)), 1)}", f"inputs.{plugin}", zh, en)
+            plant.leave_out(
+                f"{path}:{next(iter(_starts(lines, plugin)), 1)}", f"inputs.{plugin}", zh, en
+            )
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -84,9 +145,12 @@ def _starts(lines: Sequence[str], plugin: str) -> list[int]:
 
 
 class _Places:
-    """Lines of what stands in one table; TOML readers tell none, so names are looked up in its part of the text."""
+    """Lines of what stands in one table; TOML readers tell none, so names are looked up in its part
+    of the text."""
 
-    def __init__(self, path: Path, lines: Sequence[str], starts: Sequence[int], number: int) -> None:
+    def __init__(
+        self, path: Path, lines: Sequence[str], starts: Sequence[int], number: int
+    ) -> None:
         self._path = path
         self._lines = lines
         self._first = starts[number] if number < len(starts) else 1
@@ -98,7 +162,10 @@ class _Places:
 
     def of_key(self, key: str) -> str:
         """Where a key is set for the first time."""
-        return self._find(rf"^\s*{re.escape(key)}\s*=|\b{re.escape(key)}\s*=|\[.*\b{re.escape(key)}\]", self._first)[0]
+        return self._find(
+            rf"^\s*{re.escape(key)}\s*=|\b{re.escape(key)}\s*=|\[.*\b{re.escape(key)}\]",
+            self._first,
+        )[0]
 
     def of_name(self, name: str) -> str:
         """Where the next entry of this name stands."""
@@ -120,7 +187,12 @@ class _TelegrafModbus:
     """One `[[inputs.modbus]]`: a device for each slave id."""
 
     def __init__(
-        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+        self,
+        plant: ConvertedPlant,
+        table: Mapping[str, Any],
+        places: _Places,
+        every: Any,
+        plugin: str,
     ) -> None:
         self._plant = plant
         self._table = table
@@ -140,14 +212,21 @@ class _TelegrafModbus:
                     self._one(entry, partial(self._register, entry, table))
         else:
             for request in self._plant.objects(self._table, str(style), self._places.of_key):
-                self._plant.attempt(self._places.of_key(str(style)), str(style), partial(self._request, request))
-        list_unused_keys(self._plant, self._table, _MODBUS_KEYS, self._places.of_key, "inputs.modbus")
+                self._plant.attempt(
+                    self._places.of_key(str(style)), str(style), partial(self._request, request)
+                )
+        list_unused_keys(
+            self._plant, self._table, _MODBUS_KEYS, self._places.of_key, "inputs.modbus"
+        )
 
     def _one(self, entry: Mapping[str, Any], make: Callable[[], None]) -> None:
         self._plant.attempt(self._places.of_table(), str(entry.get("name")), make)
 
     def _url(self) -> str | None:
-        controller, mode = str(self._table.get("controller", "")), str(self._table.get("transmission_mode", ""))
+        controller, mode = (
+            str(self._table.get("controller", "")),
+            str(self._table.get("transmission_mode", "")),
+        )
         if match := re.fullmatch(r"tcp://(.+)", controller):
             scheme = {"": "tcp", "tcp": "tcp", "rtuovertcp": "rtu-tcp"}.get(mode.lower())
             if scheme is not None:
@@ -156,12 +235,20 @@ class _TelegrafModbus:
             scheme = {"": "rtu", "rtu": "rtu", "ascii": "ascii"}.get(mode.lower())
             if scheme is not None:
                 return serial_url(
-                    scheme, match[1],
-                    {"baudrate": self._table.get("baud_rate"), "bytesize": self._table.get("data_bits"),
-                     "parity": self._table.get("parity"), "stopbits": self._table.get("stop_bits")},
-                )  # fmt: skip
+                    scheme,
+                    match[1],
+                    {
+                        "baudrate": self._table.get("baud_rate"),
+                        "bytesize": self._table.get("data_bits"),
+                        "parity": self._table.get("parity"),
+                        "stopbits": self._table.get("stop_bits"),
+                    },
+                )
         zh = f"连接方式 {controller} {mode} 不受支持，整段未照搬。"
-        en = f"the connection {controller} {mode} is not supported, and the whole table was left out."
+        en = (
+            f"the connection {controller} {mode} is not supported, and the whole table was left "
+            "out."
+        )
         self._plant.leave_out(self._places.of_key("controller"), "inputs.modbus controller", zh, en)
         return None
 
@@ -186,7 +273,11 @@ class _TelegrafModbus:
         if unit not in self._devices:
             name = str(self._table.get("name") or "modbus")
             style = str(self._table.get("configuration_type", "register"))
-            requests = [] if style == "register" else self._plant.objects(self._table, style, self._places.of_key)
+            requests = (
+                []
+                if style == "register"
+                else self._plant.objects(self._table, style, self._places.of_key)
+            )
             units = {str(request.get("slave_id", 0)) for request in requests}
             keys = {"unit": unit, **self._keys}
             self._devices[unit] = self._plant.device(
@@ -199,11 +290,22 @@ class _TelegrafModbus:
         addresses = entry.get("address") or []
         first = addresses[0] if addresses else None
         if first is None or addresses != list(range(first, first + len(addresses))):
-            zh, en = f"寄存器 {addresses} 不是连续递增的。", f"the registers {addresses} are not in a row."
+            zh, en = (
+                f"寄存器 {addresses} 不是连续递增的。",
+                f"the registers {addresses} are not in a row.",
+            )
             self._plant.leave_out(where, str(entry.get("name")), zh, en)
             return
         unit = int(self._table.get("slave_id", 0))
-        self._tag(self._device(unit), table, entry, first, len(addresses), str(entry.get("byte_order", "")), where)
+        self._tag(
+            self._device(unit),
+            table,
+            entry,
+            first,
+            len(addresses),
+            str(entry.get("byte_order", "")),
+            where,
+        )
         self._list_unused(entry, where)
 
     def _request(self, request: Mapping[str, Any]) -> None:
@@ -214,7 +316,9 @@ class _TelegrafModbus:
             if key in request:
                 self._plant.leave_out(self._places.of_key(key), f"request {key}", *NO_COUNTERPART)
 
-    def _field(self, entry: Mapping[str, Any], request: Mapping[str, Any], unit: int, order: str) -> None:
+    def _field(
+        self, entry: Mapping[str, Any], request: Mapping[str, Any], unit: int, order: str
+    ) -> None:
         where = self._places.of_name(str(entry.get("name", "")))
         if not entry.get("omit"):
             table = str(entry.get("register", request.get("register", "holding")))
@@ -222,21 +326,41 @@ class _TelegrafModbus:
             self._list_unused(entry, where)
 
     def _list_unused(self, entry: Mapping[str, Any], where: str) -> None:
-        list_unused_keys(self._plant, entry, (*_FIELD_KEYS, "output"), lambda _: where, str(entry.get("name", "")))
+        list_unused_keys(
+            self._plant,
+            entry,
+            (*_FIELD_KEYS, "output"),
+            lambda _: where,
+            str(entry.get("name", "")),
+        )
 
     def _tag(
-        self, device: Draft, table: str, entry: Mapping[str, Any], first: Any, words: int | None, order: str, where: str
+        self,
+        device: Draft,
+        table: str,
+        entry: Mapping[str, Any],
+        first: Any,
+        words: int | None,
+        order: str,
+        where: str,
     ) -> None:
         name, keys = str(entry.get("name", "")), {"address": f"{table}/{first}"}
         if table in ("holding", "input"):
             shape = _shape(str(entry.get("type") or entry.get("data_type") or ""), entry, words)
             if shape is None:
                 kind = entry.get("type") or entry.get("data_type")
-                self._plant.leave_out(where, name, f"没有类型 {kind}。", f"there is no type {kind} here.")
+                self._plant.leave_out(
+                    where, name, f"没有类型 {kind}。", f"there is no type {kind} here."
+                )
                 return
             keys |= shape
             letters = _ORDERS.get(order, order)
-            if letters in ORDERS and letters != "ABCD" and "byte" not in shape and shape["type"] != "bool":
+            if (
+                letters in ORDERS
+                and letters != "ABCD"
+                and "byte" not in shape
+                and shape["type"] != "bool"
+            ):
                 keys["word_order"] = letters
             scale = factor(entry.get("scale", 1) or 1)
             if scale is not None and shape["type"] not in ("bool", "string"):
@@ -245,7 +369,8 @@ class _TelegrafModbus:
 
 
 def _shape(kind: str, entry: Mapping[str, Any], words: int | None) -> dict[str, Any] | None:
-    """The keys of a type; None for one that there is not. `words`: registers, in the register style."""
+    """The keys of a type; None for one that there is not. `words`: registers, in the register
+    style."""
     kind = kind.upper()
     if kind == "BIT":
         return {"type": "bool", "bit": int(entry.get("bit", 0))}
@@ -256,7 +381,9 @@ def _shape(kind: str, entry: Mapping[str, Any], words: int | None) -> dict[str, 
         half, byte = _HALVES[kind]
         return {"type": half, "byte": byte}
     fixed = {"FIXED": "int", "UFIXED": "uint"}
-    if words is not None and kind == "FLOAT32":  # of the register style: an unsigned fixed point, deprecated
+    if (
+        words is not None and kind == "FLOAT32"
+    ):  # of the register style: an unsigned fixed point, deprecated
         return {"type": f"uint{16 * words}"} if words in (1, 2, 4) else None
     if kind in fixed:
         return {"type": f"{fixed[kind]}{16 * words}"} if words in (1, 2, 4) else None
@@ -267,7 +394,12 @@ class _TelegrafOpcua:
     """One `[[inputs.opcua]]`, which reads, or `[[inputs.opcua_listener]]`, which subscribes."""
 
     def __init__(
-        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+        self,
+        plant: ConvertedPlant,
+        table: Mapping[str, Any],
+        places: _Places,
+        every: Any,
+        plugin: str,
     ) -> None:
         self._plant = plant
         self._table = table
@@ -276,7 +408,10 @@ class _TelegrafOpcua:
         self._plugin = plugin
 
     def read(self) -> None:
-        keys: dict[str, Any] = {"connector": "opcua", "endpoint": str(self._table.get("endpoint", ""))}
+        keys: dict[str, Any] = {
+            "connector": "opcua",
+            "endpoint": str(self._table.get("endpoint", "")),
+        }
         keys["mode"] = "read" if self._plugin == "opcua" else "subscribe"
         if (every := seconds(self._every)) is not None:
             keys["every"] = duration(every)
@@ -285,23 +420,39 @@ class _TelegrafOpcua:
         if (publishing := seconds(self._table.get("subscription_interval"))) is not None:
             keys["publishing_ms"] = factor(publishing, 1000) or 1
         self._security(keys)
-        device = self._plant.device(str(self._table.get("name") or "opcua"), keys, self._places.of_table())
+        device = self._plant.device(
+            str(self._table.get("name") or "opcua"), keys, self._places.of_table()
+        )
         at = self._places.of_key
         for node in self._plant.objects(self._table, "nodes", at):
             self._node(device, node, {})
         for group in self._plant.objects(self._table, "group", at):
             for node in self._plant.objects(group, "nodes", at):
                 self._node(device, node, group)
-            list_unused_keys(self._plant, group, ("nodes", "name", "namespace", "namespace_uri", "identifier_type"),
-                 self._places.of_key, "group")  # fmt: skip
-        list_unused_keys(self._plant, self._table, _OPCUA_KEYS, self._places.of_key, f"inputs.{self._plugin}")
+            list_unused_keys(
+                self._plant,
+                group,
+                ("nodes", "name", "namespace", "namespace_uri", "identifier_type"),
+                self._places.of_key,
+                "group",
+            )
+        list_unused_keys(
+            self._plant, self._table, _OPCUA_KEYS, self._places.of_key, f"inputs.{self._plugin}"
+        )
 
     def _security(self, keys: dict[str, Any]) -> None:
-        policy, mode = self._table.get("security_policy", "auto"), self._table.get("security_mode", "auto")
+        policy, mode = (
+            self._table.get("security_policy", "auto"),
+            self._table.get("security_mode", "auto"),
+        )
         if "auto" in (policy, mode):
-            zh = "auto 会自行挑选；这里要写明，未写时不加密。请用 scan opcua 看服务器提供什么，再写 security。"
+            zh = (
+                "auto 会自行挑选；这里要写明，未写时不加密。请用 scan opcua 看服务器提供什么，"
+                "再写 security。"
+            )
             en = (
-                "`auto` chooses by itself; here it is stated, and without it nothing is protected. See what the server "
+                "`auto` chooses by itself; here it is stated, and without it nothing is "
+                "protected. See what the server "
             )
             en += "offers with `scan opcua`, and write `security`."
             self._plant.leave_out(self._places.of_key("security_policy"), "security_policy", zh, en)
@@ -313,7 +464,9 @@ class _TelegrafOpcua:
             keys["security"] = security
         if self._table.get("auth_method", "Anonymous") != "Anonymous":
             zh = "密码不照抄：请在设备下写 user: {name: ..., password: !env 名称}。"
-            en = "no password is copied: write user: {name: ..., password: !env NAME} at the device."
+            en = (
+                "no password is copied: write user: {name: ..., password: !env NAME} at the device."
+            )
             self._plant.leave_out(self._places.of_key("auth_method"), "auth_method", zh, en)
 
     def _node(self, device: Draft, node: Mapping[str, Any], group: Mapping[str, Any]) -> None:

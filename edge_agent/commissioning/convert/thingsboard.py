@@ -1,5 +1,6 @@
-"""The connectors of the ThingsBoard IoT Gateway for Modbus and OPC UA (JSON), by the default configurations of
-thingsboard/thingsboard-gateway: `modbus.json` (with `master.slaves`, and the older `server.devices`), `opcua.json`.
+"""The connectors of the ThingsBoard IoT Gateway for Modbus and OPC UA (JSON), by the default
+configurations of thingsboard/thingsboard-gateway: `modbus.json` (with `master.slaves`, and the
+older `server.devices`), `opcua.json`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,32 @@ _TYPES: Final = {
     **{"32float": "float32", "64float": "float64", "8int": "int8", "8uint": "uint8"},
 }
 _LINE_KEYS: Final = frozenset(
-    {"host", "port", "type", "method", "timeout", "byteOrder", "wordOrder", "baudrate", "stopbits", "bytesize",
-     "parity", "devices", "name"}
-)  # fmt: skip
+    {
+        "host",
+        "port",
+        "type",
+        "method",
+        "timeout",
+        "byteOrder",
+        "wordOrder",
+        "baudrate",
+        "stopbits",
+        "bytesize",
+        "parity",
+        "devices",
+        "name",
+    }
+)
 _SLAVE_KEYS: Final = _LINE_KEYS | {
-    "unitId", "deviceName", "pollPeriod", "attributesPollPeriod", "timeseriesPollPeriod", "sendDataOnlyOnChange",
-    "attributes", "timeseries",
-}  # fmt: skip
+    "unitId",
+    "deviceName",
+    "pollPeriod",
+    "attributesPollPeriod",
+    "timeseriesPollPeriod",
+    "sendDataOnlyOnChange",
+    "attributes",
+    "timeseries",
+}
 #: What the other program does on its own account: retries, names of device types.
 _OF_NO_ACCOUNT: Final = frozenset(
     {"retries", "retryOnEmpty", "retryOnInvalid", "connectAttemptTimeMs", "connectAttemptCount",
@@ -45,16 +65,27 @@ _WRITING: Final = ("attributeUpdates", "rpc", "attributes_updates", "rpc_methods
 def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     """Add the devices of a file."""
     if not isinstance(document, LocatedObject):
-        plant.leave_out(str(path), "", "不是 ThingsBoard 网关的配置。", "this is no configuration of its gateway.")
+        plant.leave_out(
+            str(path),
+            "",
+            "不是 ThingsBoard 网关的配置。",
+            "this is no configuration of its gateway.",
+        )
         return
     server = document.get("server")
     if isinstance(server, LocatedObject) and ("mapping" in server or "mapping" in document):
-        plant.attempt(f"{path}:{server.line}", "server", lambda: _GatewayOpcua(path, plant).server(server, document))
+        plant.attempt(
+            f"{path}:{server.line}",
+            "server",
+            lambda: _GatewayOpcua(path, plant).server(server, document),
+        )
     elif isinstance(server, LocatedObject):
         for slave in plant.objects(server, "devices", lambda _: f"{path}:{server.line}"):
             _attempt(path, plant, slave, server)
     master = document.get("master")
-    for slave in plant.objects(master, "slaves", lambda _: str(path)) if isinstance(master, dict) else ():
+    for slave in (
+        plant.objects(master, "slaves", lambda _: str(path)) if isinstance(master, dict) else ()
+    ):
         _attempt(path, plant, slave, slave)
     if "slave" in document:
         zh, en = "本程序不作 Modbus 从站。", "this program is no Modbus server."
@@ -63,7 +94,9 @@ def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
 
 def _attempt(path: Path, plant: ConvertedPlant, slave: Any, line: Any) -> None:
     plant.attempt(
-        f"{path}:{slave.line}", str(slave.get("deviceName")), lambda: _GatewayModbus(path, plant).slave(slave, line)
+        f"{path}:{slave.line}",
+        str(slave.get("deviceName")),
+        lambda: _GatewayModbus(path, plant).slave(slave, line),
     )
 
 
@@ -103,7 +136,9 @@ class _GatewayModbus:
         self._not_carried(slave, name, line)
 
     def _one(self, device: Draft, entry: Any, period: Any) -> None:
-        self._plant.attempt(self._at(entry), str(entry.get("tag")), lambda: self._tag(device, entry, period))
+        self._plant.attempt(
+            self._at(entry), str(entry.get("tag")), lambda: self._tag(device, entry, period)
+        )
 
     def _not_carried(self, slave: LocatedObject, name: str, line: LocatedObject) -> None:
         for key in _WRITING:
@@ -120,8 +155,11 @@ class _GatewayModbus:
             scheme = {"rtu": "rtu", "ascii": "ascii"}.get(str(method))
             return None if scheme is None else serial_url(scheme, str(port), settings)
         scheme = {
-            ("tcp", "socket"): "tcp", ("tcp", "rtu"): "rtu-tcp", ("udp", "socket"): "udp", ("tls", "socket"): "tls",
-        }.get((str(kind), str(method)))  # fmt: skip
+            ("tcp", "socket"): "tcp",
+            ("tcp", "rtu"): "rtu-tcp",
+            ("udp", "socket"): "udp",
+            ("tls", "socket"): "tls",
+        }.get((str(kind), str(method)))
         return None if scheme is None else f"{scheme}://{line.get('host')}:{port or 502}"
 
     def _order(self, line: LocatedObject, name: str) -> str:
@@ -129,9 +167,14 @@ class _GatewayModbus:
         word = str(line.get("wordOrder", byte)).upper()
         if "wordOrder" not in line:
             zh = f"{name} 没有写 wordOrder，按 {byte} 处理；请用一个已知的 32 位数核对。"
-            en = f"{name} states no wordOrder, which was taken as {byte}; compare a 32-bit value that is known."
+            en = (
+                f"{name} states no wordOrder, which was taken as {byte}; compare a 32-bit value "
+                "that is known."
+            )
             self._plant.note(self._at(line, "byteOrder"), zh, en)
-        return {("BIG", "BIG"): "ABCD", ("BIG", "LITTLE"): "CDAB", ("LITTLE", "BIG"): "BADC"}.get((byte, word), "DCBA")
+        return {("BIG", "BIG"): "ABCD", ("BIG", "LITTLE"): "CDAB", ("LITTLE", "BIG"): "BADC"}.get(
+            (byte, word), "DCBA"
+        )
 
     def _tag(self, device: Draft, entry: LocatedObject, period: Any) -> None:
         name, where = str(entry.get("tag") or entry.get("key") or ""), self._at(entry)
@@ -153,8 +196,19 @@ class _GatewayModbus:
         if period:
             keys["every"] = duration(float(period) / 1000)
         self._plant.tag(device, name, keys, where)
-        known = ("tag", "key", "type", "functionCode", "objectsCount", "address", "multiplier", "divider")
-        list_unused_keys(self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name)
+        known = (
+            "tag",
+            "key",
+            "type",
+            "functionCode",
+            "objectsCount",
+            "address",
+            "multiplier",
+            "divider",
+        )
+        list_unused_keys(
+            self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name
+        )
 
     def _shape(self, entry: LocatedObject, name: str, where: str) -> dict[str, Any] | None:
         kind, count = str(entry.get("type", "")), int(entry.get("objectsCount", 1) or 1)
@@ -183,7 +237,10 @@ class _GatewayOpcua:
     def server(self, server: LocatedObject, document: LocatedObject) -> None:
         """One server; each mapping of it becomes a device."""
         url = str(server.get("url", ""))
-        keys: dict[str, Any] = {"connector": "opcua", "endpoint": url if "://" in url else f"opc.tcp://{url}"}
+        keys: dict[str, Any] = {
+            "connector": "opcua",
+            "endpoint": url if "://" in url else f"opc.tcp://{url}",
+        }
         if server.get("scanPeriodInMillis"):
             keys["every"] = duration(float(server["scanPeriodInMillis"]) / 1000)
         if server.get("timeoutInMillis"):
@@ -191,11 +248,15 @@ class _GatewayOpcua:
         keys["mode"] = "read" if server.get("disableSubscriptions") else "subscribe"
         self._security(server, keys)
         holder = server if "mapping" in server else document
-        for number, mapping in enumerate(self._plant.objects(holder, "mapping", partial(self._at, holder)), 1):
+        for number, mapping in enumerate(
+            self._plant.objects(holder, "mapping", partial(self._at, holder)), 1
+        ):
             self._one(mapping, keys, number)
 
     def _one(self, mapping: Any, keys: Mapping[str, Any], number: int) -> None:
-        self._plant.attempt(self._at(mapping), "mapping", lambda: self._mapping(mapping, keys, number))
+        self._plant.attempt(
+            self._at(mapping), "mapping", lambda: self._mapping(mapping, keys, number)
+        )
 
     def _security(self, server: LocatedObject, keys: dict[str, Any]) -> None:
         policy = server.get("security", "None")
@@ -204,19 +265,30 @@ class _GatewayOpcua:
         elif policy not in ("None", "", None):
             zh = f"安全策略 {policy} 已不安全，本程序不支持，暂不加密；"
             zh += "请在服务器上启用 Basic256Sha256 后写 security。"
-            en = f"the policy {policy} is broken and not supported; nothing is protected until the server offers "
+            en = (
+                f"the policy {policy} is broken and not supported; nothing is protected until "
+                "the server offers "
+            )
             en += "Basic256Sha256 and `security` is written."
             self._plant.leave_out(self._at(server, "security"), f"security {policy}", zh, en)
         if (server.get("identity") or {}).get("type", "anonymous") != "anonymous":
             zh = "密码不照抄：请在设备下写 user: {name: ..., password: !env 名称}。"
-            en = "no password is copied: write user: {name: ..., password: !env NAME} at the device."
+            en = (
+                "no password is copied: write user: {name: ..., password: !env NAME} at the device."
+            )
             self._plant.leave_out(self._at(server, "identity"), "identity", zh, en)
 
     def _mapping(self, mapping: LocatedObject, keys: Mapping[str, Any], number: int) -> None:
         info = mapping.get("deviceInfo") or {}
-        name = str(mapping.get("deviceNamePattern") or info.get("deviceNameExpression") or f"opcua-{number}")
+        name = str(
+            mapping.get("deviceNamePattern")
+            or info.get("deviceNameExpression")
+            or f"opcua-{number}"
+        )
         plain = re.sub(r"\$\{.*?\}", "", name).strip() or "opcua"
-        device = self._plant.device(f"{plain}-{number}" if plain != name else plain, keys, self._at(mapping))
+        device = self._plant.device(
+            f"{plain}-{number}" if plain != name else plain, keys, self._at(mapping)
+        )
         base = _steps(str(mapping.get("deviceNodePattern", "")))
         for part in ("timeseries", "attributes"):
             for entry in self._plant.objects(mapping, part, partial(self._at, mapping)):
@@ -238,8 +310,14 @@ class _GatewayOpcua:
             whole = steps if steps[:1] == ["Root"] else [*base, *steps]
             path = _path(whole)
             if path is None:
-                zh = f"路径 {match[1]} 没有命名空间编号，无法确定节点；请用 browse 找到它，写成 node。"
-                en = f"the path {match[1]} has no namespaces, so the node is not certain; find it with `browse` and "
+                zh = (
+                    f"路径 {match[1]} 没有命名空间编号，无法确定节点；请用 browse 找到它，写成 "
+                    "node。"
+                )
+                en = (
+                    f"the path {match[1]} has no namespaces, so the node is not certain; find it "
+                    "with `browse` and "
+                )
                 en += "write `node`."
                 self._plant.leave_out(where, name, zh, en)
             else:
@@ -254,6 +332,10 @@ def _steps(pattern: str) -> list[str]:
 def _path(steps: Sequence[str]) -> str | None:
     """The path as it is written here; None when a name has no namespace."""
     names = [re.sub(r"^0:", "", step) for step in steps]
-    if names[:2] != ["Root", "Objects"] or not all(re.match(r"\d+:", name) for name in names[2:]) or len(names) < 3:
+    if (
+        names[:2] != ["Root", "Objects"]
+        or not all(re.match(r"\d+:", name) for name in names[2:])
+        or len(names) < 3
+    ):
         return None
     return "/".join(["Objects", *(name.replace("/", "&/") for name in names[2:])])

@@ -1,4 +1,5 @@
-"""The way of a value from its beginning: file, secrets, agent, devices, clock, outbox, broker, service, store."""
+"""The way of a value from its beginning: file, secrets, agent, devices, clock, outbox, broker,
+service, store."""
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ async def examine(
     if agent is not None:
         found += await through_agent(site, wanted, agent, known, progress)
     elif unheard is None:
-        found += await directly(full or _with_device_secrets(config, plugins) or site, wanted, known, Clock(), progress)
+        found += await directly(
+            full or _with_device_secrets(config, plugins) or site, wanted, known, Clock(), progress
+        )
     found += _clock()
     found += _outbox(site, agent)
     found += await _broker(full, agent)
@@ -70,8 +73,11 @@ def _asked(ask: Any) -> tuple[dict[str, Any] | None, Diagnosis | None]:
         return None, of_finding(finding, then)
 
 
-def _with_secrets(config: Path, plugins: Plugins | None, *, needed: bool) -> tuple[Site | None, list[Diagnosis]]:
-    """The site with its secrets; None where some are missing. A running agent has them, whatever this shell lacks."""
+def _with_secrets(
+    config: Path, plugins: Plugins | None, *, needed: bool
+) -> tuple[Site | None, list[Diagnosis]]:
+    """The site with its secrets; None where some are missing. A running agent has them, whatever
+    this shell lacks."""
     try:
         return load(config, plugins), []
     except FindingsError as error:
@@ -80,7 +86,8 @@ def _with_secrets(config: Path, plugins: Plugins | None, *, needed: bool) -> tup
 
 
 def _with_device_secrets(config: Path, plugins: Plugins | None) -> Site | None:
-    """The site with the secrets of its devices, whatever broker and store lack; None where those are missing too."""
+    """The site with the secrets of its devices, whatever broker and store lack; None where those
+    are missing too."""
     try:
         return load(config, plugins, secrets=False, device_secrets=True)
     except FindingsError:
@@ -89,11 +96,14 @@ def _with_device_secrets(config: Path, plugins: Plugins | None) -> Site | None:
 
 _SECRETS: Final = (
     "在运行采集代理的环境里设好它（systemd 单元用 EnvironmentFile=），或把文件放到所写的位置。",
-    "Set it where the agent runs (EnvironmentFile= of its unit), or put the file where it is said to be.",
+    "Set it where the agent runs (EnvironmentFile= of its unit), or put the file where it is "
+    "said to be.",
 )
 
 
-def _agent(agent: Mapping[str, Any] | None, unheard: Diagnosis | None, config: Path) -> Iterator[Diagnosis]:
+def _agent(
+    agent: Mapping[str, Any] | None, unheard: Diagnosis | None, config: Path
+) -> Iterator[Diagnosis]:
     if unheard is not None:
         yield unheard
     elif agent is None:
@@ -108,8 +118,10 @@ def _agent(agent: Mapping[str, Any] | None, unheard: Diagnosis | None, config: P
     else:
         yield fine(
             "agent",
-            f"采集代理在运行（版本 {agent.get('version', '?')}），设备由它来问，doctor 不另开连接。",
-            f"The agent runs (version {agent.get('version', '?')}); it is asked, and no device is opened beside it.",
+            f"采集代理在运行（版本 {agent.get('version', '?')}），设备由它来问，doctor "
+            "不另开连接。",
+            f"The agent runs (version {agent.get('version', '?')}); it is asked, and no device "
+            "is opened beside it.",
         )
 
 
@@ -118,7 +130,10 @@ def _clock() -> Iterator[Diagnosis]:
         yield fault(
             "clock",
             ("本机时钟从未设置。", "This machine's clock was never set."),
-            ("设置时间并启用 NTP（timedatectl set-ntp true）。", "Set the time and NTP (timedatectl set-ntp true)."),
+            (
+                "设置时间并启用 NTP（timedatectl set-ntp true）。",
+                "Set the time and NTP (timedatectl set-ntp true).",
+            ),
         )
     elif not _is_synchronised():
         yield note(
@@ -126,7 +141,8 @@ def _clock() -> Iterator[Diagnosis]:
             ("本机时钟没有同步。", "Nothing keeps this machine's clock right."),
             (
                 "启用 NTP：timedatectl set-ntp true；没有外网时指向厂内的时间服务器。",
-                "Use NTP: timedatectl set-ntp true; without the internet, point it to a time server of the plant.",
+                "Use NTP: timedatectl set-ntp true; without the internet, point it to a time "
+                "server of the plant.",
             ),
         )
     else:
@@ -148,7 +164,10 @@ def _outbox(site: Site, agent: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
         yield fault(
             str(path),
             ("发件箱的文件夹不可写。", "The folder of the outbox cannot be written."),
-            ("修改其属主或权限，或改 outbox.path。", "Change its owner or permissions, or outbox.path."),
+            (
+                "修改其属主或权限，或改 outbox.path。",
+                "Change its owner or permissions, or outbox.path.",
+            ),
         )
         return
     free = shutil.disk_usage(there).free
@@ -156,7 +175,10 @@ def _outbox(site: Site, agent: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
         yield fault(
             str(path),
             (f"磁盘只剩 {free / 1e6:.0f} MB。", f"The disk has {free / 1e6:.0f} MB left."),
-            ("清理磁盘，或把 outbox.path 移到别的盘。", "Make room, or move outbox.path to another disk."),
+            (
+                "清理磁盘，或把 outbox.path 移到别的盘。",
+                "Make room, or move outbox.path to another disk.",
+            ),
         )
         return
     if free < site.outbox.max_bytes:
@@ -171,13 +193,18 @@ def _outbox(site: Site, agent: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
     try:
         left = waiting(site) if agent is None else None
     except FindingsError as error:
-        yield of_finding(error.findings[0], ("以采集代理的用户运行。", "Run it as the agent's user."))
+        yield of_finding(
+            error.findings[0], ("以采集代理的用户运行。", "Run it as the agent's user.")
+        )
         return
     if left is not None and left["pending_values"]:
         count = left["pending_values"]
         yield note(
             str(path),
-            (f"发件箱里有 {count} 个值还没有发出。", f"{number_of(count, 'value')} in the outbox are not sent yet."),
+            (
+                f"发件箱里有 {count} 个值还没有发出。",
+                f"{number_of(count, 'value')} in the outbox are not sent yet.",
+            ),
             ("启动采集代理即会发出。", "They are sent when the agent runs."),
         )
     else:
@@ -185,20 +212,35 @@ def _outbox(site: Site, agent: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
 
 
 async def _broker(site: Site | None, agent: Mapping[str, Any] | None) -> list[Diagnosis]:
-    """The broker, through the agent that is connected to it, else with a connection under another client id."""
+    """The broker, through the agent that is connected to it, else with a connection under another
+    client id."""
     if agent is not None:
-        notices = [n for n in agent.get("ne107", {}).get("notices", ()) if n["reason"].startswith(("broker", "ingest"))]
+        notices = [
+            n
+            for n in agent.get("ne107", {}).get("notices", ())
+            if n["reason"].startswith(("broker", "ingest"))
+        ]
         if not notices:
-            return [fine("mqtt", "采集代理已连上消息服务器。", "The agent is connected to the broker.")]
+            return [
+                fine("mqtt", "采集代理已连上消息服务器。", "The agent is connected to the broker.")
+            ]
         return [
-            (fault if not agent.get("broker_connected") else note)("mqtt", (n["zh"], n["en"]), _BROKER) for n in notices
+            (fault if not agent.get("broker_connected") else note)(
+                "mqtt", (n["zh"], n["en"]), _BROKER
+            )
+            for n in notices
         ]
     if site is None:
-        return [note("mqtt", ("缺少密码，没有尝试连接。", "Not tried: a secret is missing."), _SECRETS)]
+        return [
+            note("mqtt", ("缺少密码，没有尝试连接。", "Not tried: a secret is missing."), _SECRETS)
+        ]
     return [await _connection_result(site.mqtt, site.agent.id)]
 
 
-_BROKER: Final = ("按上句检查消息服务器和 mqtt 一节。", "Check the broker and the section mqtt as it says.")
+_BROKER: Final = (
+    "按上句检查消息服务器和 mqtt 一节。",
+    "Check the broker and the section mqtt as it says.",
+)
 
 
 async def _connection_result(config: Mqtt, agent: str) -> Diagnosis:
@@ -213,7 +255,11 @@ async def _connection_result(config: Mqtt, agent: str) -> Diagnosis:
             connection.close()
     except LinkError as error:
         return fault("mqtt", (error.finding.zh, error.finding.en), _BROKER)
-    return fine("mqtt", f"{config.url} 接受连接和账号。", f"{config.url} accepts the connection and the account.")
+    return fine(
+        "mqtt",
+        f"{config.url} 接受连接和账号。",
+        f"{config.url} accepts the connection and the account.",
+    )
 
 
 def _service(site: Site, config: Path) -> Iterator[Diagnosis]:
@@ -228,13 +274,18 @@ def _service(site: Site, config: Path) -> Iterator[Diagnosis]:
             ("入库服务没有在本机运行。", "The store service does not run on this machine."),
             (
                 f"启动：{command('serve', config)}；它在别的机器上时请在那里查看。",
-                f"Start it: {command('serve', config)}; where it is on another machine, look there.",
+                f"Start it: {command('serve', config)}; where it is on another machine, look "
+                "there.",
             ),
         )
     else:
         notices = serve.get("ne107", {}).get("notices", ())
         if not notices:
-            yield fine("serve", "入库服务在运行，数据库可用。", "The store service runs, and so does its store.")
+            yield fine(
+                "serve",
+                "入库服务在运行，数据库可用。",
+                "The store service runs, and so does its store.",
+            )
         for one in notices:
             yield fault("serve", (one["zh"], one["en"]), _STORE)
 

@@ -41,9 +41,14 @@ _CLOCK_S: Final = 60.0
 
 
 async def through_agent(
-    site: Site, wanted: Sequence[str], status: Mapping[str, Any], plugins: Plugins, progress: Progress
+    site: Site,
+    wanted: Sequence[str],
+    status: Mapping[str, Any],
+    plugins: Plugins,
+    progress: Progress,
 ) -> list[Diagnosis]:
-    """What the running agent says of its devices, and of their values; nothing is opened to a device."""
+    """What the running agent says of its devices, and of their values; nothing is opened to a
+    device."""
     found = []
     rows = {row["id"]: row for row in status.get("devices", ())}
     for name in wanted:
@@ -55,7 +60,12 @@ async def through_agent(
             await asyncio.sleep(_BETWEEN_S)
         try:
             answer = await asyncio.to_thread(
-                client.ask, agent_socket(site), "values", limit=_ANSWER_S, names=list(wanted), raw=True
+                client.ask,
+                agent_socket(site),
+                "values",
+                limit=_ANSWER_S,
+                names=list(wanted),
+                raw=True,
             )
         except ConnectionError:
             break
@@ -78,7 +88,13 @@ def _agents_device(name: str, row: Mapping[str, Any] | None) -> list[Diagnosis]:
     found = []
     bad = [tag for tag in row["tags"] if not tag["status"].startswith("Uncertain")]
     if row["state"] in ("online", "degraded") and not bad:
-        found.append(fine(name, f"在线，{row['values']} 个值。", f"Online, {number_of(row['values'], 'value')}."))
+        found.append(
+            fine(
+                name,
+                f"在线，{row['values']} 个值。",
+                f"Online, {number_of(row['values'], 'value')}.",
+            )
+        )
     elif row["state"] == "offline" or not bad:
         found.append(fault(name, (row["detail_zh"], row["detail"]), _LOOK_AT_DEVICE))
     else:
@@ -88,7 +104,10 @@ def _agents_device(name: str, row: Mapping[str, Any] | None) -> list[Diagnosis]:
         found.append(
             note(
                 name,
-                (f"设备时钟与本机相差 {offset:.0f} 秒。", f"The device's clock is {offset:.0f} s from ours."),
+                (
+                    f"设备时钟与本机相差 {offset:.0f} 秒。",
+                    f"The device's clock is {offset:.0f} s from ours.",
+                ),
                 ("在设备上设置时间或 NTP。", "Set the time or NTP in the device."),
             )
         )
@@ -106,10 +125,14 @@ def _bad_tags(name: str, bad: Sequence[Mapping[str, Any]], count: int) -> Diagno
     first = bad[0]
     return fault(
         f"{name}/{names}",
-        (f"{count} 个变量读不到：{first['zh']}", f"{number_of(count, 'tag')} cannot be read: {first['en']}"),
+        (
+            f"{count} 个变量读不到：{first['zh']}",
+            f"{number_of(count, 'tag')} cannot be read: {first['en']}",
+        ),
         (
             "对照手册核对地址和类型；用 browse 或 probe 查看设备上实有的。",
-            "Compare address and type with the manual; `browse` or `probe` shows what the device has.",
+            "Compare address and type with the manual; `browse` or `probe` shows what the device "
+            "has.",
         ),
     )
 
@@ -117,7 +140,8 @@ def _bad_tags(name: str, bad: Sequence[Mapping[str, Any]], count: int) -> Diagno
 async def directly(
     site: Site, wanted: Sequence[str], plugins: Plugins, clock: Clock, progress: Progress
 ) -> list[Diagnosis]:
-    """The devices asked without an agent: name, port, session, units, tags. A line that somebody uses is left alone."""
+    """The devices asked without an agent: name, port, session, units, tags. A line that somebody
+    uses is left alone."""
     by_device: dict[str, list[Diagnosis]] = {name: [] for name in wanted}
     free: list[str] = []
     for device in site.devices:
@@ -134,7 +158,11 @@ async def directly(
         if look:
             await asyncio.sleep(_BETWEEN_S)
         progress(look, LOOKS, "values")
-        tags = {device.id: tag_names(device, plugins[device.connector]) for device in site.devices if device.id in free}
+        tags = {
+            device.id: tag_names(device, plugins[device.connector])
+            for device in site.devices
+            if device.id in free
+        }
         documents.append(await read_once(site, plugins, tags, clock, ask=True))
     for name in free:
         by_device[name] += _direct_device(name, documents[-1])
@@ -143,7 +171,8 @@ async def directly(
 
 
 async def _before_connecting(device: DeviceCommon, plugins: Plugins) -> Diagnosis | None:
-    """What can be said before a connection is made: the name resolves, the port is there, nobody uses the line."""
+    """What can be said before a connection is made: the name resolves, the port is there, nobody
+    uses the line."""
     plugin = plugins[device.connector]
     if plugin.discovery is None:
         return None
@@ -170,7 +199,8 @@ async def _resolved(name: str, target: DiscoveryTarget, where: str) -> Diagnosis
             (f"没有串口 {target.serial}。", f"There is no serial port {target.serial}."),
             (
                 "插好转换器，用 ls -l /dev/serial/by-id 查看它的名称，再改 url。",
-                "Plug the adapter in, look up its name with `ls -l /dev/serial/by-id`, and correct url.",
+                "Plug the adapter in, look up its name with `ls -l /dev/serial/by-id`, and "
+                "correct url.",
             ),
         )
     loop = asyncio.get_running_loop()
@@ -178,20 +208,30 @@ async def _resolved(name: str, target: DiscoveryTarget, where: str) -> Diagnosis
         async with asyncio.timeout(_RESOLVE_S):
             await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except TimeoutError:
-        what = (f"名称服务器没有回答 {target.host}。", f"The name server does not answer for {target.host}.")
+        what = (
+            f"名称服务器没有回答 {target.host}。",
+            f"The name server does not answer for {target.host}.",
+        )
     except OSError as error:
         why = cause_of_error(error, where)
         what = (why.zh, why.en)
     else:
         return None
     return fault(
-        name, what, ("在设备的地址里写 IP，或检查本机的 DNS。", "Write the IP address, or check this machine's DNS.")
+        name,
+        what,
+        (
+            "在设备的地址里写 IP，或检查本机的 DNS。",
+            "Write the IP address, or check this machine's DNS.",
+        ),
     )
 
 
 def _direct_device(name: str, document: Document) -> list[Diagnosis]:
     rows = [row for row in document["values"] if row["device"] == name]
-    good = [row for row in rows if row["quality"].startswith(("Good", "Uncertain")) or row.get("absent")]
+    good = [
+        row for row in rows if row["quality"].startswith(("Good", "Uncertain")) or row.get("absent")
+    ]
     if len(good) == len(rows):
         return [
             fine(
@@ -216,7 +256,8 @@ def _direct_device(name: str, document: Document) -> list[Diagnosis]:
 
 
 def _suspected(site: Site, wanted: Sequence[str], documents: Sequence[Document]) -> list[Diagnosis]:
-    """The suspicions about all devices, from these looks and what the running store service has of the past."""
+    """The suspicions about all devices, from these looks and what the running store service has of
+    the past."""
     found: list[Diagnosis] = []
     past = _Past(site)
     for device in site.devices:
@@ -262,13 +303,16 @@ class _Past:
                 found = self._source.page(device, view.name, at, at + step)
                 if len(found):
                     first = int(found.t[0]) if first is None else first
-                    view.window = window_of(found.t.tolist(), found.num.tolist(), found.status.tolist(), view.window)
+                    view.window = window_of(
+                        found.t.tolist(), found.num.tolist(), found.status.tolist(), view.window
+                    )
                     view.window.span_ns = int(found.t[-1]) - first
         except (ConnectionError, KeyError):  # it has ended meanwhile, or knows no such series
             self._source = None
 
 
 def chosen(site: Site, names: Sequence[str], plugins: Plugins) -> list[str]:
-    """The devices that are meant, all of them without a name. Raises FindingsError for a name that fits none."""
+    """The devices that are meant, all of them without a name. Raises FindingsError for a name that
+    fits none."""
     known = {device.id: tag_names(device, plugins[device.connector]) for device in site.devices}
     return list(selected(names, dict.fromkeys(known, site.agent.id), known))

@@ -49,5 +49,6 @@ def document(found: Sequence[Diagnosis]) -> dict[str, list[dict[str, str]]]:
 
 
 def first_fault(found: Sequence[Diagnosis]) -> Diagnosis | None:
-    """What to do first: the way is walked from its beginning, so what fails first makes the rest fail."""
+    """What to do first: the way is walked from its beginning, so what fails first makes the rest
+    fail."""
     return next((one for one in found if one.level == "fault"), None)

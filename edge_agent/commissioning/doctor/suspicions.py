@@ -75,10 +75,14 @@ def _constants(device: str, tags: Sequence[TagView]) -> Iterator[Diagnosis]:
     for pattern, what, then in (
         (
             "FFFF",
-            ("始终为 0xFFFF，设备常以此表示无值", "read 0xFFFF at every look, by which devices often say `no value`"),
+            (
+                "始终为 0xFFFF，设备常以此表示无值",
+                "read 0xFFFF at every look, by which devices often say `no value`",
+            ),
             (
                 "核对地址；若设备以此表示无值，请在变量下写 sentinels: [65535]。",
-                "Compare the address; where the device means `no value`, write sentinels: [65535] at the tag.",
+                "Compare the address; where the device means `no value`, write sentinels: "
+                "[65535] at the tag.",
             ),
         ),
         (
@@ -86,7 +90,8 @@ def _constants(device: str, tags: Sequence[TagView]) -> Iterator[Diagnosis]:
             ("始终为 0", "read 0 at every look"),
             (
                 "设备有负载时再看一次；仍为 0 时核对地址（常差 1）、区（holding 或 input）和站号。",
-                "Look again while the machine is under load; where they stay 0 compare the address (off by one?), the"
+                "Look again while the machine is under load; where they stay 0 compare the "
+                "address (off by one?), the"
                 " area (holding or input) and the unit.",
             ),
         ),
@@ -117,7 +122,8 @@ def _no_measurement(device: str, tag: TagView) -> Iterator[Diagnosis]:
             ),
             (
                 "字序很可能不对：改 word_order，用 probe --expect 表头读数 可确定。",
-                "The word order is probably wrong: change word_order; `probe --expect` with what the display shows"
+                "The word order is probably wrong: change word_order; `probe --expect` with what "
+                "the display shows"
                 " decides it.",
             ),
         )
@@ -128,14 +134,21 @@ def _out_of_range(device: str, tag: TagView) -> Iterator[Diagnosis]:
     now = isinstance(value, int | float) and tag.low is not None and tag.high is not None
     outside_now = now and not (tag.low or 0.0) <= value <= (tag.high or 0.0)
     window = tag.window
-    long = window is not None and window.readings >= _LEAST_READINGS and window.uncertain == window.readings
+    long = (
+        window is not None
+        and window.readings >= _LEAST_READINGS
+        and window.uncertain == window.readings
+    )
     if not (outside_now or long):
         return
     zh, en = "所查时间内一直存疑。", "It was uncertain all the time looked at."
     if outside_now:
         limits = f"{tag.low:g}..{tag.high:g}"
         zh = f"为 {value}，超出 range {limits}{'，且在所查时间内一直如此' if long else ''}。"
-        en = f"It is {value}, outside range {limits}{' and was so all the time looked at' if long else ''}."
+        en = (
+            f"It is {value}, outside range "
+            f"{limits}{' and was so all the time looked at' if long else ''}."
+        )
     yield note(
         f"{device}/{tag.name}",
         (zh, en),
@@ -150,7 +163,12 @@ def _never_moves(device: str, tag: TagView) -> Iterator[Diagnosis]:
     """A counter that stands still for half a shift and longer."""
     window = tag.window
     is_counter = tag.is_counter or tag.last["unit"] in _ENERGY
-    if window is None or not is_counter or window.readings < _LEAST_READINGS or window.span_ns < _SHIFT_NS:
+    if (
+        window is None
+        or not is_counter
+        or window.readings < _LEAST_READINGS
+        or window.span_ns < _SHIFT_NS
+    ):
         return
     if window.low == window.high:
         hours = window.span_ns / 3.6e12
@@ -162,7 +180,8 @@ def _never_moves(device: str, tag: TagView) -> Iterator[Diagnosis]:
             ),
             (
                 "设备在此期间运行过的话，核对地址和字序（可能读的是高位字或设定值）。",
-                "If the machine ran meanwhile, compare address and word order: it may be the high word, or a setting.",
+                "If the machine ran meanwhile, compare address and word order: it may be the "
+                "high word, or a setting.",
             ),
         )
 
@@ -194,10 +213,14 @@ def _twins(device: str, tags: Sequence[TagView]) -> Iterator[Diagnosis]:
         if len(names) > 1:
             yield note(
                 f"{device}/{_listed(names)}",
-                ("这些变量每次的寄存器都完全相同。", "The registers of these tags are equal at every look."),
+                (
+                    "这些变量每次的寄存器都完全相同。",
+                    "The registers of these tags are equal at every look.",
+                ),
                 (
                     "可能有一个抄错了地址；用 probe 对照设备面板。",
-                    "One address may be copied wrongly: compare with the device's display by `probe`.",
+                    "One address may be copied wrongly: compare with the device's display by "
+                    "`probe`.",
                 ),
             )
 
@@ -207,7 +230,9 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _NAMED else f"{shown}, … ({len(names)})"
 
 
-def window_of(t: Sequence[int], numbers: Sequence[float], status: Sequence[int], before: TagPast | None) -> TagPast:
+def window_of(
+    t: Sequence[int], numbers: Sequence[float], status: Sequence[int], before: TagPast | None
+) -> TagPast:
     """A window with more readings."""
     made = before or TagPast()
     for value, code in zip(numbers, status, strict=True):

@@ -16,7 +16,9 @@ _NODE: Final = re.compile(r"(?:ns=\d+;|nsu=[^;]+;)?[isgb]=.+", re.DOTALL)
 _DURATION: Final = re.compile(r"\d+(?:\.\d+)?\s*(ms|s|m|min|h|d)?")
 _LABEL: Final = re.compile(r"\s*(-?\d+)\s*[=:：\-–—]\s*(.*?)\s*", re.DOTALL)
 _BOUNDS: Final = re.compile(
-    r"[\[(]?\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*(?:~|～|to|至|,|，|\.\.+|-|–|—)\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*[\])]?", re.I
+    r"[\[(]?\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*(?:~|～|to|至|,|，"
+    r"|\.\.+|-|–|—)\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*[\])]?",
+    re.I,
 )
 
 _LARGEST: Final = 1e300
@@ -87,7 +89,9 @@ def places(text: str) -> int:
     """A number of decimal places. Raises WordError."""
     value = whole_number(text)
     if not 0 <= value <= _PLACES:
-        raise WordError(f"小数位应在 0 到 {_PLACES} 之间。", f"decimal places must be 0 to {_PLACES}.")
+        raise WordError(
+            f"小数位应在 0 到 {_PLACES} 之间。", f"decimal places must be 0 to {_PLACES}."
+        )
     return value
 
 
@@ -101,9 +105,13 @@ def whole_number(text: str) -> int:
 
 def duration(text: str) -> Any:
     """A time such as `500ms` or `1s`; a bare number is seconds. Raises WordError."""
-    written = plain(text).replace("秒", "s").replace("毫s", "ms").replace("分钟", "m").replace("分", "m")
+    written = (
+        plain(text).replace("秒", "s").replace("毫s", "ms").replace("分钟", "m").replace("分", "m")
+    )
     if _DURATION.fullmatch(written) is None:
-        raise WordError(f"“{text}”不是时长，如 500ms、1s。", f"“{text}” is no duration such as 500ms or 1s.")
+        raise WordError(
+            f"“{text}”不是时长，如 500ms、1s。", f"“{text}” is no duration such as 500ms or 1s."
+        )
     return scalar(written)
 
 

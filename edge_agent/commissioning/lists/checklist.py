@@ -1,6 +1,8 @@
-"""The commissioning sheet of each device: its values as they are now, with room for a person to confirm them.
+"""The commissioning sheet of each device: its values as they are now, with room for a person to
+confirm them.
 
-What the value should be, the tick and the name stay empty: they are somebody's word that he stood before the machine.
+What the value should be, the tick and the name stay empty: they are somebody's word that he stood
+before the machine.
 """
 
 from __future__ import annotations
@@ -22,10 +24,18 @@ Values = Mapping[tuple[str, str], Value]
 """(device, tag) -> its row of `read`."""
 
 _HEADS: Final = (
-    ("变量", "tag"), ("说明", "description"), ("地址", "address"), ("读数", "value"), ("单位", "unit"),
-    ("质量", "quality"), ("读取时间", "read at"), ("应为", "expected"), ("核对 ✓", "ticked ✓"), ("核对人", "by whom"),
+    ("变量", "tag"),
+    ("说明", "description"),
+    ("地址", "address"),
+    ("读数", "value"),
+    ("单位", "unit"),
+    ("质量", "quality"),
+    ("读取时间", "read at"),
+    ("应为", "expected"),
+    ("核对 ✓", "ticked ✓"),
+    ("核对人", "by whom"),
     ("备注", "remark"),
-)  # fmt: skip
+)
 _WIDTHS: Final = (20, 26, 22, 14, 9, 14, 20, 14, 9, 12, 20)
 _STYLE: Final = """
 body{font:14px/1.5 "Noto Sans CJK SC",sans-serif;margin:1.5em;color:#1c2733}
@@ -33,12 +43,14 @@ h1{font-size:1.3em}h2{font-size:1.1em;margin:1.6em 0 .3em}p{margin:.2em 0;color:
 table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #9fb0bf;padding:.3em .5em;text-align:left;vertical-align:top}
 th{background:#eef3f7}td.n{text-align:right;font-variant-numeric:tabular-nums}td.w{min-width:6em;height:1.8em}
-td.bad{background:#fdecea}section{break-after:page}@media print{body{margin:0}th{print-color-adjust:exact}}
+td.bad{background:#fdecea}section{break-after:page}@media print{body{margin:0}
+th{print-color-adjust:exact}}
 """
 
 
 def values_now(config: Path, devices: Sequence[str]) -> dict[tuple[str, str], Value]:
-    """The values of these devices, from the running agent or the devices themselves. Raises FindingsError."""
+    """The values of these devices, from the running agent or the devices themselves. Raises
+    FindingsError."""
     from edge_agent.app.values.reading import Reading
 
     document = Reading(config, devices, raw=False).now()
@@ -53,7 +65,9 @@ def encode(devices: Sequence[DeviceCommon], values: Values, suffix: str, config:
     if suffix.lower() in (".html", ".htm"):
         return _page(devices, values, zone).encode("utf-8")
     raise FindingsError.one(
-        "bad-ending", "文件名应以 .xlsx 或 .html 结尾。", "the name of the file must end in .xlsx or .html."
+        "bad-ending",
+        "文件名应以 .xlsx 或 .html 结尾。",
+        "the name of the file must end in .xlsx or .html.",
     )
 
 
@@ -71,8 +85,19 @@ def _rows(device: DeviceCommon, values: Values, zone: ZoneInfo) -> Iterator[list
     for row in [*own, *concluded]:
         name = str(row["tag"])
         read = values.get((device.id, name), {})
-        yield [name, row.get("description"), row.get("address"), _shown(read), row.get("unit"), read.get("quality"),
-               _time(read, zone), None, None, None, None]  # fmt: skip
+        yield [
+            name,
+            row.get("description"),
+            row.get("address"),
+            _shown(read),
+            row.get("unit"),
+            read.get("quality"),
+            _time(read, zone),
+            None,
+            None,
+            None,
+            None,
+        ]
 
 
 def _shown(read: Value) -> Cell:
@@ -149,13 +174,16 @@ def _page(devices: Sequence[DeviceCommon], values: Values, zone: ZoneInfo) -> st
     heads = "".join(f"<th>{zh}<br>{en}</th>" for zh, en in _HEADS)
     parts = [
         f"<section><h2>{escape(_title(device))}</h2><p>{escape(_about(device))}</p>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{_body(device, values, zone)}</tbody></table>"
+        f"<table><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{_body(device, values, zone)}</tbody></table>"
         "<p>日期 date: ____________　签字 signature: ____________</p></section>"
         for device in devices
     ]
     return (
-        '<!doctype html>\n<html lang="zh-CN"><head><meta charset="utf-8"><title>调试核对表 Commissioning sheet</title>'
-        f"<style>{_STYLE}</style></head><body><h1>调试核对表 Commissioning sheet</h1>{''.join(parts)}</body></html>\n"
+        '<!doctype html>\n<html lang="zh-CN"><head><meta charset="utf-8"><title>调试核对表 '
+        "Commissioning sheet</title>"
+        f"<style>{_STYLE}</style></head><body><h1>调试核对表 Commissioning "
+        f"sheet</h1>{''.join(parts)}</body></html>\n"
     )
 
 
@@ -168,6 +196,8 @@ def _line(row: Sequence[Cell]) -> str:
     for position, cell in enumerate(row):
         text = "" if cell is None else escape(f"{cell:g}" if isinstance(cell, float) else str(cell))
         bad = position == 5 and text not in ("", "Good")
-        kind = "bad" if bad else "n" if isinstance(cell, int | float) else "w" if position >= 7 else ""
+        kind = (
+            "bad" if bad else "n" if isinstance(cell, int | float) else "w" if position >= 7 else ""
+        )
         found.append(f'<td class="{kind}">{text}</td>' if kind else f"<td>{text}</td>")
     return f"<tr>{''.join(found)}</tr>"

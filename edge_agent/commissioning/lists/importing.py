@@ -1,4 +1,5 @@
-"""A point list into a device of a configuration: read, judged by `check` with every problem at its row, written."""
+"""A point list into a device of a configuration: read, judged by `check` with every problem at its
+row, written."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ _PLACE: Final = re.compile(r"(?P<path>.*):(?P<line>\d+):(?P<column>\d+)", re.DOT
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did, or would do: names of tags, the notes, and the lines of the device's `tags`."""
+    """What an import did, or would do: names of tags, the notes, and the lines of the device's
+    `tags`."""
 
     device: str
     points: list[ListedTag]
@@ -64,10 +66,11 @@ def import_list(
     replace: bool = False,
     plugins: Plugins | None = None,
 ) -> Imported:
-    """Read a list and, with `config`, write its tags into that device. `connector`: of a device that has no file yet;
-    `encoding`: of a CSV, where somebody has stated it.
+    """Read a list and, with `config`, write its tags into that device. `connector`: of a device
+    that has no file yet; `encoding`: of a CSV, where somebody has stated it.
 
-    Raises FindingsError with everything that is wrong, in the order of the rows; then nothing was written.
+    Raises FindingsError with everything that is wrong, in the order of the rows; then nothing was
+    written.
     """
     known = plugins_or_installed(plugins)
     sheets = spreadsheet.read(file, encoding)
@@ -76,7 +79,9 @@ def import_list(
     configured = _configured(load_draft(config, known), device)
     plugin = known[configured.connector]
     target = ListTarget(
-        frozenset(yaml_keys(tag_model(plugin))), unit=getattr(configured, "unit", None), counting=counting
+        frozenset(yaml_keys(tag_model(plugin))),
+        unit=getattr(configured, "unit", None),
+        counting=counting,
     )
     found = parse(sheets, target, device)
     model = tag_model(plugin)
@@ -90,8 +95,13 @@ def import_list(
         wanted[point.name] = point
         if old is not None and not replace:
             zh = f"设备上已有变量 {point.name!r}，内容不同；要改成表中的内容请加 --replace。"
-            en = f"the device has a tag {point.name!r} that differs; use --replace to make it as in the list."
-            found.problems.append(Finding("differs", found.at(point.row, point.columns["tag"]), zh, en))
+            en = (
+                f"the device has a tag {point.name!r} that differs; use --replace to make it as "
+                "in the list."
+            )
+            found.problems.append(
+                Finding("differs", found.at(point.row, point.columns["tag"]), zh, en)
+            )
     _write(config, device, wanted, found, result, known)
     return result
 
@@ -109,12 +119,15 @@ def _configured(site: Site, device: str) -> DeviceCommon:
             return each
     zh, en = advice(device, [each.id for each in site.devices])
     raise FindingsError.one(
-        "unknown-device", f"配置里没有设备 {device!r}；{zh}", f"the configuration has no device {device!r}; {en}"
+        "unknown-device",
+        f"配置里没有设备 {device!r}；{zh}",
+        f"the configuration has no device {device!r}; {en}",
     )
 
 
 def _connector_of(sheets: list[spreadsheet.SheetRows], known: Plugins) -> str:
-    """What a list without a configuration is for: OPC UA when an address is a node id, Modbus otherwise."""
+    """What a list without a configuration is for: OPC UA when an address is a node id, Modbus
+    otherwise."""
     from edge_agent.commissioning.lists.cells import is_node
 
     nodes = any(is_node(cell) for rows in sheets for _, row in rows.rows[1:50] for cell in row)
@@ -123,13 +136,19 @@ def _connector_of(sheets: list[spreadsheet.SheetRows], known: Plugins) -> str:
 
 
 def _alone(
-    sheets: list[spreadsheet.SheetRows], device: str, connector: str, counting: AddressCounting, known: Plugins
+    sheets: list[spreadsheet.SheetRows],
+    device: str,
+    connector: str,
+    counting: AddressCounting,
+    known: Plugins,
 ) -> Imported:
     """A list without a configuration, judged by a file made for it."""
     if connector not in known:
         zh, en = advice(connector, known)
         raise FindingsError.one(
-            "unknown-connector", f"没有连接器 {connector!r}；{zh}", f"no connector {connector!r}; {en}"
+            "unknown-connector",
+            f"没有连接器 {connector!r}；{zh}",
+            f"no connector {connector!r}; {en}",
         )
     plugin = known[connector]
     target = ListTarget(frozenset(yaml_keys(tag_model(plugin))), counting=counting)
@@ -137,12 +156,18 @@ def _alone(
     named = list(units(found.points))
     if len(named) > 1:
         zh = f"点表里有多个站号（{'、'.join(map(str, named))}），每台设备一个站号；请按站号分开。"
-        en = f"the list has several unit numbers ({', '.join(map(str, named))}), and a device has one; split it."
+        en = (
+            f"the list has several unit numbers ({', '.join(map(str, named))}), and a device has "
+            "one; split it."
+        )
         found.problems.append(Finding("other-unit", found.place, zh, en))
-    endpoint = "opc.tcp://127.0.0.1:4840" if plugin.endpoint_key == "endpoint" else "tcp://127.0.0.1"
+    endpoint = (
+        "opc.tcp://127.0.0.1:4840" if plugin.endpoint_key == "endpoint" else "tcp://127.0.0.1"
+    )
     text = (
         "agent: {id: trial}\nmqtt: {url: mqtt://127.0.0.1}\ndevices:\n"
-        f"  - id: {inline(device)}\n    connector: {connector}\n    {plugin.endpoint_key}: {endpoint}\n"
+        f"  - id: {inline(device)}\n    connector: {connector}\n    {plugin.endpoint_key}: "
+        f"{endpoint}\n"
     )
     points = {point.name: point for point in found.points}
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +180,12 @@ def _alone(
 
 
 def _write(
-    config: Path, device: str, wanted: Mapping[str, ListedTag], found: PointList, result: Imported, known: Plugins
+    config: Path,
+    device: str,
+    wanted: Mapping[str, ListedTag],
+    found: PointList,
+    result: Imported,
+    known: Plugins,
 ) -> None:
     if not wanted:
         _raise(found)
@@ -184,14 +214,21 @@ def file_of(config: Path, device: str) -> Path:
         if isinstance(item, YamlMapping) and str(item.get("id")) == device:
             return item.place.file
     for item in devices if isinstance(devices, YamlSequence) else ():
-        text = item.place.file.read_text(encoding="utf-8-sig") if isinstance(item, YamlMapping) else ""
+        text = (
+            item.place.file.read_text(encoding="utf-8-sig") if isinstance(item, YamlMapping) else ""
+        )
         if text and device_node(text, device) is not None:
             return item.place.file  # type: ignore[no-any-return]
     return config
 
 
 def _judged(
-    config: Path, file: Path, edited: Edited, points: Mapping[str, ListedTag], found: PointList, known: Plugins
+    config: Path,
+    file: Path,
+    edited: Edited,
+    points: Mapping[str, ListedTag],
+    found: PointList,
+    known: Plugins,
 ) -> list[Finding]:
     """What `check` finds wrong with the edited file, at the rows and columns that it comes from."""
     try:
@@ -215,7 +252,12 @@ def _in_file(finding: Finding, trial: Path, file: Path) -> Finding:
 
 
 def _at_its_row(
-    finding: Finding, file: Path, edited: Edited, lines: list[str], points: Mapping[str, ListedTag], found: PointList
+    finding: Finding,
+    file: Path,
+    edited: Edited,
+    lines: list[str],
+    points: Mapping[str, ListedTag],
+    found: PointList,
 ) -> Finding:
     match = _PLACE.fullmatch(finding.where)
     if match is None or Path(match["path"]) != file:

@@ -1,4 +1,5 @@
-"""From the rows of a point list to the keys of tags; every problem with its row and column, and all at once."""
+"""From the rows of a point list to the keys of tags; every problem with its row and column, and all
+at once."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ from typing import Any, Final
 
 from edge_agent import names
 from edge_agent.commissioning.lists import cells
-from edge_agent.commissioning.lists.addresses import UNSTATED, AddressCounting, LocatedAddress, locate
+from edge_agent.commissioning.lists.addresses import (
+    UNSTATED,
+    AddressCounting,
+    LocatedAddress,
+    locate,
+)
 from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of, is_for_people
 from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.commissioning.lists.words import (
@@ -30,7 +36,8 @@ _NEEDED: Final = ("tag", "address")
 
 @dataclass(frozen=True, slots=True)
 class ListTarget:
-    """What the list is for: the keys that a tag of the connector has, and the device's own numbers."""
+    """What the list is for: the keys that a tag of the connector has, and the device's own
+    numbers."""
 
     keys: frozenset[str]
     unit: int | None = None
@@ -85,7 +92,8 @@ class _Table:
 
 
 def parse(sheets: list[SheetRows], target: ListTarget, device: str | None = None) -> PointList:
-    """The points of the first sheet with a head of a point list. `device`: only its rows, where rows name a device.
+    """The points of the first sheet with a head of a point list. `device`: only its rows, where
+    rows name a device.
 
     Raises FindingsError when there is no such sheet; problems with cells are in the result.
     """
@@ -121,7 +129,8 @@ def _head(rows: SheetRows, found: PointList) -> _Table | None:
 
 
 def _prefer_names(heads: tuple[str, ...], positions: dict[str, int]) -> None:
-    """Of two columns with names (变量名 and 名称) the one for people is the description, where the list has none."""
+    """Of two columns with names (变量名 and 名称) the one for people is the description, where the
+    list has none."""
     named = [at for at, text in enumerate(heads) if text and column_of(text) == "tag"]
     for_people = [at for at in named if is_for_people(heads[at])]
     if len(named) == 2 and len(for_people) == 1 and "description" not in positions:
@@ -129,17 +138,25 @@ def _prefer_names(heads: tuple[str, ...], positions: dict[str, int]) -> None:
         positions["tag"] = next(at for at in named if at != for_people[0])
 
 
-def _note_heads(number: int, heads: tuple[str, ...], positions: Mapping[str, int], found: PointList) -> None:
+def _note_heads(
+    number: int, heads: tuple[str, ...], positions: Mapping[str, int], found: PointList
+) -> None:
     for position, text in enumerate(heads):
         if not text or position in positions.values() or fold(text) in IGNORED:
             continue
         name = column_of(text)
         if name is None:
-            zh, en = f"不认识的列“{text}”，已忽略。", f"the column “{text}” is not known and was ignored."
+            zh, en = (
+                f"不认识的列“{text}”，已忽略。",
+                f"the column “{text}” is not known and was ignored.",
+            )
             found.notes.append(Finding("unknown-column", found.at(number, text), zh, en))
         else:
             zh = f"列“{text}”与前面的列含义相同，已忽略；请只保留一列。"
-            en = f"the column “{text}” means the same as one before it and was ignored; keep one of them."
+            en = (
+                f"the column “{text}” means the same as one before it and was ignored; keep one "
+                "of them."
+            )
             found.problems.append(Finding("duplicate-column", found.at(number, text), zh, en))
 
 
@@ -147,7 +164,9 @@ def _rows(table: _Table, target: ListTarget, device: str | None, found: PointLis
     seen: dict[str, int] = {}
     of_others = 0
     for number, texts in table.rows:
-        row = {name: texts[at] for name, at in table.positions.items() if at < len(texts) and texts[at]}
+        row = {
+            name: texts[at] for name, at in table.positions.items() if at < len(texts) and texts[at]
+        }
         named = row.get("device", "")
         if named:
             found.devices.add(named)
@@ -166,7 +185,12 @@ class _Row:
     """One row on its way to a point."""
 
     def __init__(
-        self, number: int, cells_: Mapping[str, str], heads: Mapping[str, str], target: ListTarget, found: PointList
+        self,
+        number: int,
+        cells_: Mapping[str, str],
+        heads: Mapping[str, str],
+        target: ListTarget,
+        found: PointList,
     ) -> None:
         self._number = number
         self._cells = cells_
@@ -190,7 +214,9 @@ class _Row:
             order = {key: at for at, key in enumerate(_ORDER)}
             keys = dict(sorted(self._keys.items(), key=lambda item: order.get(item[0], len(order))))
             device = self._cells.get("device", "")
-            self._found.points.append(ListedTag(name, keys, self._number, self._columns, unit, device))
+            self._found.points.append(
+                ListedTag(name, keys, self._number, self._columns, unit, device)
+            )
 
     def _problem(self, column: str, zh: str, en: str, code: str = "bad-cell") -> None:
         self._faulty = True
@@ -199,7 +225,9 @@ class _Row:
         )
 
     def _note(self, column: str, zh: str, en: str) -> None:
-        self._found.notes.append(Finding("note", self._found.at(self._number, self._heads.get(column, column)), zh, en))
+        self._found.notes.append(
+            Finding("note", self._found.at(self._number, self._heads.get(column, column)), zh, en)
+        )
 
     def _put(self, key: str, value: Any, column: str) -> None:
         """Set a key that the connector's tags have; a problem otherwise."""
@@ -228,9 +256,16 @@ class _Row:
     def _name(self, seen: dict[str, int]) -> str:
         name = self._cells.get("tag", "")
         if not name:
-            self._problem("tag", "没有变量名，请填写。", "the name of the tag is missing; fill it in.", "missing-cell")
+            self._problem(
+                "tag",
+                "没有变量名，请填写。",
+                "the name of the tag is missing; fill it in.",
+                "missing-cell",
+            )
         elif (fault := names.fault(name)) is not None:
-            self._problem("tag", f"变量名{fault[0]}。", f"the name of a tag {fault[1]}.", "bad-name")
+            self._problem(
+                "tag", f"变量名{fault[0]}。", f"the name of a tag {fault[1]}.", "bad-name"
+            )
         elif name in seen:
             zh, en = (
                 f"变量名 {name!r} 重复（第 {seen[name]} 行已有），请改名。",
@@ -263,15 +298,24 @@ class _Row:
         column = "address" if "address" in self._cells else "hex_address"
         text = self._cells.get(column, "")
         if not text:
-            self._problem("address", "没有地址，请填写。", "the address is missing; fill it in.", "missing-cell")
+            self._problem(
+                "address",
+                "没有地址，请填写。",
+                "the address is missing; fill it in.",
+                "missing-cell",
+            )
             return None
         if not self._target.has_registers:
             self._put("node" if cells.is_node(text) else "path", text, column)
             return None
         if isinstance(text, FractionCell):
-            zh = f"地址 {text} 是数字格式，末尾的零可能已丢失（40001.10 会变成 40001.1）；请把此列设为文本格式再填写。"
+            zh = (
+                f"地址 {text} 是数字格式，末尾的零可能已丢失（40001.10 会变成 40001.1）；"
+                "请把此列设为文本格式再填写。"
+            )
             en = (
-                f"the address {text} is in a cell of numbers, where a final zero is lost (40001.10 becomes 40001.1); "
+                f"the address {text} is in a cell of numbers, where a final zero is lost "
+                "(40001.10 becomes 40001.1); "
                 "format the column as text and write it again."
             )
             self._problem(column, zh, en)
@@ -282,14 +326,19 @@ class _Row:
 
     def _located(self, column: str, text: str) -> int | None:
         def read(_: str) -> LocatedAddress:
-            return locate(text, self._cells.get("area", ""), self._target.counting, text_type=self._is_text())
+            return locate(
+                text, self._cells.get("area", ""), self._target.counting, text_type=self._is_text()
+            )
 
         found = self._understood(column, read)
         if found is None:
             return None
         if self._target.unit is not None and found.unit not in (None, self._target.unit):
             zh = f"此行的站号是 {found.unit}，而设备的是 {self._target.unit}；请分到另一台设备。"
-            en = f"the row is of unit {found.unit}, and the device is unit {self._target.unit}; give it another device."
+            en = (
+                f"the row is of unit {found.unit}, and the device is unit {self._target.unit}; "
+                "give it another device."
+            )
             self._problem(column, zh, en, "other-unit")
         if found.note is not None:
             self._note(column, *found.note)
@@ -313,9 +362,17 @@ class _Row:
         self._read("count", "count", cells.whole_number)
         self._read("word_order", "word_order", word_order)
         if self._keys.get("type") != "string":
-            self._keys.pop("length", None)  # many lists give a length to numbers, too; only a string takes one
-        if self._keys.get("word_order") is not None and self._keys.get("type") in ("bool", "int8", "uint8"):
-            del self._keys["word_order"]  # a list states it for every row; where there is one byte it means nothing
+            self._keys.pop(
+                "length", None
+            )  # many lists give a length to numbers, too; only a string takes one
+        if self._keys.get("word_order") is not None and self._keys.get("type") in (
+            "bool",
+            "int8",
+            "uint8",
+        ):
+            del self._keys[
+                "word_order"
+            ]  # a list states it for every row; where there is one byte it means nothing
 
     def _type(self, opcua: bool) -> None:
         """The type; the byte order, too, where both are in one cell."""
@@ -349,13 +406,18 @@ class _Row:
             return
         if kind not in ("linear", "线性"):
             zh = f"换算方式“{self._cells['scaling']}”不是一次式，无法照搬；请在上层计算。"
-            en = f"the scaling “{self._cells['scaling']}” is no straight line and cannot be carried over."
+            en = (
+                f"the scaling “{self._cells['scaling']}” is no straight line and cannot be "
+                "carried over."
+            )
             self._problem("scaling", zh, en)
             return
         ends = []
         for column in ("raw_low", "raw_high", "scaled_low", "scaled_high"):
             if column not in self._cells:
-                self._problem(column, "换算需要这个数字。", "the scaling needs this number.", "missing-cell")
+                self._problem(
+                    column, "换算需要这个数字。", "the scaling needs this number.", "missing-cell"
+                )
             elif (end := self._understood(column, cells.exact)) is not None:
                 ends.append(end)
         if len(ends) < 4:
@@ -380,9 +442,14 @@ class _Row:
         self._read("description", "description", str)
         self._read("business_link", "business_link", str)
         if "negate" in self._cells and cells.flag(self._cells["negate"]):
-            zh, en = "取反没有照搬；请用 scale: -1。", "the negation was not carried over; use scale: -1."
+            zh, en = (
+                "取反没有照搬；请用 scale: -1。",
+                "the negation was not carried over; use scale: -1.",
+            )
             self._note("negate", zh, en)
-        for key, value in (self._understood("more", cells.mapping) or {}).items() if "more" in self._cells else ():
+        for key, value in (
+            (self._understood("more", cells.mapping) or {}).items() if "more" in self._cells else ()
+        ):
             self._put(key, value, "more")
 
     def _bounds(self) -> None:
@@ -394,7 +461,12 @@ class _Row:
             return
         if len(there) == 1:
             absent = "high" if there == ["low"] else "low"
-            self._problem(absent, "上限和下限要么都写，要么都不写。", "write both bounds or none.", "missing-cell")
+            self._problem(
+                absent,
+                "上限和下限要么都写，要么都不写。",
+                "write both bounds or none.",
+                "missing-cell",
+            )
             return
         low, high = (self._understood(column, cells.number) for column in there)
         if low is not None and high is not None:
@@ -402,9 +474,26 @@ class _Row:
 
 
 _ORDER: Final = (
-    "address", "node", "path", "type", "bit", "length", "count", "word_order", "base", "scale", "offset", "unit",
-    "range", "map", "deadband", "every", "report", "description", "business_link",
-)  # fmt: skip
+    "address",
+    "node",
+    "path",
+    "type",
+    "bit",
+    "length",
+    "count",
+    "word_order",
+    "base",
+    "scale",
+    "offset",
+    "unit",
+    "range",
+    "map",
+    "deadband",
+    "every",
+    "report",
+    "description",
+    "business_link",
+)
 
 
 def units(points: list[ListedTag]) -> Iterator[int]:

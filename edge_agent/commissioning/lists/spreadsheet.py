@@ -1,4 +1,5 @@
-"""Files that a spreadsheet program opens, as rows of text: CSV in UTF-8, UTF-16 or GB18030, and XLSX."""
+"""Files that a spreadsheet program opens, as rows of text: CSV in UTF-8, UTF-16 or GB18030, and
+XLSX."""
 
 from __future__ import annotations
 
@@ -20,13 +21,16 @@ MOST_CELLS: Final = 2_000_000
 """Of one workbook."""
 _UNPACKED: Final = 200_000_000
 _OLE: Final = b"\xd0\xcf\x11\xe0"
-_UNSEEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]")
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]"
+)
 RISKY: Final = ("=", "+", "-", "@", "\t", "\r")
 """A text that begins with one of these could be taken for a formula."""
 
 
 class FractionCell(str):
-    """The text of a cell that holds a number with a fraction: final zeros, as in `40001.10`, are lost."""
+    """The text of a cell that holds a number with a fraction: final zeros, as in `40001.10`, are
+    lost."""
 
     __slots__ = ()
 
@@ -44,7 +48,8 @@ class SheetRows:
 
 
 def read(path: Path, encoding: str | None = None) -> list[SheetRows]:
-    """Every sheet of a file that holds anything. `encoding`: of a CSV, where somebody has stated it.
+    """Every sheet of a file that holds anything. `encoding`: of a CSV, where somebody has stated
+    it.
 
     Raises FindingsError for what cannot be read.
     """
@@ -85,7 +90,8 @@ def _too_large(path: Path) -> FindingsError:
     return _refused(
         path, "too-large",
         "文件远大于任何点表：请删除表格以外的空行、空列，或分成几个文件。",
-        "the file is far larger than any point list: delete empty rows and columns beyond the table, or split it.",
+        "the file is far larger than any point list: delete empty rows and columns beyond the "
+        "table, or split it.",
     )  # fmt: skip
 
 
@@ -101,7 +107,9 @@ def _csv(path: Path, data: bytes, encoding: str | None) -> SheetRows:
         ) from error  # fmt: skip
     text = found.text
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
+        rows = list(
+            csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+        )
     except csv.Error as error:
         raise _refused(
             path, "bad-csv",
@@ -112,7 +120,10 @@ def _csv(path: Path, data: bytes, encoding: str | None) -> SheetRows:
     if found.doubt is not None:
         zh, en = found.doubt
         doubt = Finding(
-            "encoding", str(path), f"{zh}，不对时请加 --encoding。", f"{en}, and where it is so add --encoding."
+            "encoding",
+            str(path),
+            f"{zh}，不对时请加 --encoding。",
+            f"{en}, and where it is so add --encoding.",
         )
     return SheetRows(str(path), "", _filled(enumerate(rows, 1)), doubt)
 
@@ -121,7 +132,11 @@ def _delimiter(text: str) -> str:
     """The sign that most of the first lines have."""
     lines = [line for line in text.splitlines()[:10] if line.strip()]
     return max(
-        ",\t;，", key=lambda sign: (sum(sign in line for line in lines), sum(line.count(sign) for line in lines))
+        ",\t;，",
+        key=lambda sign: (
+            sum(sign in line for line in lines),
+            sum(line.count(sign) for line in lines),
+        ),
     )
 
 
@@ -146,7 +161,9 @@ def _workbook(path: Path, data: bytes) -> Iterator[SheetRows]:
             if sum(info.file_size for info in archive.infolist()) > _UNPACKED:
                 raise _too_large(path)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="openpyxl")  # what other programs leave out is no concern here
+            warnings.filterwarnings(
+                "ignore", module="openpyxl"
+            )  # what other programs leave out is no concern here
             book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, read_only=True)
             left = MOST_CELLS
             for sheet in book.worksheets:
@@ -161,11 +178,12 @@ def _workbook(path: Path, data: bytes) -> Iterator[SheetRows]:
                 yield SheetRows(f"{path}[{sheet.title}]", sheet.title, _filled(rows))
     except FindingsError:
         raise
-    except Exception as error:  # reason: zipfile, the XML parser and openpyxl stumble over damaged files in many ways
+    except Exception as error:  # reason: damaged files fail in many ways in three libraries
         raise _refused(
             path, "bad-xlsx",
             "XLSX 文件损坏或无法识别，请用 Excel 打开后重新保存。",
-            "the XLSX file is damaged or not recognised; open it in the spreadsheet program and save it again.",
+            "the XLSX file is damaged or not recognised; open it in the spreadsheet program and "
+            "save it again.",
         ) from error  # fmt: skip
     finally:
         if book is not None:
@@ -178,5 +196,7 @@ def _text(cell: object) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else FractionCell(repr(cell))
+        return (
+            str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else FractionCell(repr(cell))
+        )
     return str(cell)

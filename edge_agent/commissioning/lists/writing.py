@@ -1,6 +1,8 @@
-"""The tags of a site as a point list: CSV in a chosen encoding, or XLSX with drop-downs. Read, it gives the same tags.
+"""The tags of a site as a point list: CSV in a chosen encoding, or XLSX with drop-downs. Read, it
+gives the same tags.
 
-A text that a spreadsheet would take for a formula begins with an apostrophe, which the reader takes away again.
+A text that a spreadsheet would take for a formula begins with an apostrophe, which the reader takes
+away again.
 """
 
 from __future__ import annotations
@@ -23,16 +25,29 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | None
 SHEET: Final = "点表 points"
-_TYPES: Final = "bool,int8,uint8,int16,uint16,int32,uint32,int64,uint64,float32,float64,string,bcd16,bcd32"
+_TYPES: Final = (
+    "bool,int8,uint8,int16,uint16,int32,uint32,int64,uint64,float32,float64,string,bcd16,bcd32"
+)
 _NUMBERS: Final = frozenset({"scale", "offset", "low", "high", "bit", "length", "count"})
 _DIRECT: Final = (
-    "type", "bit", "length", "count", "word_order", "scale", "offset", "unit", "description", "report", "business_link",
-)  # fmt: skip
+    "type",
+    "bit",
+    "length",
+    "count",
+    "word_order",
+    "scale",
+    "offset",
+    "unit",
+    "description",
+    "report",
+    "business_link",
+)
 _WIDTHS: Final = {"description": 28, "address": 26, "tag": 22, "map": 24, "more": 24}
 
 
 def rows_of(devices: Iterable[DeviceCommon]) -> list[dict[str, Cell]]:
-    """A row for each tag, its cells by column name; what a profile or a template gives is written out."""
+    """A row for each tag, its cells by column name; what a profile or a template gives is written
+    out."""
     return [_row(device.id, name, tag) for device in devices for name, tag in device.tags.items()]
 
 
@@ -54,7 +69,9 @@ def _row(device: str, name: str, tag: TagCommon) -> dict[str, Cell]:
     if "deadband" in keys:
         row["deadband"] = str(_shortest(keys.pop("deadband")))
     if keys:
-        row["more"] = inline({key: duration(keys[key]) if key == "max_silence" else keys[key] for key in keys})
+        row["more"] = inline(
+            {key: duration(keys[key]) if key == "max_silence" else keys[key] for key in keys}
+        )
     return row
 
 
@@ -70,14 +87,22 @@ def _address(keys: dict[str, Any]) -> str:
 
 
 def _shortest(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+    return (
+        int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        else value
+    )
 
 
 def _labels(names: Mapping[Any, str]) -> str | None:
     """The names of an enumeration in one cell; None when its signs are in a name."""
     text = ";".join(f"{number}={name}" for number, name in names.items())
     try:
-        return text if cells.labels(text) == {int(number): name for number, name in names.items()} else None
+        return (
+            text
+            if cells.labels(text) == {int(number): name for number, name in names.items()}
+            else None
+        )
     except WordError:
         return None
 
@@ -85,7 +110,11 @@ def _labels(names: Mapping[Any, str]) -> str | None:
 def duration(seconds: float) -> str:
     """Seconds as the configuration writes them: `500ms`, `1s`."""
     milliseconds = seconds * 1000
-    return f"{milliseconds:g}ms" if seconds < 1 and milliseconds == round(milliseconds) else f"{seconds:.12g}s"
+    return (
+        f"{milliseconds:g}ms"
+        if seconds < 1 and milliseconds == round(milliseconds)
+        else f"{seconds:.12g}s"
+    )
 
 
 def harmless(cell: Cell) -> Cell:
@@ -94,10 +123,18 @@ def harmless(cell: Cell) -> Cell:
 
 
 def table(rows: Sequence[Mapping[str, Cell]], language: Language) -> list[list[Cell]]:
-    """Head and rows. Columns that no row has are left out, but for those that a list is not without."""
+    """Head and rows. Columns that no row has are left out, but for those that a list is not
+    without."""
     always = {"device", "tag", "description", "address", "type", "unit"}
-    names = [column.name for column in written() if column.name in always or any(column.name in row for row in rows)]
-    return [[head(name, language) for name in names], *([harmless(row.get(name)) for name in names] for row in rows)]
+    names = [
+        column.name
+        for column in written()
+        if column.name in always or any(column.name in row for row in rows)
+    ]
+    return [
+        [head(name, language) for name in names],
+        *([harmless(row.get(name)) for name in names] for row in rows),
+    ]
 
 
 def csv_bytes(rows: Iterable[Iterable[Cell]], encoding: str) -> bytes:
@@ -121,7 +158,8 @@ def to_csv(rows: Sequence[Mapping[str, Cell]], language: Language, encoding: str
 
 
 def to_xlsx(rows: Sequence[Mapping[str, Cell]], language: Language) -> bytes:
-    """A workbook with one sheet: head in bold and fixed, texts as texts, a drop-down for the type."""
+    """A workbook with one sheet: head in bold and fixed, texts as texts, a drop-down for the
+    type."""
     import openpyxl  # heavy, and only XLSX needs it
 
     book = openpyxl.Workbook()
@@ -168,12 +206,16 @@ def _layout(sheet: Worksheet, position: int, name: str, rows: int) -> None:
         sheet.add_data_validation(rule)
 
 
-def encode(rows: Sequence[Mapping[str, Cell]], suffix: str, language: Language, encoding: str) -> bytes:
+def encode(
+    rows: Sequence[Mapping[str, Cell]], suffix: str, language: Language, encoding: str
+) -> bytes:
     """The file for an ending, `.xlsx` or `.csv`. Raises FindingsError for another."""
     if suffix.lower() == ".xlsx":
         return to_xlsx(rows, language)
     if suffix.lower() == ".csv":
         return to_csv(rows, language, encoding)
     raise FindingsError.one(
-        "bad-ending", "文件名应以 .xlsx 或 .csv 结尾。", "the name of the file must end in .xlsx or .csv."
+        "bad-ending",
+        "文件名应以 .xlsx 或 .csv 结尾。",
+        "the name of the file must end in .xlsx or .csv.",
     )

@@ -1,4 +1,5 @@
-"""The evidence pack: register, facts, figures and what an assessor asks for, each file with its hash in a manifest.
+"""The evidence pack: register, facts, figures and what an assessor asks for, each file with its
+hash in a manifest.
 
 A pack is a mapping of names to contents; the application writes it as a folder or a zip.
 """
@@ -30,7 +31,14 @@ from edge_agent.report.pictures.topology import topology
 #: 2: the row of a scope multiplies, dates and kinds of the register count, values have to change.
 SCHEMA: Final = "edge-agent/evidence/2"
 MANIFEST: Final = "manifest.json"
-_DOMESTIC: Final = ("equipment_id", "name_zh", "brand_origin", "controller_brand", "controller_model", "purchase_cny")
+_DOMESTIC: Final = (
+    "equipment_id",
+    "name_zh",
+    "brand_origin",
+    "controller_brand",
+    "controller_model",
+    "purchase_cny",
+)
 
 Files = dict[str, bytes]
 
@@ -79,7 +87,8 @@ def _json(value: Any) -> bytes:
 
 
 def stated_options(facts: WindowFacts, options: FigureOptions, timezone: str) -> dict[str, Any]:
-    """What `options.json` says: the window, how far back the health reaches, the choices, and the zone of the days."""
+    """What `options.json` says: the window, how far back the health reaches, the choices, and the
+    zone of the days."""
     return {
         "start_ns": facts.start,
         "end_ns": facts.end,
@@ -111,20 +120,28 @@ def _manifest(facts: WindowFacts, claim: PackClaim, files: Files, version: str) 
 
 
 def for_people(plant: Plant, project: str, timezone: str) -> Files:
-    """What an assessor asks for besides the figures, as far as it follows from register and facts; days are those of
-    the plant's zone."""
+    """What an assessor asks for besides the figures, as far as it follows from register and facts;
+    days are those of the plant's zone."""
     rows = project_rows(plant, project)
     head, *cells = register_table(rows, EQUIPMENT, "zh")
     return {
         "project.csv": tabular.for_people(head, cells),
         "project_totals.csv": tabular.for_people(*totals(rows)),
         "connections.csv": tabular.for_people(*connections(plant)),
-        "interfaces.csv": tabular.for_people(tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)),
-        "domestic.csv": tabular.for_people(_DOMESTIC, ([getattr(row, name) for name in _DOMESTIC] for row in rows
-                                                  if row.brand_origin in ("domestic", "local"))),
+        "interfaces.csv": tabular.for_people(
+            tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)
+        ),
+        "domestic.csv": tabular.for_people(
+            _DOMESTIC,
+            (
+                [getattr(row, name) for name in _DOMESTIC]
+                for row in rows
+                if row.brand_origin in ("domestic", "local")
+            ),
+        ),
         "acceptance.csv": tabular.for_people(*_acceptance(plant.facts, ZoneInfo(timezone))),
         "topology.svg": topology(plant).encode(),
-    }  # fmt: skip
+    }
 
 
 def project_rows(plant: Plant, project: str) -> list[Equipment]:
@@ -143,7 +160,16 @@ def totals(rows: Sequence[Equipment]) -> tuple[tuple[str, ...], list[list[object
 
 
 def _tag(tag: Any) -> list[str]:
-    return [tag.device, tag.tag, tag.type, tag.unit, tag.low, tag.high, tag.business_link, tag.description]
+    return [
+        tag.device,
+        tag.tag,
+        tag.type,
+        tag.unit,
+        tag.low,
+        tag.high,
+        tag.business_link,
+        tag.description,
+    ]
 
 
 def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
@@ -165,13 +191,25 @@ def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
         fact = live.devices[device]
         minutes = facts.minutes_of(device).inside(facts.start, facts.end)
         coverage = None if fact.coverage is None else f"{float(fact.coverage):.4f}"
-        rows.append([device, about.name, about.connector, about.endpoint, iso(facts.first_good.get(device)),
-                     iso(minutes.last_good), minutes.total("good"), minutes.total("bad"), coverage])  # fmt: skip
+        rows.append(
+            [
+                device,
+                about.name,
+                about.connector,
+                about.endpoint,
+                iso(facts.first_good.get(device)),
+                iso(minutes.last_good),
+                minutes.total("good"),
+                minutes.total("bad"),
+                coverage,
+            ]
+        )
     return head, rows
 
 
 def _acceptance(facts: WindowFacts, zone: ZoneInfo) -> tuple[tuple[str, ...], list[list[object]]]:
-    """By day of the plant and device: seconds the device was covered, and readings that were good."""
+    """By day of the plant and device: seconds the device was covered, and readings that were
+    good."""
     head = ("day", "timezone", "device", "covered_s", "good_readings", "readings", "completeness")
     rows: list[list[object]] = []
     for day, since, until in local_days(facts.start, facts.end, zone):
@@ -185,11 +223,30 @@ def _acceptance(facts: WindowFacts, zone: ZoneInfo) -> tuple[tuple[str, ...], li
     return head, rows
 
 
-def _snapshots(snapshots: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[list[object]]]:
-    head = ("at", "computed_at", "metric", "value", "numerator", "denominator", "grade", "register_version")
+def _snapshots(
+    snapshots: Sequence[Mapping[str, Any]],
+) -> tuple[tuple[str, ...], list[list[object]]]:
+    head = (
+        "at",
+        "computed_at",
+        "metric",
+        "value",
+        "numerator",
+        "denominator",
+        "grade",
+        "register_version",
+    )
     return head, [
-        [shot["at"], each.get("computed_at"), each["id"], each["value"], each["numerator"], each["denominator"],
-         each["grade"], each.get("register_version")]
+        [
+            shot["at"],
+            each.get("computed_at"),
+            each["id"],
+            each["value"],
+            each["numerator"],
+            each["denominator"],
+            each["grade"],
+            each.get("register_version"),
+        ]
         for shot in snapshots
         for each in shot["figures"]
-    ]  # fmt: skip
+    ]

@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - rows of a Markdown table cannot be broken
-"""What a pack says of itself: enough for a stranger to compute every figure without this software."""
+"""What a pack says of itself: enough for a stranger to compute every figure without this
+software."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Replaying a pack: every hash, the chain, and every figure and table computed again from the pack's own facts."""
+"""Replaying a pack: every hash, the chain, and every figure and table computed again from the
+pack's own facts."""
 
 from __future__ import annotations
 
@@ -28,12 +29,25 @@ _LARGEST: Final = 4_000_000_000
 """Bytes of a zip unpacked: a year of a hundred machines."""
 _SMALL: Final = 50_000_000
 _RATIO: Final = 100
-"""Beyond so many bytes, no table of facts is packed to less than a hundredth: it was made to fill the memory."""
-#: What is a figure's own; the rest of it is words, and compared apart: another version may word it otherwise.
+"""Beyond so many bytes, no table of facts is packed to less than a hundredth: it was made to fill
+the memory."""
+#: What is a figure's own; the rest of it is words, and compared apart: another version may word it
+#: otherwise.
 _COMPARED: Final = (
-    "value_exact", "value", "value_pct", "unit", "target", "numerator", "denominator", "numerator_ids",
-    "denominator_ids", "grade", "provisional", "window", "register_version",
-)  # fmt: skip
+    "value_exact",
+    "value",
+    "value_pct",
+    "unit",
+    "target",
+    "numerator",
+    "denominator",
+    "numerator_ids",
+    "denominator_ids",
+    "grade",
+    "provisional",
+    "window",
+    "register_version",
+)
 
 
 #: The format before, which is still read.
@@ -49,9 +63,9 @@ class VerifiedItem:
     """One thing that was checked: a file, the chain, or a figure."""
 
     kind: str
-    """`file`, `chain`, `facts`, `manifest` (what it and the options say of the facts), `figure`, `words` (those of a
-    file's figures: names, formulas, reasons, notes, details), `table` (for people) or `report` (the figures a report of
-    the pack has)."""
+    """`file`, `chain`, `facts`, `manifest` (what it and the options say of the facts), `figure`,
+    `words` (those of a file's figures: names, formulas, reasons, notes, details), `table` (for
+    people) or `report` (the figures a report of the pack has)."""
     name: str
     equal: bool
     claimed: Any = None
@@ -69,7 +83,8 @@ def read_pack(path: Path) -> dict[str, bytes]:
         raise FindingsError.one(
             "no-pack",
             f"不是证据包或无法读取（{error}）：请指定含 manifest.json 的文件夹或 zip。",
-            f"This is no evidence pack, or cannot be read ({error}): name a folder or zip with a manifest.json.",
+            f"This is no evidence pack, or cannot be read ({error}): name a folder or zip with a "
+            "manifest.json.",
             str(path),
         ) from error
 
@@ -77,7 +92,9 @@ def read_pack(path: Path) -> dict[str, bytes]:
 def _read_folder(path: Path) -> dict[str, bytes]:
     manifest = (path / MANIFEST).read_bytes()
     files = {MANIFEST: manifest}
-    there = (place.relative_to(path).as_posix() for place in sorted(path.rglob("*")) if place.is_file())
+    there = (
+        place.relative_to(path).as_posix() for place in sorted(path.rglob("*")) if place.is_file()
+    )
     for name in dict.fromkeys([*_listed(manifest), *filter(_ours, there)]):
         place = path / name
         if place.is_file() and place.resolve().is_relative_to(path.resolve()):
@@ -86,7 +103,8 @@ def _read_folder(path: Path) -> dict[str, bytes]:
 
 
 def _ours(name: str) -> bool:
-    """Whether a file that no manifest lists could be taken for a part of the pack: not what a desktop left there."""
+    """Whether a file that no manifest lists could be taken for a part of the pack: not what a
+    desktop left there."""
     last = name.rpartition("/")[2]
     return not last.startswith(".") and last.lower() not in ("thumbs.db", "desktop.ini")
 
@@ -94,9 +112,13 @@ def _ours(name: str) -> bool:
 def _read_zip(path: Path) -> dict[str, bytes]:
     with ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if len(sizes) != len(archive.infolist()):  # one program would unpack the first of them, another the last
+        if len(sizes) != len(
+            archive.infolist()
+        ):  # one program would unpack the first of them, another the last
             raise ValueError("two files of one name in it")
-        if MANIFEST not in sizes or sum(sizes.values()) > min(_LARGEST, _SMALL + _RATIO * path.stat().st_size):
+        if MANIFEST not in sizes or sum(sizes.values()) > min(
+            _LARGEST, _SMALL + _RATIO * path.stat().st_size
+        ):
             raise ValueError("no manifest.json in it, or too large")
         manifest = archive.read(MANIFEST)
         _inside(sizes)
@@ -106,7 +128,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
 
 
 def _listed(manifest: bytes) -> list[str]:
-    """The names of a manifest's files. Raises ValueError for one that is not ours, or points out of its folder."""
+    """The names of a manifest's files. Raises ValueError for one that is not ours, or points out of
+    its folder."""
     names = list(dict.fromkeys(entry["path"] for entry in _entries(json.loads(manifest))))
     _inside(names)
     return names
@@ -115,7 +138,11 @@ def _listed(manifest: bytes) -> list[str]:
 def _inside(names: Iterable[str]) -> None:
     """Raises ValueError for a name that points out of the pack's folder."""
     for name in names:
-        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
+        if (
+            name.startswith(("/", "\\"))
+            or ".." in name.replace("\\", "/").split("/")
+            or ":" in name
+        ):
             raise ValueError(f"a file outside the pack: {name}")
 
 
@@ -142,7 +169,9 @@ def _entries(document: Any) -> list[dict[str, str]]:
     return files
 
 
-def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None) -> list[VerifiedItem]:
+def verify(
+    files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None
+) -> list[VerifiedItem]:
     """Hashes, chain, figures, tables, of files as `read_pack` gives them.
 
     `previous` is the pack before this one, to check that the chain leads to it.
@@ -155,25 +184,34 @@ def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = No
     try:
         return [*checks, *_replayed(files, manifest)]
     except Exception as error:  # noqa: BLE001 - whatever was done to the files: not replayed is the answer
-        return [*checks, VerifiedItem("facts", "replay", False, None, f"{type(error).__name__}: {error}")]
+        return [
+            *checks,
+            VerifiedItem("facts", "replay", False, None, f"{type(error).__name__}: {error}"),
+        ]
 
 
 def _unlisted(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> list[VerifiedItem]:
     """Files that lie in the pack and that its manifest does not vouch for."""
     listed = {entry["path"] for entry in manifest["files"]}
     extra = sorted(files.keys() - listed - {MANIFEST})
-    return [VerifiedItem("file", name, False, "不在清单中 not in the manifest", _sha(files[name])) for name in extra]
+    return [
+        VerifiedItem("file", name, False, "不在清单中 not in the manifest", _sha(files[name]))
+        for name in extra
+    ]
 
 
 def link(manifest: Mapping[str, Any], previous: Mapping[str, bytes]) -> VerifiedItem:
     """Whether a manifest names just this pack as the one before it."""
     before = manifest.get("previous") or {}
     claimed, found = before.get("manifest_sha256"), _sha(previous[MANIFEST])
-    return VerifiedItem("chain", str(before.get("pack") or "previous"), claimed == found, claimed, found)
+    return VerifiedItem(
+        "chain", str(before.get("pack") or "previous"), claimed == found, claimed, found
+    )
 
 
 def chain(path: Path) -> tuple[list[VerifiedItem], str | None]:
-    """Follow a pack's chain through the folder it lies in, back to the first one; and the pack that is not there.
+    """Follow a pack's chain through the folder it lies in, back to the first one; and the pack that
+    is not there.
 
     Every pack on the way must be the very one its successor names.
     """
@@ -182,7 +220,10 @@ def chain(path: Path) -> tuple[list[VerifiedItem], str | None]:
     seen = {path.resolve()}
     while before := manifest.get("previous"):
         name = str(before.get("pack", ""))
-        place = next((each for each in (path.parent / name, path.parent / f"{name}.zip") if each.exists()), None)
+        place = next(
+            (each for each in (path.parent / name, path.parent / f"{name}.zip") if each.exists()),
+            None,
+        )
         if not name or "/" in name or place is None or place.resolve() in seen:
             return checks, name
         seen.add(place.resolve())
@@ -204,12 +245,17 @@ def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> VerifiedItem:
 
 def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[VerifiedItem]:
     plant, options = plant_of(files)
-    figures = json.loads(json.dumps(computing.to_json(computing.figures(plant, options))))  # as a file says them
+    figures = json.loads(
+        json.dumps(computing.to_json(computing.figures(plant, options)))
+    )  # as a file says them
     former = manifest["schema"] == _FORMER
     found = _by_key(figures, former=former)
     yield from _stated(files, manifest, plant, options)
     claimed = _by_key(json.loads(files["figures.json"]), former=former)
-    yield from (_compare("figure", key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found))
+    yield from (
+        _compare("figure", key, claimed.get(key), found.get(key))
+        for key in sorted(claimed.keys() | found)
+    )
     yield _words("figures.json", claimed, found)
     for name in ("report.json", "evidence.json"):
         if name in files:
@@ -219,13 +265,23 @@ def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterat
     listed = {entry["path"] for entry in manifest["files"]}
     for name, content in for_people(plant, manifest["project"], _timezone(files)).items():
         there = files.get(name)
-        if there is not None or name not in listed:  # a listed file that is gone was told by its hash
-            yield VerifiedItem("table", name, there == content, None if there is None else _sha(there), _sha(content))
+        if (
+            there is not None or name not in listed
+        ):  # a listed file that is gone was told by its hash
+            yield VerifiedItem(
+                "table",
+                name,
+                there == content,
+                None if there is None else _sha(there),
+                _sha(content),
+            )
 
 
-def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> dict[str, Mapping[str, Any]]:
-    """The figures of a file; of a `former` pack those whose rule is still the same. Raises ValueError when it has two
-    of one key: a reader would see the first or the last."""
+def _by_key(
+    figures: Sequence[Mapping[str, Any]], *, former: bool = False
+) -> dict[str, Mapping[str, Any]]:
+    """The figures of a file; of a `former` pack those whose rule is still the same. Raises
+    ValueError when it has two of one key: a reader would see the first or the last."""
     found = {figure["key"]: figure for figure in figures}
     if len(found) != len(figures):
         raise ValueError("two figures of one key")
@@ -233,7 +289,8 @@ def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> di
 
 
 def _of_another_rule(key: str) -> bool:
-    """Whether a figure of a pack of format 1 was computed by a rule that is another since: the row of a scope."""
+    """Whether a figure of a pack of format 1 was computed by a rule that is another since: the row
+    of a scope."""
     metric, _, scope = key.partition("@")
     return metric in (*computing.ROW, "M-11-all", "M-12-all") and (not scope or ":" in scope)
 
@@ -252,7 +309,9 @@ def _stated(
         made = {key: value for key, value in made.items() if key in told}
     else:
         same = options.kinds.to_csv() == published().to_csv()
-        yield VerifiedItem("manifest", "kinds.csv", same, _sha(files["kinds.csv"]), _sha(published().to_csv()))
+        yield VerifiedItem(
+            "manifest", "kinds.csv", same, _sha(files["kinds.csv"]), _sha(published().to_csv())
+        )
     yield VerifiedItem("manifest", "options.json", told == made, told, made)
 
 
@@ -263,15 +322,21 @@ def _timezone(files: Mapping[str, bytes]) -> str:
 
 def _compare_report(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> VerifiedItem:
     """All figures of a report in one line: the first that differs is named."""
-    checks = [_compare("report", key, told.get(key), found.get(key)) for key in sorted(told.keys() | found)]
+    checks = [
+        _compare("report", key, told.get(key), found.get(key))
+        for key in sorted(told.keys() | found)
+    ]
     wrong = [check for check in checks if not check.equal]
     if not wrong:
         return VerifiedItem("report", name, True, len(checks), len(checks))
-    return VerifiedItem("report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found)
+    return VerifiedItem(
+        "report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found
+    )
 
 
 def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> VerifiedItem:
-    """All words of a file's figures in one line: the first that differ are named. A key that is missing is a figure."""
+    """All words of a file's figures in one line: the first that differ are named. A key that is
+    missing is a figure."""
     keys = sorted(told.keys() & found.keys())
     for key in keys:
         newer = [part for part in _SINCE_LATER if part not in told[key]]
@@ -282,9 +347,13 @@ def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Veri
     return VerifiedItem("words", name, True, len(keys), len(keys))
 
 
-def _compare(kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> VerifiedItem:
+def _compare(
+    kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None
+) -> VerifiedItem:
     if claimed is None or found is None:
-        return VerifiedItem(kind, key, False, claimed and claimed.get("value_exact"), found and found["value_exact"])
+        return VerifiedItem(
+            kind, key, False, claimed and claimed.get("value_exact"), found and found["value_exact"]
+        )
     differing = [name for name in _COMPARED if claimed.get(name) != found[name]]
     shown = differing[0] if differing else "value_exact"
     return VerifiedItem(kind, key, not differing, claimed.get(shown), found[shown])
@@ -298,8 +367,14 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, FigureOptions]:
     options = json.loads(files["options.json"])
     if json.loads(files[MANIFEST])["schema"] == SCHEMA and not {*_OF_FORMAT_2} <= files.keys():
         raise ValueError(f"not all of {', '.join(_OF_FORMAT_2)} are there")
-    names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
-    facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
+    names = {
+        name.removeprefix("facts/").removesuffix(".csv"): name
+        for name in files
+        if name.startswith("facts/")
+    }
+    facts = tabular.facts(
+        options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()}
+    )
     within_h = tabular.number(str(options.get("change_within_h", float(CHANGE_WITHIN_S / 3600))))
     facts = replace(facts, states_until=options.get("states_until_ns"), timezone=_timezone(files))
     chosen = FigureOptions(
@@ -313,7 +388,8 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, FigureOptions]:
 
 
 def _register(files: Mapping[str, bytes]) -> Register:
-    """Through the same reader as any register, which reads from files; as CSV only, which is what a pack has."""
+    """Through the same reader as any register, which reads from files; as CSV only, which is what a
+    pack has."""
     if any(files[name].startswith(b"PK") for name in ("register.csv", "processes.csv")):
         raise ValueError("a workbook in the place of a CSV file")
     with tempfile.TemporaryDirectory(prefix="edge-agent-verify-") as folder:

@@ -37,11 +37,18 @@ _EDGES: Final = (100, 500, 1000, 5000, 60_000, 3_600_000)
 def inventory(plant: Plant) -> Json:
     """Part 5: network and protocols."""
     facts = plant.facts
-    found = [_summary(facts), _devices(plant), _findings(facts), _breaks(facts), _connections(facts)]
+    found = [
+        _summary(facts),
+        _devices(plant),
+        _findings(facts),
+        _breaks(facts),
+        _connections(facts),
+    ]
     found.append(
         paragraph(
             "清单取自配置与上线报文；网关不读取固件版本，需现场核对。口令等机密不在其中。",
-            "Taken from the configuration and the birth documents. The gateway does not read firmware versions: check "
+            "Taken from the configuration and the birth documents. The gateway does not read "
+            "firmware versions: check "
             "them on site. No secrets are in it.",
             "note",
         )
@@ -51,9 +58,12 @@ def inventory(plant: Plant) -> Json:
 
 def _summary(facts: WindowFacts) -> Json:
     columns = (
-        TableColumn("协议", "protocol"), TableColumn("通道安全", "channel security"), TableColumn("身份", "access"),
-        TableColumn("设备数", "devices", "count"), TableColumn("数据点", "tags", "count"),
-    )  # fmt: skip
+        TableColumn("协议", "protocol"),
+        TableColumn("通道安全", "channel security"),
+        TableColumn("身份", "access"),
+        TableColumn("设备数", "devices", "count"),
+        TableColumn("数据点", "tags", "count"),
+    )
     kinds: Counter[tuple[str, str, str]] = Counter()
     tags: Counter[tuple[str, str, str]] = Counter()
     for device in facts.devices.values():
@@ -66,28 +76,51 @@ def _summary(facts: WindowFacts) -> Json:
 
 def _devices(plant: Plant) -> Json:
     columns = (
-        TableColumn("采集设备", "device"), TableColumn("名称", "name"), TableColumn("产线", "line"), TableColumn("协议", "protocol"),
-        TableColumn("地址", "endpoint"), TableColumn("站号", "unit"), TableColumn("安全与身份", "security and access"),
-        TableColumn("档案", "profile"), TableColumn("周期 s", "period s"), TableColumn("数据点", "tags", "count"),
-        TableColumn("台账设备", "equipment"), TableColumn("首次有效", "first good", "time"),
-    )  # fmt: skip
+        TableColumn("采集设备", "device"),
+        TableColumn("名称", "name"),
+        TableColumn("产线", "line"),
+        TableColumn("协议", "protocol"),
+        TableColumn("地址", "endpoint"),
+        TableColumn("站号", "unit"),
+        TableColumn("安全与身份", "security and access"),
+        TableColumn("档案", "profile"),
+        TableColumn("周期 s", "period s"),
+        TableColumn("数据点", "tags", "count"),
+        TableColumn("台账设备", "equipment"),
+        TableColumn("首次有效", "first good", "time"),
+    )
     owners: dict[str, list[str]] = {}
     for row in plant.assessment.members.in_service:
         for device in row.devices:
             name = row.equipment_id if device == row.device else f"{row.equipment_id} (+)"
             owners.setdefault(device, []).append(name)
     rows = [
-        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit or None, access_of(each),
-         each.profile or None, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
-         iso(plant.facts.first_good.get(each.id))]
+        [
+            each.id,
+            each.name,
+            each.line,
+            each.connector,
+            each.endpoint,
+            each.unit or None,
+            access_of(each),
+            each.profile or None,
+            each.every_s,
+            each.tags,
+            blocks.words(owners.get(each.id, [])),
+            iso(plant.facts.first_good.get(each.id)),
+        ]
         for each in plant.facts.devices.values()
-    ]  # fmt: skip
+    ]
     return table("devices", "采集设备", "configured devices", columns, rows)
 
 
 def access_of(device: AssessedDevice) -> Json:
     """How the channel is protected and who may enter, in a few words."""
-    zh, en = ("未加密", "not encrypted") if device.security == "None" else (device.security, device.security)
+    zh, en = (
+        ("未加密", "not encrypted")
+        if device.security == "None"
+        else (device.security, device.security)
+    )
     access = _ACCESS.get(device.access)
     if access is None:
         return blocks.text(zh, en)
@@ -95,14 +128,18 @@ def access_of(device: AssessedDevice) -> Json:
 
 
 _ACCESS: Final = {
-    "anonymous": ("匿名", "anonymous"), "certificate": ("证书", "certificate"), "user name": ("用户名", "user name"),
-}  # fmt: skip
+    "anonymous": ("匿名", "anonymous"),
+    "certificate": ("证书", "certificate"),
+    "user name": ("用户名", "user name"),
+}
 
 
 def _findings(facts: WindowFacts) -> Json:
     columns = (
-        TableColumn("发现", "finding"), TableColumn("设备数", "devices", "count"), TableColumn("采集设备", "which"),
-    )  # fmt: skip
+        TableColumn("发现", "finding"),
+        TableColumn("设备数", "devices", "count"),
+        TableColumn("采集设备", "which"),
+    )
     found: dict[Any, list[str]] = {}
     for device in facts.devices.values():
         for finding in _about(device):
@@ -116,7 +153,11 @@ def _about(device: AssessedDevice) -> Iterator[Text]:
         yield Text("OPC UA 未加密（策略 None）", "OPC UA without encryption (policy None)")
     if device.access == "anonymous":
         yield Text("OPC UA 匿名访问", "OPC UA endpoint entered anonymously")
-    if device.connector == "modbus" and device.security == "None" and not device.endpoint.startswith("rtu:"):
+    if (
+        device.connector == "modbus"
+        and device.security == "None"
+        and not device.endpoint.startswith("rtu:")
+    ):
         yield Text(
             "Modbus 没有身份认证与加密，应隔离在设备网段",
             "Modbus has no authentication: keep it in the machine network",
@@ -133,17 +174,29 @@ def _breaks(facts: WindowFacts) -> Json:
     for row in facts.connections:
         if row.before == "online" and row.after != "online":
             lost.setdefault(row.device, []).append(row)
-    rows = [[device, len(found), iso(found[-1].t), found[-1].reason or None] for device, found in sorted(lost.items())]
+    rows = [
+        [device, len(found), iso(found[-1].t), found[-1].reason or None]
+        for device, found in sorted(lost.items())
+    ]
     return table("breaks", "连接中断（按设备）", "connections lost, by device", columns, rows)
 
 
 def _connections(facts: WindowFacts) -> Json:
     columns = (
-        TableColumn("时间", "time", "time"), TableColumn("采集设备", "device"), TableColumn("由", "from"), TableColumn("到", "to"),
+        TableColumn("时间", "time", "time"),
+        TableColumn("采集设备", "device"),
+        TableColumn("由", "from"),
+        TableColumn("到", "to"),
         TableColumn("原因", "reason"),
-    )  # fmt: skip
+    )
     rows = [
-        [iso(row.t), row.device, _PHASES.get(row.before, row.before), _PHASES.get(row.after, row.after), row.reason]
+        [
+            iso(row.t),
+            row.device,
+            _PHASES.get(row.before, row.before),
+            _PHASES.get(row.after, row.after),
+            row.reason,
+        ]
         for row in facts.connections[-_LATEST:]
     ]
     title = (
@@ -165,8 +218,10 @@ def quality(plant: Plant, figures: Mapping[str, MetricResult]) -> Json:
         paragraph(
             "「不变」指窗口最后一天始终为同一数值的浮点量，仅供排查：设定值本可不变。"
             "超量程、时延、时钟偏差也按窗口最后一天统计；覆盖率按整个窗口。",
-            "“Unchanged” names floats with one single value during the window's last day, a hint only: a set point may "
-            "stand still. Range, lateness and clocks speak of that last day too; coverage of the whole window.",
+            "“Unchanged” names floats with one single value during the window's last day, a hint "
+            "only: a set point may "
+            "stand still. Range, lateness and clocks speak of that last day too; coverage of the "
+            "whole window.",
             "note",
         )
     )
@@ -176,13 +231,23 @@ def quality(plant: Plant, figures: Mapping[str, MetricResult]) -> Json:
 def coverage_map(facts: WindowFacts) -> Json:
     """Coverage of every device over the window, field by field: outages are seen at a glance."""
     minutes = (facts.end - facts.start) // MINUTE_NS
-    length = next((each for each in _FIELD_MINUTES if minutes <= each * _FIELDS), _FIELD_MINUTES[-1]) * MINUTE_NS
-    edges = np.arange(facts.start, facts.end + length, length).clip(max=facts.end) if minutes > 0 else np.array([0])
+    length = (
+        next((each for each in _FIELD_MINUTES if minutes <= each * _FIELDS), _FIELD_MINUTES[-1])
+        * MINUTE_NS
+    )
+    edges = (
+        np.arange(facts.start, facts.end + length, length).clip(max=facts.end)
+        if minutes > 0
+        else np.array([0])
+    )
     rows = [{"name": device, "shares": _shares(facts, device, edges)} for device in facts.devices]
     return blocks.chart(
-        "heat", "各设备覆盖率（按时间）", "coverage by device over time", rows=rows if minutes > 0 else [],
+        "heat",
+        "各设备覆盖率（按时间）",
+        "coverage by device over time",
+        rows=rows if minutes > 0 else [],
         **blocks.span(facts.start, facts.end),
-    )  # fmt: skip
+    )
 
 
 def _shares(facts: WindowFacts, device: str, edges: npt.NDArray[np.int64]) -> list[float | None]:
@@ -200,25 +265,40 @@ def _shares(facts: WindowFacts, device: str, edges: npt.NDArray[np.int64]) -> li
 
 def _quality_table(facts: WindowFacts) -> Json:
     columns = (
-        TableColumn("采集设备", "device"), TableColumn("覆盖率", "coverage", "percent"),
+        TableColumn("采集设备", "device"),
+        TableColumn("覆盖率", "coverage", "percent"),
         TableColumn("有效读数", "good readings", "count"),
-        TableColumn("无效读数", "bad readings", "count"), TableColumn("超周期", "overruns", "count"),
-        TableColumn("超量程", "out of range", "count"), TableColumn("不变", "unchanged"),
+        TableColumn("无效读数", "bad readings", "count"),
+        TableColumn("超周期", "overruns", "count"),
+        TableColumn("超量程", "out of range", "count"),
+        TableColumn("不变", "unchanged"),
         TableColumn("时延 p95 s", "lateness p95 s", "number"),
-        TableColumn("时钟偏差 s", "clock skew s", "number"), TableColumn("提示", "hint"),
-    )  # fmt: skip
+        TableColumn("时钟偏差 s", "clock skew s", "number"),
+        TableColumn("提示", "hint"),
+    )
     return table(
-        "quality", "逐台数据质量", "data quality by device", columns, [_row(facts, key) for key in facts.devices]
+        "quality",
+        "逐台数据质量",
+        "data quality by device",
+        columns,
+        [_row(facts, key) for key in facts.devices],
     )
 
 
 def _row(facts: WindowFacts, device: str) -> list[Any]:
-    minutes, seen = facts.minutes_of(device).inside(facts.start, facts.end), facts.quality.get(device)
+    minutes, seen = (
+        facts.minutes_of(device).inside(facts.start, facts.end),
+        facts.quality.get(device),
+    )
     seconds = Fraction(facts.end - facts.start, 1_000_000_000)
     covered = Fraction(minutes.total("covered_ms"), 1000)
     late = lateness_p95(facts, device)
     skew = seen.skew_ms if seen else None
-    hint = blocks.text("时钟不一致", "clocks differ") if skew is not None and abs(skew) > _SKEW_MS else None
+    hint = (
+        blocks.text("时钟不一致", "clocks differ")
+        if skew is not None and abs(skew) > _SKEW_MS
+        else None
+    )
     return [
         device,
         min(Fraction(1), covered / seconds) if seconds else None,
@@ -237,22 +317,38 @@ def _lateness(facts: WindowFacts, figures: Mapping[str, MetricResult]) -> Json:
     counts = Counter[int]()
     for histogram in facts.lateness.values():
         for delay, number in histogram.items():
-            counts[next((i for i, edge in enumerate(_EDGES) if delay <= edge), len(_EDGES))] += number
+            counts[next((i for i, edge in enumerate(_EDGES) if delay <= edge), len(_EDGES))] += (
+                number
+            )
     names = [f"≤ {edge / 1000:g} s" for edge in _EDGES] + [f"> {_EDGES[-1] / 1000:g} s"]
     p50, p95 = (figures[key].value for key in ("M-21-p50", "M-21-p95"))
     shown = " / ".join("—" if value is None else f"{float(value):.3f} s" for value in (p50, p95))
     columns = (TableColumn("时延", "lateness"), TableColumn("消息数", "messages", "count"))
     rows = [[name, counts[i]] for i, name in enumerate(names)]
-    return table("lateness", f"入库时延（p50 / p95:{shown}）", f"lateness (p50 / p95: {shown})", columns, rows)
+    return table(
+        "lateness",
+        f"入库时延（p50 / p95:{shown}）",
+        f"lateness (p50 / p95: {shown})",
+        columns,
+        rows,
+    )
 
 
 def _gaps(facts: WindowFacts) -> Json:
     columns = (
-        TableColumn("采集代理", "agent"), TableColumn("数据流", "stream"), TableColumn("自", "from", "time"),
+        TableColumn("采集代理", "agent"),
+        TableColumn("数据流", "stream"),
+        TableColumn("自", "from", "time"),
         TableColumn("至", "to", "time"),
         TableColumn("丢弃的数值", "values dropped", "count"),
-    )  # fmt: skip
-    rows = [[gap.agent, gap.stream, iso(gap.from_t), iso(gap.to_t), gap.values] for gap in facts.gaps]
+    )
+    rows = [
+        [gap.agent, gap.stream, iso(gap.from_t), iso(gap.to_t), gap.values] for gap in facts.gaps
+    ]
     return table(
-        "dropped", "缓存溢出丢弃（代理自报）", "dropped by a full outbox (the agents' own word)", columns, rows
+        "dropped",
+        "缓存溢出丢弃（代理自报）",
+        "dropped by a full outbox (the agents' own word)",
+        columns,
+        rows,
     )

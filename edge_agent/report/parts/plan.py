@@ -1,4 +1,5 @@
-"""Parts 9 and 10: which scene levels of the questionnaire are within reach, and what to connect next."""
+"""Parts 9 and 10: which scene levels of the questionnaire are within reach, and what to connect
+next."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from edge_agent.report.parts.rates import title
 
 Figures = Mapping[str, MetricResult]
 
-#: Tier -> percent of the project's equipment and technology investment, cap in yuan (东府办〔2017〕12号).
+#: Tier -> percent of the project's equipment and technology investment, cap in yuan
+#: (东府办〔2017〕12号).
 TIERS: Final = {
     "automation": (Text("自动化改造", "automation"), Fraction(10, 100), 2_000_000),
     "intelligent": (Text("智能化改造", "intelligent upgrade"), Fraction(20, 100), 4_000_000),
@@ -52,24 +54,35 @@ def scenes(plant: Plant, figures: Figures) -> Json:
         TableColumn("场景", "scene"), TableColumn("可达级别", "level within reach"),
         TableColumn("下一级缺少", "missing for the next level"),
     )  # fmt: skip
-    rows = [[scene, *_reached([item for item in items if item.scene == scene])] for scene in _SCENES]
+    rows = [
+        [scene, *_reached([item for item in items if item.scene == scene])] for scene in _SCENES
+    ]
     detail = (
-        TableColumn("场景", "scene"), TableColumn("级别", "level"), TableColumn("要求", "requirement"),
+        TableColumn("场景", "scene"),
+        TableColumn("级别", "level"),
+        TableColumn("要求", "requirement"),
         TableColumn("是否具备", "shown by the facts"),
         TableColumn("依据", "basis"),
-    )  # fmt: skip
+    )
     found = [
         table("scenes", "场景级别（自评参考）", "scene levels (self-assessment)", columns, rows),
-        table("scene_items", "逐项依据", "item by item", detail,
-              ([each.scene, each.level, each.text, _tick(each.met), each.source] for each in items)),
+        table(
+            "scene_items",
+            "逐项依据",
+            "item by item",
+            detail,
+            ([each.scene, each.level, each.text, _tick(each.met), each.source] for each in items),
+        ),
         paragraph(
-            "仅为自评参考，不是官方评级。依据 F = 《中小企业数字化水平评测指标（2024年版）》文字；P = 本产品的解读。"
+            "仅为自评参考，不是官方评级。依据 F = 《中小企业数字化水平评测指"
+            "标（2024年版）》文字；P = 本产品的解读。"
             "L1、L2 的官方文字未见，按本产品的解读。",
-            "For self-assessment only, not an official grading. F: words of the 2024 questionnaire; P: this product's "
+            "For self-assessment only, not an official grading. F: words of the 2024 "
+            "questionnaire; P: this product's "
             "reading. The official words for L1 and L2 were not seen.",
             "assumption",
         ),
-    ]  # fmt: skip
+    ]
     return blocks.part(9, "可达到的场景级别", "scene levels within reach", found)
 
 
@@ -83,12 +96,15 @@ def _tick(met: bool) -> Json:
 
 
 def _reached(items: list[SceneRequirement]) -> tuple[str, Json | None]:
-    """The highest level all of whose items, and those below, are met; and what the next one lacks."""
+    """The highest level all of whose items, and those below, are met; and what the next one
+    lacks."""
     reached = "—"
     for level in sorted({item.level for item in items}):
         missing = [item.text for item in items if item.level == level and not item.met]
         if missing:
-            return reached, blocks.text(";".join(each.zh for each in missing), "; ".join(each.en for each in missing))
+            return reached, blocks.text(
+                ";".join(each.zh for each in missing), "; ".join(each.en for each in missing)
+            )
         reached = level
     return reached, None
 
@@ -100,39 +116,79 @@ def _items(plant: Plant, figures: Figures) -> Iterator[SceneRequirement]:
     key_live = [each for each in plant.machines if each.equipment in plant.assessment.key_machines]
     all_key = bool(key_live) and all(each.evidence.effective for each in key_live)
     alarms = any("alarm" in tag or "fault" in tag for tag in tags)
-    oee = any(key.startswith("M-14@") and result.value is not None for key, result in figures.items())
+    oee = any(
+        key.startswith("M-14@") and result.value is not None for key, result in figures.items()
+    )
     energy = figures["M-19"].value is not None
-    meters = any(plant.metered(meter.device) is not None for line in plant.lines for meter in plant.meters(line))
+    meters = any(
+        plant.metered(meter.device) is not None
+        for line in plant.lines
+        for meter in plant.meters(line)
+    )
     parts = any(counter.role == "produced" for counter in plant.facts.counters)
     program = any("program" in tag for tag in tags)
     yield SceneRequirement(
-        _EQUIPMENT, "L1", Text("设备台账电子化", "an electronic register"), bool(plant.machines), "P"
+        _EQUIPMENT,
+        "L1",
+        Text("设备台账电子化", "an electronic register"),
+        bool(plant.machines),
+        "P",
     )
-    yield SceneRequirement(_EQUIPMENT, "L2", Text("采集到设备运行状态", "machine states are collected"), live, "P")
     yield SceneRequirement(
-        _EQUIPMENT, "L3", Text("关键设备全部有效联网", "all key machines effectively networked"), all_key, "P"
+        _EQUIPMENT, "L2", Text("采集到设备运行状态", "machine states are collected"), live, "P"
     )
     yield SceneRequirement(
-        _EQUIPMENT, "L3", Text("报警采集（故障分析、远程诊断）", "alarms collected (fault analysis)"), alarms, "F"
+        _EQUIPMENT,
+        "L3",
+        Text("关键设备全部有效联网", "all key machines effectively networked"),
+        all_key,
+        "P",
+    )
+    yield SceneRequirement(
+        _EQUIPMENT,
+        "L3",
+        Text("报警采集（故障分析、远程诊断）", "alarms collected (fault analysis)"),
+        alarms,
+        "F",
     )
     yield SceneRequirement(_EQUIPMENT, "L3", Text("OEE 统计", "OEE statistics"), oee, "F")
-    yield SceneRequirement(_EQUIPMENT, "L4", Text("设备模型与预测", "models and prediction"), False, "F")
+    yield SceneRequirement(
+        _EQUIPMENT, "L4", Text("设备模型与预测", "models and prediction"), False, "F"
+    )
     yield SceneRequirement(_ENERGY, "L1", Text("有用电计量", "energy is metered"), energy, "P")
-    yield SceneRequirement(_ENERGY, "L2", Text("电表自动采集", "meters are read automatically"), meters, "P")
+    yield SceneRequirement(
+        _ENERGY, "L2", Text("电表自动采集", "meters are read automatically"), meters, "P"
+    )
     water = Text("水、气等其他能源实时采集", "water, gas and other energy in real time")
-    yield SceneRequirement(_ENERGY, "L3", Text("用电实时采集", "electricity in real time"), energy and meters, "F")
+    yield SceneRequirement(
+        _ENERGY, "L3", Text("用电实时采集", "electricity in real time"), energy and meters, "F"
+    )
     yield SceneRequirement(_ENERGY, "L3", water, bool(units & _FLUIDS), "F")
-    yield SceneRequirement(_ENERGY, "L4", Text("能耗模型与优化", "models and optimisation"), False, "P")
+    yield SceneRequirement(
+        _ENERGY, "L4", Text("能耗模型与优化", "models and optimisation"), False, "P"
+    )
     yield SceneRequirement(_CONTROL, "L1", Text("工序表电子化", "an electronic process list"),
                bool(plant.assessment.register.processes), "P")  # fmt: skip
-    yield SceneRequirement(_CONTROL, "L2", Text("产量自动采集", "part counts are collected"), parts, "P")
     yield SceneRequirement(
-        _CONTROL, "L3", Text("工艺参数（程序）采集", "process parameters (program) collected"), program, "F"
+        _CONTROL, "L2", Text("产量自动采集", "part counts are collected"), parts, "P"
     )
     yield SceneRequirement(
-        _CONTROL, "L3", Text("工单采集并与其他系统共享", "work orders, shared with other systems"), False, "F"
+        _CONTROL,
+        "L3",
+        Text("工艺参数（程序）采集", "process parameters (program) collected"),
+        program,
+        "F",
     )
-    yield SceneRequirement(_CONTROL, "L4", Text("排产模型与优化", "models and optimisation"), False, "P")
+    yield SceneRequirement(
+        _CONTROL,
+        "L3",
+        Text("工单采集并与其他系统共享", "work orders, shared with other systems"),
+        False,
+        "F",
+    )
+    yield SceneRequirement(
+        _CONTROL, "L4", Text("排产模型与优化", "models and optimisation"), False, "P"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +218,8 @@ def plan(plant: Plant, figures: Figures) -> Json:
         paragraph(
             "比例与上限引自东府办〔2017〕12号，仅为指示性计算：不是承诺，不代表任何补贴可获批准；"
             "以申报时有效的政策和核定的「项目设备和技术投入总额」为准。",
-            "Percentages and caps are those of 东府办〔2017〕12号, an indication only: no promise and no entitlement. "
+            "Percentages and caps are those of 东府办〔2017〕12号, an indication only: no "
+            "promise and no entitlement. "
             "What counts is the policy in force and the investment as accounted by the authority.",
             "assumption",
         )
@@ -190,8 +247,11 @@ def _staircase(plant: Plant, todo: list[ConnectionStep]) -> Json:
 
 
 def _networked(plant: Plant) -> int:
-    """Machines from which the staircase of the networking rate begins: nothing is left to do at them but to wait."""
-    return sum(each.evidence.effective for each in plant.machines) + len(not_judged_yet(plant.assessment))
+    """Machines from which the staircase of the networking rate begins: nothing is left to do at
+    them but to wait."""
+    return sum(each.evidence.effective for each in plant.machines) + len(
+        not_judged_yet(plant.assessment)
+    )
 
 
 def _steps(plant: Plant) -> Iterator[ConnectionStep]:
@@ -201,16 +261,32 @@ def _steps(plant: Plant) -> Iterator[ConnectionStep]:
             continue
         machine, interface = each.equipment, each.equipment.interface
         if each.evidence.live:
-            yield ConnectionStep(0, machine,
-                       Text("已有数据：核对后在台账中申报联网", "delivers data: declare it in the register"),
-                       interface, False)  # fmt: skip
+            yield ConnectionStep(
+                0,
+                machine,
+                Text(
+                    "已有数据：核对后在台账中申报联网", "delivers data: declare it in the register"
+                ),
+                interface,
+                False,
+            )
         elif plant.device(machine):
             why = each.evidence.why_not or Text("", "")
-            yield ConnectionStep(1, machine, Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
-                       False)  # fmt: skip
+            yield ConnectionStep(
+                1,
+                machine,
+                Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"),
+                interface,
+                False,
+            )
         elif interface != "none":
-            yield ConnectionStep(2, machine, Text("接入现有接口", "connect its interface"), interface,
-                       not machine.digital)  # fmt: skip
+            yield ConnectionStep(
+                2,
+                machine,
+                Text("接入现有接口", "connect its interface"),
+                interface,
+                not machine.digital,
+            )
         else:
             yield ConnectionStep(3, machine, *_retrofit(machine), not machine.digital)
 
@@ -218,8 +294,12 @@ def _steps(plant: Plant) -> Iterator[ConnectionStep]:
 def _retrofit(machine: Equipment) -> tuple[Text, str]:
     """A machine without interface: what can be fitted, and over which protocol it would come."""
     if machine.control_class in CONTROLLED:
-        return Text("加装通信模块或协议网关", "fit a communication module or a protocol gateway"), "opc_ua / modbus_tcp"
-    return Text("加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"), "modbus_rtu / modbus_tcp"
+        return Text(
+            "加装通信模块或协议网关", "fit a communication module or a protocol gateway"
+        ), "opc_ua / modbus_tcp"
+    return Text(
+        "加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"
+    ), "modbus_rtu / modbus_tcp"
 
 
 def _tier_of(todo: list[ConnectionStep]) -> Iterator[Json]:
@@ -235,12 +315,18 @@ def _tier_of(todo: list[ConnectionStep]) -> Iterator[Json]:
 
 def _steps_table(plant: Plant, todo: list[ConnectionStep]) -> Json:
     columns = (
-        TableColumn("序", "no.", "count"), TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"),
-        TableColumn("建议", "suggestion"), TableColumn("接口", "interface"),
+        TableColumn("序", "no.", "count"),
+        TableColumn("设备编号", "equipment"),
+        TableColumn("名称", "name"),
+        TableColumn("产线", "line"),
+        TableColumn("建议", "suggestion"),
+        TableColumn("接口", "interface"),
         TableColumn("完成后设备联网率", "networking rate after it", "percent"),
-        TableColumn("分档", "band"), TableColumn("完成后数字化率", "digital rate after it", "percent"), TableColumn("分档", "band"),
+        TableColumn("分档", "band"),
+        TableColumn("完成后数字化率", "digital rate after it", "percent"),
+        TableColumn("分档", "band"),
         TableColumn("进入新分档", "reaches the next band"),
-    )  # fmt: skip
+    )
     whole = len(plant.machines)
     networked = _networked(plant)
     digital = sum(each.equipment.digital for each in plant.machines)
@@ -251,9 +337,20 @@ def _steps_table(plant: Plant, todo: list[ConnectionStep]) -> Json:
         after = [divide(part, whole) for part in (networked, digital)]
         machine = step.machine
         rows.append(
-            [position, machine.equipment_id, title(machine), machine.line, step.action, step.interface,
-             after[0], _band(after[0]), after[1], _band(after[1]), _reaches(before, after)]
-        )  # fmt: skip
+            [
+                position,
+                machine.equipment_id,
+                title(machine),
+                machine.line,
+                step.action,
+                step.interface,
+                after[0],
+                _band(after[0]),
+                after[1],
+                _band(after[1]),
+                _reaches(before, after),
+            ]
+        )
     return table(
         "plan",
         "逐台接入建议（按易难排序，比率为累计）",
@@ -269,28 +366,46 @@ def _band(rate: Fraction | None) -> str | None:
 
 def _reaches(before: list[Fraction | None], after: list[Fraction | None]) -> Json | None:
     names = (Text("联网率", "networking"), Text("数字化率", "digital"))
-    crossed = [name for name, a, b in zip(names, before, after, strict=True) if _band(a) != _band(b)]
-    return blocks.text("、".join(n.zh for n in crossed), ", ".join(n.en for n in crossed)) if crossed else None
+    crossed = [
+        name for name, a, b in zip(names, before, after, strict=True) if _band(a) != _band(b)
+    ]
+    return (
+        blocks.text("、".join(n.zh for n in crossed), ", ".join(n.en for n in crossed))
+        if crossed
+        else None
+    )
 
 
 def _nc_table(plant: Plant, figures: Figures) -> Json:
     columns = (
-        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("关键工序", "key process"),
-        TableColumn("数控化后 M-01 变为", "M-01 after NC conversion", "percent"), TableColumn("目标 > 50 %", "target > 50 %"),
+        TableColumn("设备编号", "equipment"),
+        TableColumn("名称", "name"),
+        TableColumn("关键工序", "key process"),
+        TableColumn("数控化后 M-01 变为", "M-01 after NC conversion", "percent"),
+        TableColumn("目标 > 50 %", "target > 50 %"),
         TableColumn("适用层次", "tier"),
-    )  # fmt: skip
+    )
     assessment, rate = plant.assessment, figures["M-01-prorata"]
     rows: list[list[Any]] = []
     for machine in assessment.key_machines if rate.value is not None else ():
-        lacking = [each for each in assessment.key_processes_of(machine) if not assessment.is_nc(machine, each)]
+        lacking = [
+            each
+            for each in assessment.key_processes_of(machine)
+            if not assessment.is_nc(machine, each)
+        ]
         if not lacking:
             continue
-        gains = [Fraction(1, len(assessment.of_process(each)) * len(assessment.key_processes)) for each in lacking]
+        gains = [
+            Fraction(1, len(assessment.of_process(each)) * len(assessment.key_processes))
+            for each in lacking
+        ]
         after = (rate.value or Fraction(0)) + sum(gains, Fraction(0))
         names = blocks.words([each.process_id for each in lacking])
         met = rate.definition.target is not None and rate.definition.target.met(after)
         judged = blocks.text("达到", "met") if met else blocks.text("未达到", "not met")
-        rows.append([machine.equipment_id, title(machine), names, after, judged, TIERS["automation"][0]])
+        rows.append(
+            [machine.equipment_id, title(machine), names, after, judged, TIERS["automation"][0]]
+        )
     return table(
         "plan_nc",
         "关键工序中的非数控设备（各自单独的影响）",
@@ -317,23 +432,43 @@ def _projects(plant: Plant) -> Json:
     for project, machines in sorted(projects.items()):
         total = sum((Fraction(row.purchase_cny or 0) for row in machines), Fraction(0))
         missing = [row.equipment_id for row in machines if row.purchase_cny is None]
-        rows.append([project, len(machines), total, blocks.words(missing), min(total * share, Fraction(cap)), cap])
+        rows.append(
+            [
+                project,
+                len(machines),
+                total,
+                blocks.words(missing),
+                min(total * share, Fraction(cap)),
+                cap,
+            ]
+        )
     return table("projects", "台账中的项目", "projects of the register", columns, rows)
 
 
 def _tiers() -> Json:
     columns = (
-        TableColumn("层次", "tier"), TableColumn("比例", "percentage", "percent"), TableColumn("上限（元）", "cap (yuan)", "count"),
+        TableColumn("层次", "tier"),
+        TableColumn("比例", "percentage", "percent"),
+        TableColumn("上限（元）", "cap (yuan)", "count"),
         TableColumn("说明", "remark"),
-    )  # fmt: skip
+    )
     remarks = {
         "automation": blocks.text("单机、整线改造", "single machine, whole line"),
-        "intelligent": blocks.text("采集生产线数据，合理管理生产进度", "collect line data, manage progress"),
+        "intelligent": blocks.text(
+            "采集生产线数据，合理管理生产进度", "collect line data, manage progress"
+        ),
         "demonstration": blocks.text(
-            "采用国产智能装备和控制系统的最高 1000 万元", "up to 10 M yuan with domestic equipment and control systems"
+            "采用国产智能装备和控制系统的最高 1000 万元",
+            "up to 10 M yuan with domestic equipment and control systems",
         ),
     }
-    rows: list[list[Any]] = [[name, share, cap, remarks[key]] for key, (name, share, cap) in TIERS.items()]
-    integrator = blocks.text("集成商（不超过项目投入）", "system integrator (of the project's investment)")
+    rows: list[list[Any]] = [
+        [name, share, cap, remarks[key]] for key, (name, share, cap) in TIERS.items()
+    ]
+    integrator = blocks.text(
+        "集成商（不超过项目投入）", "system integrator (of the project's investment)"
+    )
     rows.append([integrator, Fraction(8, 100), None, None])
-    return table("tiers", "政策比例与上限（指示）", "percentages and caps (indication)", columns, rows)
+    return table(
+        "tiers", "政策比例与上限（指示）", "percentages and caps (indication)", columns, rows
+    )

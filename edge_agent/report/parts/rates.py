@@ -1,4 +1,5 @@
-"""Parts 1 to 4: the enterprise and the scope, the headline rates, the gaps, and the evidence machine by machine."""
+"""Parts 1 to 4: the enterprise and the scope, the headline rates, the gaps, and the evidence
+machine by machine."""
 
 from __future__ import annotations
 
@@ -28,11 +29,17 @@ Figures = Mapping[str, MetricResult]
 
 
 def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -> Json:
-    """Part 1: who, what, which version (`validity`: and why that one), which window, and who is not counted."""
+    """Part 1: who, what, which version (`validity`: and why that one), which window, and who is not
+    counted."""
     register, facts = plant.assessment.register, plant.facts
     rows = [
         (blocks.text("企业全称（请填写）", "full name of the enterprise (to be filled in)"), ""),
-        (blocks.text("统一社会信用代码（请填写）", "unified social credit code (to be filled in)"), ""),
+        (
+            blocks.text(
+                "统一社会信用代码（请填写）", "unified social credit code (to be filled in)"
+            ),
+            "",
+        ),
         (blocks.text("企业代号", "enterprise id"), site["enterprise"]),
         (blocks.text("厂区", "site"), site["site"]),
         (blocks.text("采集代理", "agent"), site["agent"]),
@@ -40,7 +47,10 @@ def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -
         (blocks.text("窗口长度（小时）", "length of the window (hours)"), facts.hours),
         (blocks.text("设备台账版本 sha256", "register version sha256"), register.version),
         (blocks.text("台账行数", "rows of the register"), len(register.equipment)),
-        (blocks.text("纳入统计且在用（窗口终点）", "in scope and in use (at the window's end)"), len(plant.machines)),
+        (
+            blocks.text("纳入统计且在用（窗口终点）", "in scope and in use (at the window's end)"),
+            len(plant.machines),
+        ),
         (blocks.text("关键工序", "key processes"), len(plant.assessment.key_processes)),
         (blocks.text("已配置采集设备", "configured devices"), len(facts.devices)),
     ]
@@ -52,7 +62,11 @@ def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -
     if not register.equipment:
         found.append(paragraph("台账为空。", "The register is empty.", "warning"))
     if not facts.minutes:
-        found.append(paragraph("窗口内没有任何采集数据。", "There are no collected data in the window.", "warning"))
+        found.append(
+            paragraph(
+                "窗口内没有任何采集数据。", "There are no collected data in the window.", "warning"
+            )
+        )
     return blocks.part(1, "企业与范围", "enterprise and scope", found)
 
 
@@ -67,13 +81,16 @@ _ABSENCES: Final[Mapping[Absence, Json]] = {
 
 
 def _not_counted(plant: Plant) -> Iterator[Json]:
-    """The rows of the register that are in no denominator: how many, what they cost, and which, by reason."""
+    """The rows of the register that are in no denominator: how many, what they cost, and which, by
+    reason."""
     absent = plant.assessment.members.absent
     columns = (
-        TableColumn("原因", "reason"), TableColumn("台数", "machines", "count"),
+        TableColumn("原因", "reason"),
+        TableColumn("台数", "machines", "count"),
         TableColumn("购置金额合计（元）", "purchase total (yuan)", "number"),
-        TableColumn("缺少金额的台数", "without a price", "count"), TableColumn("设备编号", "equipment"),
-    )  # fmt: skip
+        TableColumn("缺少金额的台数", "without a price", "count"),
+        TableColumn("设备编号", "equipment"),
+    )
     rows = []
     for reason in ABSENCES:
         machines = [machine for machine, why in absent if why == reason]
@@ -82,13 +99,17 @@ def _not_counted(plant: Plant) -> Iterator[Json]:
         ids = blocks.words([machine.equipment_id for machine in machines])
         if machines:
             rows.append([_ABSENCES[reason], len(machines), total, len(machines) - len(prices), ids])
-    yield table("not_counted", "不计入分母的台账行", "rows of the register in no denominator", columns, rows)
+    yield table(
+        "not_counted", "不计入分母的台账行", "rows of the register in no denominator", columns, rows
+    )
     standing = {each.id for each in plant.machines}
     gone = [each.id for each in plant.working if each.id not in standing]
     if gone:
         yield paragraph(
-            f"窗口内曾在役、窗口终点已停用：{'、'.join(gone)}；其停用前的时间、产量与电量计入第 7、8 部分。",
-            f"In service in the window and not at its end: {', '.join(gone)}; their time, parts and energy until then "
+            f"窗口内曾在役、窗口终点已停用：{'、'.join(gone)}；其停用前的时间、产量与电量计入第 "
+            "7、8 部分。",
+            f"In service in the window and not at its end: {', '.join(gone)}; their time, parts "
+            "and energy until then "
             "are in parts 7 and 8.",
             "note",
         )
@@ -96,16 +117,20 @@ def _not_counted(plant: Plant) -> Iterator[Json]:
 
 def headlines(plant: Plant, figures: Figures) -> Json:
     """Part 2: the three rates with their band, points, and what the next band takes."""
-    found: list[Json] = [_gauge(figures[key], figures[other] if other else None) for key, other in HEADLINES.items()]
+    found: list[Json] = [
+        _gauge(figures[key], figures[other] if other else None) for key, other in HEADLINES.items()
+    ]
     found.append(_rates_table(figures))
     found += [said(note, "assumption") for note in _notes(figures)]
     found.append(_kinds(plant))
     found.append(_rollup(plant))
     found.append(
         paragraph(
-            f"评分：{bands.NAME} 问卷的右闭分档 [0,10] (10,20] (20,40] (40,60] (60,100] % → 0 / 1.5 / 3 / 4.5 / 6 分，"
+            f"评分：{bands.NAME} 问卷的右闭分档 [0,10] (10,20] (20,40] (40,60] (60,100] % → 0 / "
+            "1.5 / 3 / 4.5 / 6 分，"
             "按精确分数判断；仅适用于生产设备数字化率与设备联网率。",
-            f"Scoring: right-closed bands of the {bands.NAME} questionnaire give 0 / 1.5 / 3 / 4.5 / 6 points, judged "
+            f"Scoring: right-closed bands of the {bands.NAME} questionnaire give 0 / 1.5 / 3 / "
+            "4.5 / 6 points, judged "
             "by the exact fraction; for the digital and the networking rate only.",
             "note",
         )
@@ -125,7 +150,9 @@ def _gauge(result: MetricResult, other: MetricResult | None) -> Json:
         denominator=number(result.denominator),
         other=other and {"value": number(other.value), "name": blocks.both(other.definition.name)},
         target=target and {"value": number(target.above), "text": blocks.both(target.text)},
-        bands=[number(upper) for upper, _ in bands.BANDS] if result.definition.id in _BANDED else None,
+        bands=[number(upper) for upper, _ in bands.BANDS]
+        if result.definition.id in _BANDED
+        else None,
         grade=result.grade,
         provisional=result.provisional,
         points=points(result),
@@ -134,23 +161,38 @@ def _gauge(result: MetricResult, other: MetricResult | None) -> Json:
 
 def points(result: MetricResult) -> int | float | None:
     """Points of the questionnaire, for the rates it scores."""
-    return number(bands.points(result.value)) if _scored(result) and result.value is not None else None
+    return (
+        number(bands.points(result.value)) if _scored(result) and result.value is not None else None
+    )
 
 
 def _scored(result: MetricResult) -> bool:
     """Whether the questionnaire scores this rate, and it is one already."""
-    return result.definition.id in _BANDED and result.value is not None and result.effective_after is None
+    return (
+        result.definition.id in _BANDED
+        and result.value is not None
+        and result.effective_after is None
+    )
 
 
 def _rates_table(figures: Figures) -> Json:
     columns = (
-        TableColumn("编号", "id"), TableColumn("指标", "metric"), TableColumn("值", "value", "percent"),
-        TableColumn("分子", "numerator", "number"), TableColumn("分母", "denominator", "count"), TableColumn("证据", "grade"),
-        TableColumn("分档 %", "band %"), TableColumn("得分", "points", "number"),
+        TableColumn("编号", "id"),
+        TableColumn("指标", "metric"),
+        TableColumn("值", "value", "percent"),
+        TableColumn("分子", "numerator", "number"),
+        TableColumn("分母", "denominator", "count"),
+        TableColumn("证据", "grade"),
+        TableColumn("分档 %", "band %"),
+        TableColumn("得分", "points", "number"),
         TableColumn("到下一档还差（台）", "machines to the next band"),
         TableColumn("目标", "target"),
-    )  # fmt: skip
-    keys = [key for key in figures if "@" not in key and figures[key].definition.unit == "1" and key < "M-11"]
+    )
+    keys = [
+        key
+        for key in figures
+        if "@" not in key and figures[key].definition.unit == "1" and key < "M-11"
+    ]
     rows = [_rate_row(key, figures[key]) for key in keys]
     return table("rates", "比率一览", "all rates", columns, rows)
 
@@ -187,22 +229,31 @@ def _target(result: MetricResult) -> Json | None:
         return blocks.text(f"本地市场 {share}，不判定", f"local market {share}: not judged")
     if met is None:
         return None
-    return blocks.text(f"{share} {'达到' if met else '未达到'}", f"{share} {'met' if met else 'not met'}")
+    return blocks.text(
+        f"{share} {'达到' if met else '未达到'}", f"{share} {'met' if met else 'not met'}"
+    )
 
 
 def _kinds(plant: Plant) -> Json:
-    """Machines of key processes that count as numerically controlled by their kind: for what reason, after whom."""
+    """Machines of key processes that count as numerically controlled by their kind: for what
+    reason, after whom."""
     columns = (
-        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("数控类型（台账）", "control class (register)"),
-        TableColumn("设备种类", "kind"), TableColumn("理由", "reason"), TableColumn("来源", "source"),
-    )  # fmt: skip
+        TableColumn("设备编号", "equipment"),
+        TableColumn("名称", "name"),
+        TableColumn("数控类型（台账）", "control class (register)"),
+        TableColumn("设备种类", "kind"),
+        TableColumn("理由", "reason"),
+        TableColumn("来源", "source"),
+    )
     named = {machine.id: machine.equipment for machine in plant.machines}
     rows = [
         [key, title(named[key]), named[key].control_class, blocks.text(kind.zh, kind.en),
          blocks.text(kind.reason_zh, kind.reason_en), kind.source]
         for key, kind in plant.assessment.nc_by_kind.items()
     ]  # fmt: skip
-    return table("nc_kinds", "按设备种类计为数控", "counted as numerically controlled by kind", columns, rows)
+    return table(
+        "nc_kinds", "按设备种类计为数控", "counted as numerically controlled by kind", columns, rows
+    )
 
 
 def _notes(figures: Figures) -> list[Text]:
@@ -211,16 +262,23 @@ def _notes(figures: Figures) -> list[Text]:
     for key in HEADLINES:
         for note in dict.fromkeys((*figures[key].definition.assumptions, *figures[key].notes)):
             ids.setdefault(note, []).append(key)
-    return [Text(f"{'、'.join(keys)}：{note.zh}", f"{', '.join(keys)}: {note.en}") for note, keys in ids.items()]
+    return [
+        Text(f"{'、'.join(keys)}：{note.zh}", f"{', '.join(keys)}: {note.en}")
+        for note, keys in ids.items()
+    ]
 
 
 def _rollup(plant: Plant) -> Json:
     columns = (
-        TableColumn("层级", "level"), TableColumn("名称", "name"), TableColumn("生产设备", "machines", "count"),
-        TableColumn("数字化", "digital", "count"), TableColumn("申报联网", "declared networked", "count"),
-        TableColumn("有效联网", "effectively networked", "count"), TableColumn("生产设备数字化率", "digital rate", "percent"),
+        TableColumn("层级", "level"),
+        TableColumn("名称", "name"),
+        TableColumn("生产设备", "machines", "count"),
+        TableColumn("数字化", "digital", "count"),
+        TableColumn("申报联网", "declared networked", "count"),
+        TableColumn("有效联网", "effectively networked", "count"),
+        TableColumn("生产设备数字化率", "digital rate", "percent"),
         TableColumn("设备联网率", "networking rate", "percent"),
-    )  # fmt: skip
+    )
     level_names = {
         "line": blocks.text("产线", "line"),
         "workshop": blocks.text("车间", "workshop"),
@@ -236,7 +294,8 @@ def _rollup(plant: Plant) -> Json:
         ]
         whole = len(machines)
         rates: list[Fraction | Text | None] = [
-            Fraction(part, whole) if whole and part is not None else None for part in (counts[1], counts[3])
+            Fraction(part, whole) if whole and part is not None else None
+            for part in (counts[1], counts[3])
         ]
         after = plant.assessment.effective_after([each.equipment for each in machines])
         if after is not None:
@@ -260,11 +319,17 @@ def _noted(noted: Sequence[Finding]) -> Json:
         TableColumn("提示", "remark"),
     )
     rows = [[each.where, blocks.text(each.zh, each.en)] for each in noted]
-    return table("register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows)
+    return table(
+        "register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows
+    )
 
 
 def _seen(seen: Sequence[Observation]) -> Json:
-    columns = (TableColumn("采集设备", "device"), TableColumn("时间", "time"), TableColumn("提示", "remark"))
+    columns = (
+        TableColumn("采集设备", "device"),
+        TableColumn("时间", "time"),
+        TableColumn("提示", "remark"),
+    )
     rows = [[each.where, each.span and blocks.span(*each.span), each.text] for each in seen]
     return table("data_remarks", "采集数据提示", "remarks on the data", columns, rows)
 
@@ -280,17 +345,36 @@ def _gap_tables(plant: Plant) -> Iterator[Json]:
     )
 
     def rows(ids: list[str], why: Any) -> list[list[Any]]:
-        return [[key, title(machines[key].equipment), machines[key].equipment.line, why(key)] for key in ids]
+        return [
+            [key, title(machines[key].equipment), machines[key].equipment.line, why(key)]
+            for key in ids
+        ]
 
     evidence = assessment.evidence
     missing = rows(needing_attention(assessment), lambda key: evidence[key].why_not)
-    yield table("gap_declared", "已申报联网、未被数据证明", "declared networked, not evidenced", columns, missing)
+    yield table(
+        "gap_declared",
+        "已申报联网、未被数据证明",
+        "declared networked, not evidenced",
+        columns,
+        missing,
+    )
     offline = [
-        key for key, each in machines.items() if each.equipment.digital and not each.equipment.networked_declared
+        key
+        for key, each in machines.items()
+        if each.equipment.digital and not each.equipment.networked_declared
     ]
     why = blocks.text("具备数字接口，未申报联网", "has a digital interface, not declared networked")
-    yield table("gap_digital", "数字化但未联网", "digital, not networked", columns, rows(offline, lambda _: why))
-    extra = blocks.text("有数据但台账未申报：只列出，不计入", "delivers data, not declared: listed, not counted")
+    yield table(
+        "gap_digital",
+        "数字化但未联网",
+        "digital, not networked",
+        columns,
+        rows(offline, lambda _: why),
+    )
+    extra = blocks.text(
+        "有数据但台账未申报：只列出，不计入", "delivers data, not declared: listed, not counted"
+    )
     undeclared = rows(live_not_declared(assessment), lambda _: extra)
     yield table("gap_undeclared", "在线但未申报", "live, not declared", columns, undeclared)
     yield _key_processes(plant)
@@ -298,9 +382,13 @@ def _gap_tables(plant: Plant) -> Iterator[Json]:
 
 def _key_processes(plant: Plant) -> Json:
     columns = (
-        TableColumn("工序", "process"), TableColumn("名称", "name"), TableColumn("数控设备", "NC machines", "count"),
-        TableColumn("设备", "machines", "count"), TableColumn("份额", "share", "percent"), TableColumn("说明", "why"),
-    )  # fmt: skip
+        TableColumn("工序", "process"),
+        TableColumn("名称", "name"),
+        TableColumn("数控设备", "NC machines", "count"),
+        TableColumn("设备", "machines", "count"),
+        TableColumn("份额", "share", "percent"),
+        TableColumn("说明", "why"),
+    )
     names = {process.process_id: process for process in plant.assessment.register.processes}
     none = blocks.text("没有在用设备，按 0 计（人工）", "no machine in use: counts as 0 (manual)")
     rows = [
@@ -309,7 +397,13 @@ def _key_processes(plant: Plant) -> Json:
         for key, (part, whole) in nc_shares(plant.assessment).items()
         if part < whole or not whole
     ]  # fmt: skip
-    return table("gap_key_processes", "数控化未达 100 % 的关键工序", "key processes below 100 % NC", columns, rows)
+    return table(
+        "gap_key_processes",
+        "数控化未达 100 % 的关键工序",
+        "key processes below 100 % NC",
+        columns,
+        rows,
+    )
 
 
 def title(row: Equipment | Process) -> Json:
@@ -322,20 +416,30 @@ def title(row: Equipment | Process) -> Json:
 def evidence(plant: Plant) -> Json:
     """Part 4: what each machine's networking rests on."""
     columns = (
-        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"), TableColumn("采集设备", "device"),
-        TableColumn("申报", "declared"), TableColumn("有效", "effective"), TableColumn("证据等级", "grade"),
-        TableColumn("末次有效数据", "last good value", "time"), TableColumn("末次数值变化", "last change of a value", "time"),
+        TableColumn("设备编号", "equipment"),
+        TableColumn("名称", "name"),
+        TableColumn("产线", "line"),
+        TableColumn("采集设备", "device"),
+        TableColumn("申报", "declared"),
+        TableColumn("有效", "effective"),
+        TableColumn("证据等级", "grade"),
+        TableColumn("末次有效数据", "last good value", "time"),
+        TableColumn("末次数值变化", "last change of a value", "time"),
         TableColumn("接入天数", "days of history", "number"),
-        TableColumn("覆盖率", "coverage", "percent"), TableColumn("未计入原因", "why not"),
-    )  # fmt: skip
+        TableColumn("覆盖率", "coverage", "percent"),
+        TableColumn("未计入原因", "why not"),
+    )
     within = float(plant.assessment.change_within_s / 3600)
     grades = paragraph(
         f"E0 仅申报；E1 建立过连接；E2 有有效数据，且 {within:g} 计划小时内有数值变化；"
         "E3 控制器级语义（执行状态、模式、程序或计数）。由电流、指示灯或触点推导出的状态最高为 E2。"
         "有多个采集设备的机器以第一个（主设备）为准，其余仅列出。",
-        f"E0 declared only; E1 a connection was established; E2 good data with a value that changed within {within:g} "
-        "planned hours; E3 controller-level semantics. A state derived from currents, lamps or contacts is E2 at most. "
-        "Of a machine with several devices the first one (the primary) decides, the others are listed.",
+        "E0 declared only; E1 a connection was established; E2 good data with a value that "
+        f"changed within {within:g} "
+        "planned hours; E3 controller-level semantics. A state derived from currents, lamps or "
+        "contacts is E2 at most. "
+        "Of a machine with several devices the first one (the primary) decides, the others are "
+        "listed.",
         "note",
     )
     found = [
@@ -349,10 +453,16 @@ def evidence(plant: Plant) -> Json:
 def tiles(plant: Plant) -> list[Json]:
     """What the picture of the machines shows of each."""
     return [
-        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
-         "effective": each.evidence.effective, "declared": each.evidence.declared}
+        {
+            "id": each.id,
+            "name": title(each.equipment),
+            "line": each.equipment.line,
+            "grade": each.evidence.grade,
+            "effective": each.evidence.effective,
+            "declared": each.evidence.declared,
+        }
         for each in plant.machines
-    ]  # fmt: skip
+    ]
 
 
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:

@@ -16,7 +16,8 @@ Points = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def trend(stored: Points, summed: Points) -> Json:
-    """`stored`: the rates at each month's end; `summed`: OEE and energy as sums of the month's days."""
+    """`stored`: the rates at each month's end; `summed`: OEE and energy as sums of the month's
+    days."""
     rates = months(stored, _RATES) + months(summed, SUMMED_RATES)
     amounts = months(summed, SUMMED_AMOUNTS)
     found = [
@@ -24,8 +25,10 @@ def trend(stored: Points, summed: Points) -> Json:
         _trend_table("trend", *_trend_titles(rates), rates, "percent"),
         _trend_table("trend_energy", "当月能耗", "energy of the month", amounts, "number"),
         blocks.paragraph(
-            "OEE、单位产品能耗与综合能耗为当月各自然日已存结果的 分子之和 / 分母之和；没有存储结果的月份为空。",
-            "OEE, energy per part and energy are the sums of numerators over the sums of denominators of the month's "
+            "OEE、单位产品能耗与综合能耗为当月各自然日已存结果的 分子之和 / 分母之和；"
+            "没有存储结果的月份为空。",
+            "OEE, energy per part and energy are the sums of numerators over the sums of "
+            "denominators of the month's "
             "days as stored; months without stored results stay empty.",
             "note",
         ),
@@ -45,7 +48,10 @@ def _trend_table(name: str, zh: str, en: str, series: list[Json], form: blocks.F
         (f"{each['id']} {each['name']['zh']}" for each in series),
         (f"{each['id']} {each['name']['en']}" for each in series),
     )
-    columns = (TableColumn("月份", "month"), *(TableColumn(a, b, form) for a, b in zip(*heads, strict=True)))
+    columns = (
+        TableColumn("月份", "month"),
+        *(TableColumn(a, b, form) for a, b in zip(*heads, strict=True)),
+    )
     names = [point[0] for point in series[0]["points"]] if series else []
     rows = [[month_, *(each["points"][i][1] for each in series)] for i, month_ in enumerate(names)]
     return blocks.table(name, zh, en, columns, rows)

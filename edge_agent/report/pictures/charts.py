@@ -1,7 +1,8 @@
-"""The pictures of a report, drawn from a chart block's data: gauge, tiles, stacked time, Pareto; plots in `plots`.
+"""The pictures of a report, drawn from a chart block's data: gauge, tiles, stacked time, Pareto;
+plots in `plots`.
 
-Colours are told apart by people who do not see red and green alike (Okabe and Ito), and every picture says in words
-and numbers what it shows.
+Colours are told apart by people who do not see red and green alike (Okabe and Ito), and every
+picture says in words and numbers what it shows.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ Chart = Mapping[str, Any]
 _GRADES: Final = {"E0": "#d9dee3", "E1": "#f0e3a4", "E2": "#9ccbe3", "E3": "#2f8f6f"}
 _GRADE_INK: Final = {"E0": INK, "E1": INK, "E2": INK, "E3": "#ffffff"}
 COLOURS: Final = {
-    "APT": "#009e73", "ASUT": "#56b4e9", "ADET": "#d55e00", "unknown": "url(#hatch)", "ADOT": "#e6c229",
-    "planned_down": "#c3ccd4", "overtime": "#0072b2",
-}  # fmt: skip
+    "APT": "#009e73",
+    "ASUT": "#56b4e9",
+    "ADET": "#d55e00",
+    "unknown": "url(#hatch)",
+    "ADOT": "#e6c229",
+    "planned_down": "#c3ccd4",
+    "overtime": "#0072b2",
+}
 
 
 def draw(block: Chart, language: Language, zone: str = "UTC") -> Markup:
@@ -44,13 +50,27 @@ def _gauge(block: Chart, language: Language, zone: str) -> Markup:
     pieces.append(_tick(left, top + height, "0"))
     if (target := block["target"]) is not None:
         x = left + target["value"] * width
-        pieces.append(line(x, top - 6, x, top + height + 4, stroke="#d55e00", stroke_width=2.0, stroke_dasharray="4 2"))
-        pieces.append(label(x + 5, top - 8, f"> {100 * target['value']:g} %", fill="#b34700", font_size=11))
+        pieces.append(
+            line(
+                x,
+                top - 6,
+                x,
+                top + height + 4,
+                stroke="#d55e00",
+                stroke_width=2.0,
+                stroke_dasharray="4 2",
+            )
+        )
+        pieces.append(
+            label(x + 5, top - 8, f"> {100 * target['value']:g} %", fill="#b34700", font_size=11)
+        )
     if block["other"] and block["other"]["value"] is not None:
         pieces.append(_marker(left + block["other"]["value"] * width, top, "#ffffff"))
     if block["value"] is not None:
         pieces.append(_marker(left + min(1.0, block["value"]) * width, top, INK))
-    return picture(WIDTH, 118, say(block["title"], language), *_gauge_words(block, language), *pieces)
+    return picture(
+        WIDTH, 118, say(block["title"], language), *_gauge_words(block, language), *pieces
+    )
 
 
 def _tick(x: float, y: float, words: str) -> Markup:
@@ -65,21 +85,32 @@ def _marker(x: float, top: float, fill: str) -> Markup:
 def _gauge_words(block: Chart, language: Language) -> list[Markup]:
     value = block["value"]
     figure = say(block["reason"], language) if value is None else f"{percent(value):.2f} %"
-    fraction = "" if value is None else f"{_short(block['numerator'])} / {_short(block['denominator'])}"
+    fraction = (
+        "" if value is None else f"{_short(block['numerator'])} / {_short(block['denominator'])}"
+    )
     remarks = [fraction, block["grade"] or ""]
     if block["points"] is not None:
-        remarks.append(say({"zh": f"{block['points']} 分", "en": f"{block['points']} points"}, language))
+        remarks.append(
+            say({"zh": f"{block['points']} 分", "en": f"{block['points']} points"}, language)
+        )
     if block["provisional"]:
         remarks.append(say({"zh": "暂定", "en": "provisional"}, language))
     if block["other"] and block["other"]["value"] is not None:
         remarks.append(
-            f"▽ {say(block['other']['name'], _short_language(language))} {percent(block['other']['value']):.2f} %"
+            f"▽ {say(block['other']['name'], _short_language(language))} "
+            f"{percent(block['other']['value']):.2f} %"
         )
     return [
         label(20, 18, say(block["title"], language), font_size=13, font_weight="bold", fill=INK),
-        label(20, 42, figure, font_size=20 if value is not None else 13, font_weight="bold", fill=INK),
         label(
-            130, 42, " · ".join(word for word in remarks if word) if value is not None else "", font_size=12, fill=QUIET
+            20, 42, figure, font_size=20 if value is not None else 13, font_weight="bold", fill=INK
+        ),
+        label(
+            130,
+            42,
+            " · ".join(word for word in remarks if word) if value is not None else "",
+            font_size=12,
+            fill=QUIET,
         ),
     ]
 
@@ -90,15 +121,28 @@ def _short_language(language: Language) -> Language:
 
 
 def _short(value: Any) -> str:
-    return "—" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0").rstrip(".")
+    return (
+        "—"
+        if value is None
+        else str(value)
+        if isinstance(value, int)
+        else f"{value:.4f}".rstrip("0").rstrip(".")
+    )
 
 
 def _grid(block: Chart, language: Language, zone: str) -> Markup:
     """A tile per machine, by line, in the colour of its evidence."""
     tile, gap, across, y = 84.0, 6.0, 8, 34.0
     pieces = legend([(colour, grade) for grade, colour in _GRADES.items()])
-    pieces.append(label(250, 14, say({"zh": "粗框 = 有效联网", "en": "thick frame = effectively networked"}, language),
-                        font_size=11, fill=QUIET))  # fmt: skip
+    pieces.append(
+        label(
+            250,
+            14,
+            say({"zh": "粗框 = 有效联网", "en": "thick frame = effectively networked"}, language),
+            font_size=11,
+            fill=QUIET,
+        )
+    )
     lines: dict[str, list[Any]] = {}
     for each in block["tiles"]:
         lines.setdefault(each["line"], []).append(each)
@@ -106,17 +150,38 @@ def _grid(block: Chart, language: Language, zone: str) -> Markup:
         pieces.append(label(0, y + 12, name or "—", font_size=12, font_weight="bold", fill=INK))
         y += 18
         for i, each in enumerate(tiles):
-            pieces.append(_tile((i % across) * (tile + gap), y + (i // across) * (42 + gap), tile, each, language))
+            pieces.append(
+                _tile(
+                    (i % across) * (tile + gap),
+                    y + (i // across) * (42 + gap),
+                    tile,
+                    each,
+                    language,
+                )
+            )
         y += ceil(len(tiles) / across) * (42 + gap) + 6
     return picture(WIDTH, y, say(block["title"], language), *pieces)
 
 
 def _tile(x: float, y: float, width: float, each: Chart, language: Language) -> Markup:
     grade, name = each["grade"], say(each["name"], _short_language(language))
-    frame = {"stroke": INK, "stroke_width": 2.5} if each["effective"] else {"stroke": "#b7c1ca", "stroke_width": 1.0}
+    frame = (
+        {"stroke": INK, "stroke_width": 2.5}
+        if each["effective"]
+        else {"stroke": "#b7c1ca", "stroke_width": 1.0}
+    )
     ink = _GRADE_INK[grade]
     return join(
-        rect(x + 1, y, width - 2, 40, _GRADES[grade], element("title", f"{each['id']} {name}"), rx=3, **frame),
+        rect(
+            x + 1,
+            y,
+            width - 2,
+            40,
+            _GRADES[grade],
+            element("title", f"{each['id']} {name}"),
+            rx=3,
+            **frame,
+        ),
         label(x + 6, y + 15, f"{each['id']}", font_size=11, font_weight="bold", fill=ink),
         label(x + width - 8, y + 15, grade, font_size=10, fill=ink, text_anchor="end"),
         label(x + 6, y + 31, cut(name, width - 14, 10), font_size=10, fill=ink),
@@ -127,7 +192,10 @@ def _hatch() -> Markup:
     stripe = element("path", d="M0,6 L6,0", stroke="#7c8a96", stroke_width=1.5)
     ground = rect(0, 0, 6, 6, "#f2f4f6")
     return element(
-        "defs", element("pattern", ground, stripe, id="hatch", width=6, height=6, patternUnits="userSpaceOnUse")
+        "defs",
+        element(
+            "pattern", ground, stripe, id="hatch", width=6, height=6, patternUnits="userSpaceOnUse"
+        ),
     )
 
 
@@ -137,7 +205,10 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
     if not bars:
         return Markup("")
     present = [key for key in block["order"] if any(bar["seconds"][key] for bar in bars)]
-    pieces = [_hatch(), *legend([(COLOURS[key], say(BUCKET_NAMES[key], language)) for key in present])]
+    pieces = [
+        _hatch(),
+        *legend([(COLOURS[key], say(BUCKET_NAMES[key], language)) for key in present]),
+    ]
     longest = max(sum(bar["seconds"].values()) for bar in bars) or 1
     y, left, room = 30.0, 190.0, WIDTH - 190.0 - 60
     for bar in bars:
@@ -154,8 +225,10 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
         )
         pieces.append(label(x + 6, y + 12, f"{100 * share:.0f} %", font_size=11, fill=QUIET))
         y += 20
-    note = {"zh": f"条长 = 计划时间（最长 {longest / 3600:.2f} h）；数字 = APT / PBT",
-            "en": f"length = planned time (longest {longest / 3600:.2f} h); figure = APT / PBT"}  # fmt: skip
+    note = {
+        "zh": f"条长 = 计划时间（最长 {longest / 3600:.2f} h）；数字 = APT / PBT",
+        "en": f"length = planned time (longest {longest / 3600:.2f} h); figure = APT / PBT",
+    }
     pieces.append(label(left, y + 14, say(note, language), font_size=10, fill=QUIET))
     return picture(WIDTH, y + 22, say(block["title"], language), *pieces)
 
@@ -171,10 +244,17 @@ def _pareto(block: Chart, language: Language, zone: str) -> Markup:
         width = room * loss["seconds"] / (losses[0]["seconds"] or 1)
         colour = "url(#hatch)" if loss["name"] == LOSSES["unknown"] else "#d55e00"
         words = (
-            f"{loss['seconds'] / 3600:.2f} h · {100 * (loss['share'] or 0):.1f} % PBT · Σ {100 * running / whole:.0f} %"
+            f"{loss['seconds'] / 3600:.2f} h · {100 * (loss['share'] or 0):.1f} % PBT · Σ "
+            f"{100 * running / whole:.0f} %"
         )
         pieces.append(
-            label(0, y + 13, cut(say(loss["name"], _short_language(language)), left - 10, 11), font_size=11, fill=INK)
+            label(
+                0,
+                y + 13,
+                cut(say(loss["name"], _short_language(language)), left - 10, 11),
+                font_size=11,
+                fill=INK,
+            )
         )
         pieces.append(rect(left, y, width, 17, colour, stroke="#b7c1ca", stroke_width=0.5))
         pieces.append(label(left + width + 6, y + 13, words, font_size=11, fill=QUIET))
@@ -183,7 +263,14 @@ def _pareto(block: Chart, language: Language, zone: str) -> Markup:
 
 
 _DRAWN: Final[Mapping[str, Callable[[Chart, Language, str], Markup]]] = {
-    "gauge": _gauge, "grid": _grid, "buckets": _buckets, "pareto": _pareto, "load": load, "trend": trend,
-    "stairs": stairs, "heat": heat, "before_after": before_after,
+    "gauge": _gauge,
+    "grid": _grid,
+    "buckets": _buckets,
+    "pareto": _pareto,
+    "load": load,
+    "trend": trend,
+    "stairs": stairs,
+    "heat": heat,
+    "before_after": before_after,
     "topology": lambda block, language, zone: topology(block),
-}  # fmt: skip
+}

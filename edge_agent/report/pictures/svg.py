@@ -18,7 +18,8 @@ class Markup(str):
 
 
 def element(tag: str, *children: str, **attributes: object) -> Markup:
-    """`<tag attributes>children</tag>`; `class_` is class, `stroke_width` is stroke-width; plain texts are escaped."""
+    """`<tag attributes>children</tag>`; `class_` is class, `stroke_width` is stroke-width; plain
+    texts are escaped."""
     pairs = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{_escaped(_value(value))}"'
         for name, value in attributes.items()
@@ -36,9 +37,13 @@ def _value(value: object) -> str:
     return NUMBER.format(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def rect(x: float, y: float, width: float, height: float, fill: str, *children: str, **more: object) -> Markup:
+def rect(
+    x: float, y: float, width: float, height: float, fill: str, *children: str, **more: object
+) -> Markup:
     """A filled rectangle."""
-    return element("rect", *children, x=x, y=y, width=max(0.0, width), height=height, fill=fill, **more)
+    return element(
+        "rect", *children, x=x, y=y, width=max(0.0, width), height=height, fill=fill, **more
+    )
 
 
 def label(x: float, y: float, words: str, **more: object) -> Markup:

@@ -20,18 +20,28 @@ _COLOURS: Final = {"modbus": "#e5f2ec", "opcua": "#e4eff6"}
 def block(plant: Plant) -> Json:
     """The picture's data: every endpoint with its devices."""
     endpoints: dict[str, list[AssessedDevice]] = {}
-    for device in sorted(plant.facts.devices.values(), key=lambda each: (each.line, each.endpoint, each.id)):
+    for device in sorted(
+        plant.facts.devices.values(), key=lambda each: (each.line, each.endpoint, each.id)
+    ):
         endpoints.setdefault(device.endpoint, []).append(device)
     rows = [
-        {"endpoint": endpoint, "protocol": devices[0].connector, "devices": [_words(each) for each in devices]}
+        {
+            "endpoint": endpoint,
+            "protocol": devices[0].connector,
+            "devices": [_words(each) for each in devices],
+        }
         for endpoint, devices in endpoints.items()
     ]
-    return blocks.chart("topology", "网络拓扑（按配置生成）", "topology as configured", endpoints=rows)
+    return blocks.chart(
+        "topology", "网络拓扑（按配置生成）", "topology as configured", endpoints=rows
+    )
 
 
 def _words(device: AssessedDevice) -> str:
     unit = f"unit {device.unit}" if device.unit else ""
-    return " ".join(part for part in (device.id, device.name, unit, device.line and f"· {device.line}") if part)
+    return " ".join(
+        part for part in (device.id, device.name, unit, device.line and f"· {device.line}") if part
+    )
 
 
 def draw(data: Mapping[str, Any]) -> Markup:
@@ -42,7 +52,13 @@ def draw(data: Mapping[str, Any]) -> Markup:
         last = y
         pieces.append(line(140, y + 10, 160, y + 10))
         pieces.append(
-            _box(160, y, 250, f"{row['protocol']} {row['endpoint']}", _COLOURS.get(row["protocol"], "#eef2f5"))
+            _box(
+                160,
+                y,
+                250,
+                f"{row['protocol']} {row['endpoint']}",
+                _COLOURS.get(row["protocol"], "#eef2f5"),
+            )
         )
         for words in row["devices"]:
             pieces.append(line(410, y + 10, 440, y + 10))
@@ -60,4 +76,6 @@ def topology(plant: Plant) -> Markup:
 def _box(x: float, y: float, width: float, words: str, fill: str) -> Markup:
     frame = rect(x, y, width, 20, fill, element("title", words), stroke="#8a97a3", rx=3)
     shown = cut(words, width - 10, 11)
-    return element("g", frame, label(x + 6, y + 14, shown, font_size=11, font_family="sans-serif", fill=INK))
+    return element(
+        "g", frame, label(x + 6, y + 14, shown, font_size=11, font_family="sans-serif", fill=INK)
+    )
