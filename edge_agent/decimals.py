@@ -84,13 +84,16 @@ def integer_scale(scale: float, offset: float) -> Callable[[int], float] | None:
     None where the scale is no decimal of a few places, and a product of doubles is all that can be
     had.
     """
-    ratio, shift = Decimal(repr(scale)), Decimal(repr(offset))
+    ratio = Decimal(repr(scale))
+    shift = Decimal(repr(offset))
     if not (ratio.is_finite() and shift.is_finite()):
         return None
     places = max(0, *(-int(number.as_tuple().exponent) for number in (ratio, shift)))
     if places > _MOST_PLACES:
         return None
-    multiplier, addend, divisor = int(ratio.scaleb(places)), int(shift.scaleb(places)), 10**places
+    multiplier = int(ratio.scaleb(places))
+    addend = int(shift.scaleb(places))
+    divisor = 10**places
     if abs(multiplier) > _EXACT or abs(addend) > _EXACT:
         return None
 

@@ -55,7 +55,8 @@ class IntervalSet:
         low = bisect_left(self._last, first - 1)  # the first interval that touches or lies behind
         high = bisect_right(self._first, last + 1)
         if low < high:
-            first, last = min(first, self._first[low]), max(last, self._last[high - 1])
+            first = min(first, self._first[low])
+            last = max(last, self._last[high - 1])
         self.total += last - first + 1 - self._size(low, high)
         self._first[low:high] = [first]
         self._last[low:high] = [last]

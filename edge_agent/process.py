@@ -67,7 +67,8 @@ def descriptor_limit() -> int:
 
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of open descriptors to the hard one; returns what holds from now on."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)[0], descriptor_limit()
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    hard = descriptor_limit()
     if soft != hard:
         # A hardened unit forbids the call, and sets both limits itself.
         with contextlib.suppress(OSError, ValueError):

@@ -70,7 +70,8 @@ def with_file(text: str, config: object) -> str:
     Who makes a sentence does not always know from which file it was started, or where it will be
     read.
     """
-    parts, at = [], 0
+    parts = []
+    at = 0
     for start, end in commands_in(text):
         found = text[start:end].strip("`")
         if _OF_A_FILE.search(found) and _COMMAND.fullmatch(found):

@@ -80,7 +80,9 @@ class SimulatedDevice:
 
     def _compute(self) -> None:
         signals = self._behaviour.signals() if self._behaviour is not None else {}
-        t, board, old = self.world.t, self.board, self._values
+        t = self.world.t
+        board = self.board
+        old = self._values
         fresh: list[SignalValue] = []
         for i, (tag, read) in enumerate(zip(self.spec.tags, self._readers, strict=True)):
             value = (

@@ -117,7 +117,8 @@ class Simulation:
 
     async def _follow(self, port: Port) -> None:
         """Let a port see new values and faults, if there are any."""
-        t, changed = self.clock.seconds(), False
+        t = self.clock.seconds()
+        changed = False
         for device in port.devices:
             for event in device.board.update(t):
                 _LOG.info("fault device=%s kind=%s", device.spec.id, event.kind)

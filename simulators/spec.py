@@ -121,7 +121,9 @@ def parse(document: Any) -> Spec:
 
 def _device(item: Mapping[str, Any]) -> DeviceSpec:
     try:
-        name, protocol, tags = str(item["id"]), str(item["protocol"]), item["tags"]
+        name = str(item["id"])
+        protocol = str(item["protocol"])
+        tags = item["tags"]
     except KeyError as error:
         raise SpecError(f"设备缺少键 {error} / a device lacks the key {error}") from error
     transport = str(item.get("transport", "tcp"))

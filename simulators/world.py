@@ -66,7 +66,8 @@ class World:
 
     def _step(self) -> None:
         self._index += 1
-        t, dt = self.t, self.step_s
+        t = self.t
+        dt = self.step_s
         duty = self.calendar.at(t)
         for line in self.lines:
             kw = 0.0

@@ -134,7 +134,8 @@ def _point(text: str, table: ObjectName, address: int, bit: str | None) -> Locat
 
 
 def _in_area(text: str, match: re.Match[str], areas: Mapping[str, Area]) -> Location:
-    letters, candidates = match["letters"].upper(), _areas_of(match, areas)
+    letters = match["letters"].upper()
+    candidates = _areas_of(match, areas)
     if not candidates:
         known = ", ".join(areas) or "-"
         raise InvalidError(

@@ -95,7 +95,8 @@ class AnsweringUnits:
         elif self.open and not self._too_many(missing):
             self.open = False
         elif self.open and self._too_many(silent) and self._heard:
-            self._alarm, self.open = True, False
+            self._alarm = True
+            self.open = False
 
     def _silent(self, units: Iterable[int]) -> set[int]:
         return {unit for unit in units if self._silences.get(unit, 0) >= ENOUGH}

@@ -61,7 +61,8 @@ class Channel(asyncio.Protocol):
         """See `Line`."""
         if self.ended is not None:
             raise self.ended
-        self._requests, self._timing = requests, timing
+        self._requests = requests
+        self._timing = timing
         self._replies = [None] * len(requests)
         self.fault = None
         self._sent = self._answered = 0
@@ -180,8 +181,10 @@ class Channel(asyncio.Protocol):
 
     def _send(self) -> None:
         self._resting = None
-        first, last = self._sent, min(self._end, self._answered + self._timing.window)
-        encode, requests = self._framing.encode, self._requests
+        first = self._sent
+        last = min(self._end, self._answered + self._timing.window)
+        encode = self._framing.encode
+        requests = self._requests
         frames = [encode(slot, requests[slot]) for slot in range(first, last)]
         self._sent = last
         self._deadline.set(self._timing.timeout)
@@ -190,7 +193,8 @@ class Channel(asyncio.Protocol):
     def _overdue(self) -> None:
         """The time of the oldest request is over. What was asked with it is given up as well."""
         slot = self._replies.index(None)
-        request, timeout = self._requests[slot], self._timing.timeout
+        request = self._requests[slot]
+        timeout = self._timing.timeout
         try:
             instead = self._framing.end_wait()
         except ProtocolError as error:

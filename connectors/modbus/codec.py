@@ -194,7 +194,8 @@ class Singles:
             places = tuple(place for place in self._places if type(values[place]) is float)
             picked: Any = [values[place] for place in places]
         else:
-            places, picked = self._places, values if self._whole else self._pick(values)
+            places = self._places
+            picked = values if self._whole else self._pick(values)
         short = shortest_singles(picked)
         if len(places) == len(values):
             values[:] = short

@@ -32,7 +32,8 @@ _SIMULATED_POWER = -1
 
 def _tag(tag: Tag, plan: DevicePlan, exponents: Collection[str | None]) -> dict[str, Any]:
     point = resolve(tag_options(tag.where), device_options(plan.options))
-    low, high = tag.low, tag.high
+    low = tag.low
+    high = tag.high
     if tag.name in exponents:
         low = high = _SIMULATED_POWER
     power = 1.0 if tag.scale_exponent_from is None else 10.0**_SIMULATED_POWER

@@ -110,7 +110,8 @@ class Failures:
             self._counts.clear()
         shown: list[SplitTrial] = []
         kept: list[SplitTrial] = []
-        good, bad = [group.hull for group in answered], [group.hull for group in failed]
+        good = [group.hull for group in answered]
+        bad = [group.hull for group in failed]
         for trial in self.trials:
             hull = trial.group.hull
             pieces = any(_within(other, hull) for other in good)
@@ -174,7 +175,8 @@ def _seams(group: RequestSpans, fruitless: int) -> tuple[tuple[AddressSpan, ...]
     in two where those are very many. After fruitless trials of the same request into more and more
     pieces."""
     spans = group.spans
-    cuts, end = [], spans[0].end
+    cuts = []
+    end = spans[0].end
     for place, span in enumerate(spans):
         if span.start > end:
             cuts.append(place)

@@ -101,7 +101,8 @@ class ReadRequest:
 def answer(request: ReadRequest, adu: bytes) -> Answer:
     """What an answer (unit and PDU, without MBAP header or check sum) says. Raises
     ProtocolError."""
-    size, function = request.size, request.function
+    size = request.size
+    function = request.function
     if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
         raise ProtocolError.of(
             "modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request

@@ -93,9 +93,12 @@ class MbapFraming:
     def feed(self, data: bytes) -> list[tuple[int, Found]]:
         buffer = self._buffer + data if self._buffer else data
         answers: list[tuple[int, Found]] = []
-        waiting, at, size = self._waiting, 0, len(buffer)
+        waiting = self._waiting
+        at = 0
+        size = len(buffer)
         while size - at >= 6:
-            number, asked = buffer[at : at + 2], waiting.get(buffer[at : at + 2])
+            number = buffer[at : at + 2]
+            asked = waiting.get(buffer[at : at + 2])
             if asked is not None and buffer[at + 2 : at + 9] == asked[1].promise:
                 end = at + 9 + asked[1].size
                 if size < end:
@@ -241,7 +244,10 @@ class _Sought:
 
     def forget(self) -> None:
         """Nothing is under way any more."""
-        self._waiting, self._buffer, self._noise, self._instead = None, b"", 0, None
+        self._waiting = None
+        self._buffer = b""
+        self._noise = 0
+        self._instead = None
         self._heard_first = b""
 
     def _count(self, data: bytes) -> None:
@@ -304,7 +310,8 @@ class RtuFraming(_Sought):
         """The answer among the bytes that came, which are then forgotten. Where an answer seems to
         begin with `head` its end is waited for before anything behind is looked at: mostly it is
         the answer, coming in pieces."""
-        buffer, at = self._buffer, 0
+        buffer = self._buffer
+        at = 0
         kept = len(buffer)  # where the first frame begins that may still be completed
         while len(buffer) - at >= 4:
             if head and buffer.startswith(head, at) and len(buffer) - at < 5 + request.size:
@@ -354,7 +361,8 @@ class RtuFraming(_Sought):
 def _rtu_sizes(buffer: bytes, at: int) -> tuple[int, ...]:
     """Sizes that the frame that begins there may have, by its function code and the byte behind
     it."""
-    function, count = buffer[at + 1], buffer[at + 2]
+    function = buffer[at + 1]
+    count = buffer[at + 2]
     if function == IDENTIFICATION:
         return (identification_size(buffer[at : at + _MAX_LENGTH]) + 2,)
     if function & 0x80:

@@ -165,7 +165,8 @@ class IdentityCheck:
                 if device.answered is not None:
                     self._known.identify(device.options.unit, device.answered)
                 device.dispute = device.answered = None
-                device.verified, device.without_since = -1, -1
+                device.verified = -1
+                device.without_since = -1
             device.accept = not self._link.openings  # made anew by this reload
         missing = [] if self._answering is None else self._answering.confirm()
         if missing:
@@ -298,7 +299,8 @@ class IdentityCheck:
                 device.options.unit,
             )
         device.dispute = device.answered = None
-        device.pause, device.silences = FIRST_PAUSE, 0
+        device.pause = FIRST_PAUSE
+        device.silences = 0
         device.verified = self._link.openings
 
     def _refuse(self, device: _Checked, expected: str, answered: str) -> None:
@@ -410,7 +412,8 @@ def _other_units(endpoint: ModbusEndpoint, silent: Sequence[int]) -> Cause:
 
 def _as_uncertain(batch: Batch, why: Cause) -> Batch:
     """The same batch; whatever is good in it is uncertain for this cause."""
-    status, known = STATUS[status_of_cause(why.name)], batch.causes or {}
+    status = STATUS[status_of_cause(why.name)]
+    known = batch.causes or {}
     doubted = [place for place in range(len(batch.values)) if place not in batch.status]
     batch.status.update(dict.fromkeys(doubted, status))
     batch.causes = {**known, **dict.fromkeys(doubted, why)}

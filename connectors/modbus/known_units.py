@@ -117,7 +117,8 @@ class KnownUnits:
                 str(error),
             )
             return
-        self._present, self._identifications = present, identifications
+        self._present = present
+        self._identifications = identifications
 
 
 def _understood(document: Any, port: str) -> tuple[set[int], dict[int, Identification]]:

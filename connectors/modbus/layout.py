@@ -59,7 +59,8 @@ class CompiledRequest:
         self, group: RequestSpans, alike: PlanKey, points: Sequence[tuple[int, Point]]
     ) -> None:
         self.group = group
-        start, size = group.start, group.end - group.start
+        start = group.start
+        size = group.end - group.start
         self.request = alike.request(group.table, start, size)
         self.block = BlockDecoder(start, size, points)
         self.places = tuple(place for place, _ in points)

@@ -104,11 +104,13 @@ class Link:
         """Connect. Raises DeviceError(lost=True)."""
         self._line = await self._connect(self._endpoint)
         self._count_opening()
-        self._timeouts, self._doubtful = 0, False
+        self._timeouts = 0
+        self._doubtful = False
 
     async def close(self) -> None:
         """Release the line; never raises."""
-        line, self._line = self._line, None
+        line = self._line
+        self._line = None
         if line is not None:
             self._port_lost = self._port_lost or line.closed_by_peer
             await self._end(line)
@@ -203,7 +205,8 @@ class Link:
                 # What the first connection was closed at is answered by the next one: it was no
                 # fault of the request.
                 self._note_close(line)
-            line, before = new, 0
+            line = new
+            before = 0
         return line
 
     async def _reopen(self, *, known: bool = False) -> ModbusTransport:
@@ -217,7 +220,8 @@ class Link:
         self._line = line
         if not by_its_way:
             self._count_opening()
-        self._timeouts, self._doubtful = 0, False
+        self._timeouts = 0
+        self._doubtful = False
         if old is not None:
             line.arrived = old.arrived
             self._ever_heard = self._ever_heard or old.arrivals > 0
@@ -324,7 +328,8 @@ class Link:
                 await asyncio.sleep(0)
             return
         self._disturbed = False
-        heard, latest = -1, loop.time() + timing.timeout
+        heard = -1
+        latest = loop.time() + timing.timeout
         while heard != line.arrivals and loop.time() < latest:
             heard = line.arrivals
             await asyncio.sleep(max(QUIET_S, self._endpoint.silence))
@@ -349,7 +354,8 @@ class Link:
             async with asyncio.timeout(self._timeout):
                 line = await make(endpoint)
         except TimeoutError:
-            where, seconds = str(endpoint), f"{self._timeout:g}"
+            where = str(endpoint)
+            seconds = f"{self._timeout:g}"
             raise DeviceError.of(
                 "connection_timeout", lost=True, where=where, seconds=seconds
             ) from None
@@ -415,7 +421,8 @@ class Link:
             await self._end(line)
             return
         log.warning("modbus-framing url=%s answers=%s key='url: %s'", self._endpoint, scheme, other)
-        self._endpoint, self._line = other, line
+        self._endpoint = other
+        self._line = line
         self._nameless, self._ever_heard = scheme in _NAMELESS, True
 
 

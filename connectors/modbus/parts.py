@@ -64,7 +64,8 @@ class PartRead:
 
     def complete_registers(self) -> bytes | None:
         """The registers of the number; None when it changed while it was read."""
-        parts, again = self._got[: self._count], self._got[self._count :]
+        parts = self._got[: self._count]
+        again = self._got[self._count :]
         if parts[:-1] != again:
             return None
         return b"".join(reversed(parts) if self._descending else parts)

@@ -173,7 +173,8 @@ def accepted(group: RequestSpans, known: Knowledge) -> bool:
         known.barriers.discard(span)
         known.missing.clear()
         return True
-    split, group.split = group.split, None
+    split = group.split
+    group.split = None
     if split is not None:
         split.accepted += 1
         if split.accepted == 2:
@@ -189,7 +190,8 @@ def refused(group: RequestSpans, code: int, known: Knowledge) -> tuple[RequestSp
         known.barriers.add(group.spans[0])
         return ()
     middle = len(group.spans) // 2
-    left, right = RequestSpans(group.spans[:middle]), RequestSpans(group.spans[middle:])
+    left = RequestSpans(group.spans[:middle])
+    right = RequestSpans(group.spans[middle:])
     left.split = right.split = Split(seam(left, right))
     return left, right
 

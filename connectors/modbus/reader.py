@@ -82,11 +82,16 @@ class ModbusTableReader:
         """Make the plan anew from what is known of the device by now."""
         self._halves = []
         self._learnt = False
-        known, layout = self._unit.known, self._layout
+        known = self._unit.known
+        layout = self._layout
         if known.plain and not layout.oversized:  # as with every other device that is read alike
-            self._asks, self._requests = layout.asks, layout.requests
-            self._missing, self._costly, self._parts = [], (), ()
-            self._unread, self._refusals = {}, {}
+            self._asks = layout.asks
+            self._requests = layout.requests
+            self._missing = []
+            self._costly = ()
+            self._parts = ()
+            self._unread = {}
+            self._refusals = {}
             return
         spans = self._by_span.keys() - layout.oversized
         self._parts = [
@@ -98,7 +103,8 @@ class ModbusTableReader:
         """Read by these requests from now on."""
         known = self._unit.known
         self._asks = asks
-        self._unread, self._refusals = {}, {}
+        self._unread = {}
+        self._refusals = {}
         self._requests = [ask.request for ask in asks]
         self._missing = sorted(self._by_span.keys() & known.missing.keys())
         self._costly = sorted(self._by_span.keys() & known.costly.keys())
@@ -282,7 +288,8 @@ class ModbusTableReader:
         if doubtful:
             self._report_denormals(ask.group.spans, doubtful)
         # Without a refusal there is nothing that an answer could teach, and mostly there was none.
-        group, known = ask.group, self._unit.known
+        group = ask.group
+        known = self._unit.known
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
@@ -359,7 +366,8 @@ class ModbusTableReader:
     def _next_parts(self) -> list[ReadRequest]:
         """The next step of each number that is read in parts: one step of all is answered before
         the next is asked."""
-        wave, requests = [], []
+        wave = []
+        requests = []
         for part in self._parts:
             request = part.next
             if request is None:
@@ -452,7 +460,9 @@ class ModbusTableReader:
 
     def _note_failure(self, ask: CompiledRequest, error: DeviceError) -> bool:
         """A request brought no answer. Whether it is to be asked in another way from now on."""
-        failures, known, spans = self._unit.failures, self._unit.known, ask.group.spans
+        failures = self._unit.failures
+        known = self._unit.known
+        spans = ask.group.spans
         if len(spans) == 1 and spans[0] in known.costly:
             failures.costs(spans[0], self._unit.now() + PROBE_S)
             return False

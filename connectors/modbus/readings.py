@@ -319,7 +319,8 @@ def _of_hypothesis(
 ) -> Plausible:
     pairs = len(best.fits) + best.doubtful
     others = len(second.fits) + second.doubtful
-    where, read = f"{table}/{first + at}", f"{best.type} {best.order}"
+    where = f"{table}/{first + at}"
+    read = f"{best.type} {best.order}"
     zh = (
         f"{read}：{pairs} 对寄存器中有 {len(best.fits)} 对是常见大小的数；{second.order} 为 "
         f"{others} 对中的"

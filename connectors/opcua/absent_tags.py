@@ -41,7 +41,8 @@ class AbsentTagResolver:
 
     async def run(self) -> None:
         """Never returns. Raises what the connection raises."""
-        pause, last = self._session.seek_first_s, 0.0
+        pause = self._session.seek_first_s
+        last = 0.0
         loop = asyncio.get_running_loop()
         while True:
             await self._delivery.absent.wait()

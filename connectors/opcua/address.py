@@ -88,7 +88,8 @@ def split_path(text: str) -> list[str]:
     """The names of a path, as written; a leading slash and `Root/` do not count. Raises
     ValueError."""
     parts = _PART.findall(text.strip().removeprefix("/").removeprefix("Root/"))
-    names, slashes = parts[::2], parts[1::2]
+    names = parts[::2]
+    slashes = parts[1::2]
     if "/" in names or set(slashes) - {"/"} or len(parts) % 2 == 0:
         raise ValueError(f"not a browse path: {text!r}")
     return names

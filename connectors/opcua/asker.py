@@ -46,7 +46,8 @@ class NodeReader:
 
     def prepare(self, nodes: Sequence[ua.NodeId]) -> None:
         """Read these nodes from now on."""
-        self._nodes, self._asker = nodes, None
+        self._nodes = nodes
+        self._asker = None
 
     async def read(self) -> tuple[Columns, int]:
         """One column entry for each node, and when the last response arrived. Raises ServiceFault,

@@ -149,7 +149,8 @@ class Audit:
 
     def _log(self, feed: MonitoredTable, found: list[SubscriptionMismatch]) -> None:
         """Once for each tag: which one its subscription had kept quiet about."""
-        device, names = feed.table.device, feed.table.names
+        device = feed.table.device
+        names = feed.table.names
         fresh = [each for each in found if (device, names[each.position]) not in self._logged]
         if not fresh:
             return
@@ -179,7 +180,8 @@ def compare(
     absent = feed.refused.keys() | feed.gone
     found = []
     for at, position in enumerate(positions):
-        value, code = read.values[at], read.status.get(at, 0)
+        value = read.values[at]
+        code = read.status.get(at, 0)
         if position in absent or code & _CODE_BITS in _NOT_READABLE:
             continue
         if not _same(value, believed[at]) or _severity(code) != _severity(

@@ -139,7 +139,8 @@ def _guid(body: bytes, pos: int) -> tuple[str, int]:
 def node_id(body: bytes, pos: int) -> tuple[str, int]:
     """A NodeId or ExpandedNodeId as text: `i=85`, `ns=2;s=Speed`, `nsu=URI;i=7`."""
     need(body, pos, 2)
-    flags, form = body[pos] & 0xC0, body[pos] & 0x3F
+    flags = body[pos] & 0xC0
+    form = body[pos] & 0x3F
     namespace, name, pos = _plain_node_id(body, pos + 1, form)
     prefix = f"ns={namespace};" if namespace else ""
     if flags & 0x80:
@@ -185,7 +186,9 @@ def _qualified_name(body: bytes, pos: int) -> tuple[str, int]:
 
 def _localized_text(body: bytes, pos: int) -> tuple[str, int]:
     need(body, pos, 1)
-    mask, pos, said = body[pos], pos + 1, ""
+    mask = body[pos]
+    pos = pos + 1
+    said = ""
     if mask & 1:
         _, pos = text(body, pos)
     if mask & 2:
@@ -197,7 +200,8 @@ def extension_object(body: bytes, pos: int) -> tuple[str, bytes, int]:
     """An ExtensionObject: (type id as text, its body, next position)."""
     kind, pos = node_id(body, pos)
     need(body, pos, 1)
-    has_body, pos = body[pos], pos + 1
+    has_body = body[pos]
+    pos = pos + 1
     if not has_body:
         return kind, b"", pos
     raw, pos = octets(body, pos)
@@ -261,7 +265,8 @@ _STRUCTURES: Final[dict[str, Callable[[bytes], tuple[dict[str, Any], int]]]] = {
 def diagnostic_info(body: bytes, pos: int, depth: int = 0) -> tuple[Unsupported, int]:
     """Skip a DiagnosticInfo: nobody asked for one."""
     need(body, pos, 1)
-    mask, pos = body[pos], pos + 1
+    mask = body[pos]
+    pos = pos + 1
     if mask & 0x80 or depth > _DEEPEST:
         raise DecodeError(f"diagnostic information {mask:#04x} at depth {depth}")
     pos = need(body, pos, 4 * (mask & 0x0F).bit_count())
@@ -299,7 +304,8 @@ def variant(body: bytes, pos: int, depth: int = 0) -> tuple[Any, int]:
     """A Variant as one of our values, None for an empty one, or UNSUPPORTED. Matrices come
     flattened."""
     need(body, pos, 1)
-    mask, pos = body[pos], pos + 1
+    mask = body[pos]
+    pos = pos + 1
     number = mask & 0x3F
     if depth > _DEEPEST:
         raise DecodeError(f"variants nested deeper than {_DEEPEST}")
@@ -367,21 +373,28 @@ def data_value(body: bytes, pos: int, depth: int = 0) -> tuple[Any, int, int | N
     """A DataValue: (value, status, source time in ns or, without one, the server's, next
     position)."""
     need(body, pos, 1)
-    mask, pos = body[pos], pos + 1
-    value, status, source, server = None, 0, 0, 0
+    mask = body[pos]
+    pos = pos + 1
+    value = None
+    status = 0
+    source = 0
+    server = 0
     if mask & 0x01:
         value, pos = variant(body, pos, depth)
     if mask & 0x02:
         end = need(body, pos, 4)
-        status, pos = _U32(body, pos)[0], end
+        status = _U32(body, pos)[0]
+        pos = end
     if mask & 0x04:
         end = need(body, pos, 8)
-        source, pos = _I64(body, pos)[0], end
+        source = _I64(body, pos)[0]
+        pos = end
     if mask & 0x10:
         pos = need(body, pos, 2)
     if mask & 0x08:
         end = need(body, pos, 8)
-        server, pos = _I64(body, pos)[0], end
+        server = _I64(body, pos)[0]
+        pos = end
     if mask & 0x20:
         pos = need(body, pos, 2)
     return value, status, ticks_to_ns(source if source > 0 else server), pos

@@ -70,7 +70,8 @@ class Browser:
         if None in indexes:  # certain, whatever stands before it
             namespace = steps[indexes.index(None)].namespace
             return Walked(namespace=str(namespace), nearest=self.nearest_uris(namespace))
-        node, under = node_id(ObjectIds.RootFolder), list[str]()
+        node = node_id(ObjectIds.RootFolder)
+        under = list[str]()
         for step, index in zip(steps, cast("list[int]", indexes), strict=True):
             children = await self._under(node)
             child = next((c for c in children if c.index == index and c.name == step.name), None)
@@ -134,7 +135,8 @@ class Browser:
 
 
 def _child(reference: ua.ReferenceDescription) -> _Child:
-    name, target = reference.BrowseName, reference.NodeId
+    name = reference.BrowseName
+    target = reference.NodeId
     node = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
     return _Child(int(name.NamespaceIndex), str(name.Name or ""), node)
 

@@ -269,7 +269,8 @@ def _unit(node: Node) -> str:
 
 def _range(node: Node) -> tuple[float | None, float | None]:
     fields = _fields(node, "EURange")
-    low, high = fields.get("low"), fields.get("high")
+    low = fields.get("low")
+    high = fields.get("high")
     if (
         isinstance(low, float)
         and isinstance(high, float)
@@ -300,7 +301,8 @@ def _escaped(name: str) -> str:
 def address(node: ua.NodeId, table: Sequence[str]) -> str:
     """A node id with the URI of its namespace, which outlives another order of the namespace
     table."""
-    identifier, index = node.Identifier, int(node.NamespaceIndex)
+    identifier = node.Identifier
+    index = int(node.NamespaceIndex)
     if isinstance(identifier, bytes):
         text = f"b={base64.b64encode(identifier).decode()}"
     else:

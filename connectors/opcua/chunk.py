@@ -40,7 +40,8 @@ def _is_plain(connection: SecureConnection) -> bool:
 
 def pack(connection: SecureConnection, body: bytes, request: int) -> bytes | None:
     """The chunk that carries a request; None when that is for asyncua to make."""
-    size, number = _HEADER.size + len(body), connection._sequence_number + 1
+    size = _HEADER.size + len(body)
+    number = connection._sequence_number + 1
     if size > connection._limits.max_send_buffer or number >= 1 << 32 or not _is_plain(connection):
         return None
     connection._sequence_number = number
@@ -54,7 +55,8 @@ def request_of(connection: SecureConnection, chunk: bytes) -> int | None:
     if len(chunk) < _HEADER.size:
         return None
     kind, size, channel, token, number, request = _HEADER.unpack_from(chunk)
-    ours, before = connection.security_token, connection._peer_sequence_number
+    ours = connection.security_token
+    before = connection._peer_sequence_number
     usual = (
         kind == _WHOLE
         and size == len(chunk) <= connection._limits.max_recv_buffer

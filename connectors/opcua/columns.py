@@ -91,16 +91,22 @@ def _layout(handle: bool, mask: int, number: int) -> _RecordLayout | None:
     columns = at + 1
     status = source = None
     if mask & 0x02:
-        form, status, columns = form + "I", columns, columns + 1
+        form = form + "I"
+        status = columns
+        columns = columns + 1
     if mask & 0x04:
-        form, source, columns = form + "q", columns, columns + 1
+        form = form + "q"
+        source = columns
+        columns = columns + 1
     form += "2x" if mask & 0x10 else ""
     if mask & 0x08:
         # The server's time is wanted only where there is no source time.
         if source is not None:
             form += "8x"
         else:
-            form, source, columns = form + "q", columns, columns + 1
+            form = form + "q"
+            source = columns
+            columns = columns + 1
     form += "2x" if mask & 0x20 else ""
     return _RecordLayout(
         form,
@@ -148,7 +154,8 @@ def walk(body: bytes, pos: int, handles: bool) -> tuple[Columns, int]:
 
 def _shorten(out: Columns) -> None:
     """Turn the single-precision numbers into their shortest decimals, all runs of them at once."""
-    values, runs = out.values, out.singles
+    values = out.values
+    runs = out.singles
     if runs == [(0, len(values))]:
         out.values = shortest_singles(values)
     else:
@@ -175,7 +182,8 @@ def _run(body: bytes, pos: int, lead: int, layout: _RecordLayout, most: int, out
         _leading(body[pos + lead + 1 : end : size], body[pos + lead + 1]),
     )
     end = pos + run * size
-    fields, width = _records(layout.form, run).unpack_from(body, pos), layout.width
+    fields = _records(layout.form, run).unpack_from(body, pos)
+    width = layout.width
     start = len(out.values)
     if lead:
         out.handles += fields[::width]

@@ -99,7 +99,8 @@ class Delivery:
     async def refuse(self, feed: MonitoredTable, refused: dict[int, int]) -> None:
         """Note which tags of a table the server does not give us; those that are new among them
         turn bad."""
-        before, feed.refused = feed.refused, refused
+        before = feed.refused
+        feed.refused = refused
         feed.causes = await self._session.report(feed.table, before, refused, feed.causes)
         positions = sorted(at for at, code in refused.items() if before.get(at) != code)
         if positions:
@@ -185,7 +186,8 @@ class Delivery:
     async def watch(self) -> None:
         """Wait until a subscription has been silent for longer than its keep-alive and our timeout;
         raises then."""
-        loop, timeout = asyncio.get_running_loop(), self._session.options.timeout
+        loop = asyncio.get_running_loop()
+        timeout = self._session.options.timeout
         while True:
             first = min(self._subscriptions.values(), key=lambda s: s.heard + s.keep_alive_s)
             left = first.heard + first.keep_alive_s + timeout - loop.time()

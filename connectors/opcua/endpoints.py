@@ -57,7 +57,8 @@ def endpoint_url(target: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        port, parts = 0, urlsplit("")
+        port = 0
+        parts = urlsplit("")
     if parts.scheme != "opc.tcp" or not parts.hostname or port == 0:
         raise ValueError(
             f"{target} 不是 OPC UA 地址：应写成 主机、主机:端口 或 opc.tcp://主机:端口。\n"
@@ -100,7 +101,8 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
     device: dict[str, object] = {"connector": "opcua", "endpoint": url}
     best = _best(offered)
     if open_to_all:
-        zh, en = "可匿名、不加密连接。", "It can be read without a certificate and without a login."
+        zh = "可匿名、不加密连接。"
+        en = "It can be read without a certificate and without a login."
     else:
         if best != "None":
             device["security"] = {"policy": best}

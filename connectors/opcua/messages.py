@@ -27,8 +27,11 @@ from connectors.opcua.columns import Columns, joined, walk
 
 # Numbers of the binary encodings (NodeIds.csv, `*_Encoding_DefaultBinary`), as the four-byte node
 # ids on the wire.
-_SERVICE_FAULT, _READ_RESPONSE, _PUBLISH_RESPONSE = "i=397", "i=634", "i=829"
-_DATA_CHANGE, _STATUS_CHANGE = "i=811", "i=820"
+_SERVICE_FAULT = "i=397"
+_READ_RESPONSE = "i=634"
+_PUBLISH_RESPONSE = "i=829"
+_DATA_CHANGE = "i=811"
+_STATUS_CHANGE = "i=820"
 _READ_REQUEST: Final = bytes((1, 0)) + struct.pack("<H", 631)
 _PUBLISH_REQUEST: Final = bytes((1, 0)) + struct.pack("<H", 826)
 

@@ -100,7 +100,8 @@ def own_identity(folder: Path) -> ApplicationCertificate:
 
     Raises ObstacleError when the folder cannot be written, or a file in it cannot be used.
     """
-    certificate, key = folder / "own.der", folder / "own.key.pem"
+    certificate = folder / "own.der"
+    key = folder / "own.key.pem"
     with _MAKING:
         try:
             if not (certificate.exists() and key.exists()):
@@ -273,7 +274,8 @@ def _waiver(pinned: bool, where: Path) -> dict[str, str]:
 
 def _combine_obstacles(obstacles: list[Cause], host: str) -> Cause:
     """One obstacle as it is; several with numbers in one sentence."""
-    zh, en = [one.zh for one in obstacles], [one.en for one in obstacles]
+    zh = [one.zh for one in obstacles]
+    en = [one.en for one in obstacles]
     if len(obstacles) > 1:
         zh = [f"({number}) {text}" for number, text in enumerate(zh, 1)]
         en = [f"({number}) {text}" for number, text in enumerate(en, 1)]
@@ -286,7 +288,8 @@ def _faults(
     certificate: x509.Certificate, host: str | None, uri: str, waiver: Mapping[str, str]
 ) -> Iterator[Cause]:
     """What is wrong with a certificate whoever vouches for it; no `host`: it may name any."""
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    begins = certificate.not_valid_before_utc
+    ends = certificate.not_valid_after_utc
     if not begins <= datetime.datetime.now(datetime.UTC) <= ends:
         yield cause(
             "certificate_time", begins=f"{begins:%Y-%m-%d}", ends=f"{ends:%Y-%m-%d}", **waiver
@@ -337,9 +340,11 @@ def _unreadable(path: Path) -> Cause:
     helps."""
     try:
         found = path.stat()
-        owner, mode = _user(found.st_uid), stat.filemode(found.st_mode)
+        owner = _user(found.st_uid)
+        mode = stat.filemode(found.st_mode)
     except OSError:  # not even that: a folder above is closed
-        owner, mode = "?", "?"
+        owner = "?"
+        mode = "?"
     command = f"chmod a+rX {shlex.quote(str(path))}"
     return cause(
         "opcua_trust_unreadable",

@@ -152,7 +152,9 @@ class OpcuaTableReader:
         self._sought = asyncio.get_running_loop().time()
 
     def _batch(self, columns: Columns, t: int) -> Batch:
-        values, source, status = columns.values, columns.source, columns.status
+        values = columns.values
+        source = columns.source
+        status = columns.status
         if len(self._resolved.positions) != len(self._table):
             values, status, source = self._spread(values, status, source)
         causes = self._shape.coerce(values, status)

@@ -32,7 +32,8 @@ async def watch(session: OpcuaSession, heard: Callable[[], float]) -> None:
     `heard` gives the event loop's time of the last message. An answer may take the whole time-out,
     as any other.
     """
-    loop, timeout = asyncio.get_running_loop(), session.options.timeout
+    loop = asyncio.get_running_loop()
+    timeout = session.options.timeout
     patience = max(_LEAST_PATIENCE_S, timeout / 2)
     answered = loop.time()
     while True:

@@ -108,7 +108,8 @@ class BoundedProtocol(UASocketProtocol):
         """asyncua's own, for all that is not sent by a `RawTransport`. Raises DecodeError for
         another service's answer."""
         answer = await super().send_request(request, *args, **keys)
-        kind, expected = node_id(bytes(answer), 0)[0], _answer_to(type(request).__name__)
+        kind = node_id(bytes(answer), 0)[0]
+        expected = _answer_to(type(request).__name__)
         if kind != expected:
             if self.transport is not None:
                 # asyncua's publishing would go on after an error of one response
@@ -217,7 +218,8 @@ class RawTransport:
         if protocol.transport is None:
             raise ConnectionError("the connection is closed")
         protocol.revolve_security_token()
-        number, connection = protocol._request_id + 1, protocol._connection
+        number = protocol._request_id + 1
+        connection = protocol._connection
         message = chunk.pack(connection, body, number)
         if message is None:
             message = connection.message_to_binary(body, request_id=number)

@@ -95,7 +95,8 @@ class Resolver:
     async def resolve(self, table: TagTable, only: Collection[int]) -> Resolved:
         """Find the tags at these positions of a table. One that is not there, or cannot be looked
         for, costs nobody else: it gets BadNodeIdUnknown, or the server's own reason."""
-        self._found, self._missing = {}, {}
+        self._found = {}
+        self._missing = {}
         paths: list[tuple[int, ua.BrowsePath]] = []
         steps_of: dict[int, tuple[PathSegment, ...]] = {}
         for position in only:

@@ -134,7 +134,8 @@ class OpcuaSession:
     async def close(self) -> None:
         """Close the session in order where that is possible, the socket in any case. Never
         raises."""
-        keeper, client = self._keeper, self._client
+        keeper = self._keeper
+        client = self._client
         self._keeper = self._client = self.wire = None
         if client is None:
             return
@@ -261,7 +262,8 @@ class OpcuaSession:
         else:
             identity = await asyncio.to_thread(pki.own_identity, security.folder)
         client.application_uri = identity.uri
-        policy, mode = _POLICIES[security.policy], _MODES[security.effective_mode]
+        policy = _POLICIES[security.policy]
+        mode = _MODES[security.effective_mode]
         offered = await client.connect_and_get_server_endpoints()
         endpoint = next(
             (e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode),
@@ -276,7 +278,8 @@ class OpcuaSession:
         )  # fmt: skip
 
     def _trust(self, certificate: bytes, uri: str) -> None:
-        options, security = self.options, self.options.security
+        options = self.options
+        security = self.options.security
         if options.allow_insecure:
             self._warn_once("opcua-unchecked-certificate endpoint=%s")
             return

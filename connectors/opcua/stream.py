@@ -113,7 +113,8 @@ class StreamingConnection:
     async def _subscribe(
         self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool
     ) -> None:
-        session, clock = self._session, self._clock
+        session = self._session
+        clock = self._clock
         resolved = self._resolved.get(table)
         if resolved is None:
             raise DeviceError.of("not_connected", lost=True, where=session.options.endpoint)
@@ -156,7 +157,9 @@ class _RawPublishing:
     def __init__(
         self, session: OpcuaSession, wire: RawTransport, delivery: Delivery, clock: Clock
     ) -> None:
-        self._wire, self._delivery, self._clock = wire, delivery, clock
+        self._wire = wire
+        self._delivery = delivery
+        self._clock = clock
         self._token = nodeid_to_binary(session.service.authentication_token)
         self._acknowledge: list[tuple[int, int]] = []
         self._requests = min(max(2, len(delivery) + 1), _MOST_REQUESTS)
@@ -170,7 +173,8 @@ class _RawPublishing:
         """Keep one request outstanding. Responses wake these tasks in the order in which they
         came."""
         while True:
-            acknowledge, self._acknowledge = self._acknowledge, []
+            acknowledge = self._acknowledge
+            self._acknowledge = []
             now = self._clock.time_ns()
             body = await self._wire.send(publish_request(self._token, acknowledge).at(now))
             t = self._clock.time_ns()

@@ -328,7 +328,8 @@ def _node(parent: Node, target: ua.NodeId, ref: Any) -> Node:
     definition = node_id(kind.Identifier, kind.NamespaceIndex) if kind is not None else None
     is_variable = int(ref.NodeClass) == int(ua.NodeClass.Variable)
     is_property = ref.ReferenceTypeId == node_id(ObjectIds.HasProperty)
-    name, display = str(ref.BrowseName.Name or ""), str(ref.DisplayName.Text or "")
+    name = str(ref.BrowseName.Name or "")
+    display = str(ref.DisplayName.Text or "")
     return Node(
         target,
         int(ref.BrowseName.NamespaceIndex),

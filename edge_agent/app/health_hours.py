@@ -30,7 +30,8 @@ async def keep_hours(store: Store, ingest: Ingest, clock: Clock) -> None:
     pause = LEAST_S
     while True:
         await asyncio.sleep(pause)
-        began, read = time.monotonic(), 0
+        began = time.monotonic()
+        read = 0
         try:
             hours = await asyncio.to_thread(store.read_open_hours, clock.time_ns(), AT_ONCE)
             read = len(hours)

@@ -173,10 +173,13 @@ class CauseCounter:
                 event.causes[cause.words] = _Known(now, now, lasts=lasts, said=now)
                 return True
             known = event.causes.setdefault((), _Known(now, now, total=0, lines=NOTES_AT_ONCE))
-        known.lasts, known.said = lasts, now
+        known.lasts = lasts
+        known.said = now
         news = known.ended or record.levelno < logging.WARNING
         if known.ended:
-            known.since, known.total, known.ended = now, 0, False
+            known.since = now
+            known.total = 0
+            known.ended = False
         known.last = now
         known.total += 1
         if news and known.lines < NOTES_AT_ONCE:
@@ -209,7 +212,8 @@ class CauseCounter:
             ]  # the others come and go all the time
             notes += _over(logger, level, event_name, [known for known in calm if known.counted])
             for known in calm:
-                known.counted, known.unwritten = False, 0
+                known.counted = False
+                known.unwritten = 0
         return notes
 
     def counts(self, now: float, *, last: bool = False) -> list[SuppressionNote]:
@@ -263,7 +267,8 @@ def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> lis
     on."""
     if not causes or now - max(known.said for known in causes) < LASTING_S:
         return []
-    newest, first = max(causes, key=lambda known: known.since), min(known.since for known in causes)
+    newest = max(causes, key=lambda known: known.since)
+    first = min(known.since for known in causes)
     for known in causes:
         known.said = now
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
@@ -326,7 +331,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         later: Callable[[float, Callable[[], None]], OneShotTimer] = call_later,
     ) -> None:
         super().__init__(stream)
-        self._clock, self._later = clock, later
+        self._clock = clock
+        self._later = later
         self._counter = CauseCounter()
         self._budget = ByteBudget(clock())
         self._alarm: OneShotTimer | None = None
@@ -388,7 +394,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             note = logging.LogRecord(
                 __name__, logging.WARNING, "", 0, f"log-limited lines={self._omitted}", None, None
             )
-            self._omitted, self._omitted_since = 0, now
+            self._omitted = 0
+            self._omitted_since = now
             line += self.format(note) + self.terminator
         if line:
             self.stream.write(line)

@@ -262,11 +262,13 @@ class StoreService:
     async def _record_own_register(self) -> None:
         """The register this service computes with is valid from the day on which it was first
         used."""
-        register, zone = self._figures.register, ZoneInfo(self._site.agent.timezone)
+        register = self._figures.register
+        zone = ZoneInfo(self._site.agent.timezone)
         if register is None:
             return
         try:
-            notes, now = self._figures.notes, self._clock.time_ns()
+            notes = self._figures.notes
+            now = self._clock.time_ns()
             kept = await self._ingest.call(keep, self._store, register, notes, now, zone)
         except (StoreError, PoisonError) as error:
             log.warning("register-not-kept reason=%s", error)
@@ -303,7 +305,8 @@ class StoreService:
             start = start // MINUTE_NS * MINUTE_NS
         if recent is None:
             self._store.ask_for_life()
-        row_s, process_usage = self._site.agent.health, self._ingest.agents.pending_from()
+        row_s = self._site.agent.health
+        process_usage = self._ingest.agents.pending_from()
         return missing.of_plant(self._store, plant, start, end, row_s, process_usage, recent)
 
     async def _exposed(self) -> dict[str, Any]:
@@ -327,7 +330,8 @@ class StoreService:
                 "Storing takes no step; the watchdog will restart the service.",
             )
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        trouble, lost = self._ingest.trouble, self._store.misplaced()
+        trouble = self._ingest.trouble
+        lost = self._store.misplaced()
         if lost is not None:
             notices.append(Notice(Health.FAILURE, "store_misplaced", lost.zh, lost.en))
         elif trouble is not None:
@@ -342,7 +346,8 @@ class StoreService:
             )
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
-            zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
+            zh = "正在连接消息服务器。"
+            en = "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
             look = command("register", "check", *self._register_files())

@@ -99,7 +99,8 @@ def descriptor_notes(site: Site) -> Iterator[Finding]:
         plugin = plugins[device.connector]
         key = plugin.connection_key(plan(device, plugin).options)
         connections.add((device.connector, key))
-    needed, limit = len(connections) + RESERVE, descriptor_limit()
+    needed = len(connections) + RESERVE
+    limit = descriptor_limit()
     if needed > limit:
         yield Finding(
             "descriptors",
@@ -205,14 +206,17 @@ def show_summary(screen: SentencePrinter, site: Site) -> None:
     from edge_agent.config.plugins import InstalledPlugins
 
     plugins = InstalledPlugins()
-    rows, tags, rate = [], 0, 0.0
+    rows = []
+    tags = 0
+    rate = 0.0
     connections = set()
     for device in site.devices:
         plugin = plugins[device.connector]
         compiled = plan(device, plugin)
         connections.add((device.connector, plugin.connection_key(compiled.options)))
         per_second = values_per_second(compiled.tables)
-        tags, rate = tags + len(device.tags), rate + per_second
+        tags = tags + len(device.tags)
+        rate = rate + per_second
         where = str(getattr(device, plugin.endpoint_key))
         periods = ", ".join(f"{one.every:g} s" for one in compiled.tables)
         asked = plugin.requests(compiled) if plugin.requests else 0

@@ -181,7 +181,8 @@ def _progress() -> Iterator[tuple[Progress, Callable[[], None]]]:
 def _write(output: _Output, target: Path, *, parquet: bool) -> int:
     from edge_agent.app.values.export import write_csv, write_parquet, write_step_csv
 
-    history, tags = output.history, output.tags
+    history = output.history
+    tags = output.tags
     if parquet:
         written = write_parquet(history, tags, target, output.progress)
     elif output.every is not None:
@@ -200,7 +201,9 @@ def _write(output: _Output, target: Path, *, parquet: bool) -> int:
 def _print_json(output: _Output) -> int:
     from edge_agent.cli.history_view import document
 
-    history, entries, empty = output.history, [], 0
+    history = output.history
+    entries = []
+    empty = 0
     for tag in output.tags:
         found = history.read(tag, every=output.every, most=_MOST_JSON, progress=output.progress)
         entry = document(found, history.begin, history.until, output.zone)
@@ -216,7 +219,8 @@ def _print_json(output: _Output) -> int:
 def _print_tables(output: _Output) -> int:
     from edge_agent.cli.history_view import table_lines, title
 
-    history, empty = output.history, 0
+    history = output.history
+    empty = 0
     for tag in output.tags:
         found = history.read(tag, every=output.every, most=_MOST_LINES, progress=output.progress)
         output.clear()
@@ -235,7 +239,8 @@ def _plot(output: _Output) -> int:
     from edge_agent.cli.history_view import plot_text
     from edge_agent.cli.plot import plot_columns
 
-    history, empty = output.history, 0
+    history = output.history
+    empty = 0
     terminal = shutil.get_terminal_size()
     together = len(output.tags)
     height = min(_GREATEST, max(_LEAST, (terminal.lines - 1) // min(together, 2) - _AROUND))

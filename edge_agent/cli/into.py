@@ -72,7 +72,8 @@ def save(
 
 
 def _show(screen: SentencePrinter, joined: JoinedDevices, config: Path) -> None:
-    zh, en = [], []
+    zh = []
+    en = []
     for names, chinese, english in (
         (joined.added, "新增", "added"),
         (joined.changed, "补充", "completed"),

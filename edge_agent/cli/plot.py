@@ -33,7 +33,8 @@ def plot_columns(terminal: int) -> int:
 def plot_lines(steps: HistorySteps, height: int, ends: Sequence[str]) -> list[str]:
     """The picture of steps that are finished: `height` lines, a line of quality, and the times of
     both ends."""
-    low, high = steps.low, steps.high
+    low = steps.low
+    high = steps.high
     bounds = _bounds(low, high)
     signs = -(-steps.size // ACROSS)
     lines = [

@@ -197,7 +197,8 @@ async def _screen(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
     from edge_agent.commissioning.probe_view import view
     from edge_agent.commissioning.terminal import console
 
-    terminal, changes = console(), ChangedRegisters()
+    terminal = console()
+    changes = ChangedRegisters()
     with Live(console=terminal, screen=terminal.is_terminal, auto_refresh=False) as live:
         async with contextlib.aclosing(looks(endpoint, wanted)) as found:
             async for look in found:

@@ -56,7 +56,8 @@ def view(document: Document, *, raw: bool, width: int, height: int | None = None
         room = height - _FRAME - len(reasons)
         shown = _fitting(rows, room)
         if shown < len(rows):
-            hidden, rows = len(rows) - shown, rows[:shown]
+            hidden = len(rows) - shown
+            rows = rows[:shown]
             more = (
                 f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag"
             )
@@ -99,7 +100,8 @@ def show(screen: Console, document: Document, *, raw: bool) -> None:
 
 def _fitting(rows: Sequence[Document], room: int) -> int:
     """How many rows fit, each device having a line of its own besides."""
-    device, used = None, 0
+    device = None
+    used = 0
     for number, row in enumerate(rows):
         used += 1 + (row["device"] != device)
         device = row["device"]
@@ -146,7 +148,8 @@ def _table(rows: Sequence[Document], layout: _TableLayout) -> Table:
 
 def _cells(row: Document, layout: _TableLayout) -> list[Text]:
     code = status_code(row["quality"])
-    value, unit = Text(_short(for_people(row["value"], row.get("label")))), printable(row["unit"])
+    value = Text(_short(for_people(row["value"], row.get("label"))))
+    unit = printable(row["unit"])
     quality = Text("Good")
     if row.get("absent"):
         quality = Text("无 absent", style="dim")

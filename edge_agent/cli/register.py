@@ -242,7 +242,8 @@ def run_check(args: argparse.Namespace) -> int:
     screen = printer()
     _list(screen, screen.say("错误", "error"), inspection.errors)
     _list(screen, screen.say("提示", "note"), notes)
-    errors, register = len(inspection.errors), inspection.register
+    errors = len(inspection.errors)
+    register = inspection.register
     if register is None:
         screen.line(
             screen.say(

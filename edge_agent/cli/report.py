@@ -186,7 +186,8 @@ def run_compare(args: argparse.Namespace) -> int:
     """Print what differs."""
     from edge_agent.report.compare import compare, read_document
 
-    before, after = read_document(args.before), read_document(args.after)
+    before = read_document(args.before)
+    after = read_document(args.after)
     rows = compare(before, after)
     if args.json:
         document = {

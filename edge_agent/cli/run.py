@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     source = args.config.absolute()
 
     def build() -> Service:
-        site, clock = load(source), Clock.from_environment()
+        site = load(source)
+        clock = Clock.from_environment()
         from edge_agent.app.agent.agent import EdgeAgent
 
         return EdgeAgent(site, clock, source=source)

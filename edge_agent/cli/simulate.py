@@ -99,7 +99,8 @@ async def _rehearse(args: argparse.Namespace) -> int:
 
     config = args.config or configs() / "demo.yaml"
     out = args.out or (args.config or Path("demo.yaml")).with_suffix(".simulated.yaml")
-    site, clock = load(config, secrets=False), Clock(args.speed)
+    site = load(config, secrets=False)
+    clock = Clock(args.speed)
     faults: dict[str, list[dict[str, Any]]] = {}
     for device, fault in args.fault:
         faults.setdefault(device, []).append(fault)

@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
 
     site = load(args.config, secrets=False)
-    agent, store = _asked(lambda: ask_agent(site)), _asked(lambda: ask_serve(site))
+    agent = _asked(lambda: ask_agent(site))
+    store = _asked(lambda: ask_serve(site))
     # A service that does not answer one question will not answer the next.
     missing = store if _silent(store) else _asked(lambda: ask_missing(site, args.since))
     metrics = None if store is None or _silent(store) else _asked(lambda: ask_metrics(site))
@@ -83,7 +84,8 @@ def _asked(question: Callable[[], Any]) -> Any:
         found = error.findings
     except StoreError as error:  # of a store that was opened here, because no service runs
         found = (Finding("store-away", "store", error.cause.zh, error.cause.en),)
-    zh, en = "".join(finding.zh for finding in found), " ".join(finding.en for finding in found)
+    zh = "".join(finding.zh for finding in found)
+    en = " ".join(finding.en for finding in found)
     return {"problem": [str(finding) for finding in found], "zh": zh, "en": en}
 
 

@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.report.pack.verify import chain, read_pack, summary, verify
 
     if args.previous:
-        checks, missing = verify(read_pack(args.pack), read_pack(args.previous)), None
+        checks = verify(read_pack(args.pack), read_pack(args.previous))
+        missing = None
     else:
         links, missing = chain(args.pack)
         checks = [*verify(read_pack(args.pack)), *links]

@@ -52,7 +52,8 @@ def _table(result: BrowseResult, width: int, out: SentencePrinter) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), expand=narrow
     )
-    path, address = out.say("路径", "path"), out.say("地址", "address")
+    path = out.say("路径", "path")
+    address = out.say("地址", "address")
     table.add_column(
         f"{path} / {address}" if narrow else path, overflow="fold", ratio=1 if narrow else None
     )

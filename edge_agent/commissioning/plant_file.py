@@ -165,7 +165,8 @@ def _named(device: FoundDevice, device_id: str | None, taken: set[str]) -> Found
     stem = re.sub(r"-\d+$", "", name)
     number = 1
     while name in taken:
-        name, number = f"{stem}-{number:02}", number + 1
+        name = f"{stem}-{number:02}"
+        number = number + 1
     taken.add(name)
     former = f"--device {device.keys['id']} "
     notes = [note.replace(former, f"--device {name} ") for note in device.notes]
@@ -260,7 +261,8 @@ class _JoinPlan:
             if one.id not in self._used and self._is_at(one, device.keys)
         ]
         by_id = [one for one in here if one.id == device.keys["id"]]
-        profile, tags = device.keys.get("profile"), device.keys.get("tags")
+        profile = device.keys.get("profile")
+        tags = device.keys.get("tags")
         if profile:
             fitting = [one for one in here if one.profile == profile]
             return next(
@@ -281,7 +283,8 @@ class _JoinPlan:
         target = plugin.discovery().target
         more = {key: value for key, value in keys.items() if key in (plugin.endpoint_key, "unit")}
         options = options_of(plugin, more)
-        there, here = target(present), target(options)
+        there = target(present)
+        here = target(options)
         same = (there.host, there.port, there.serial) == (here.host, here.port, here.serial)
         return same and getattr(present, "unit", None) == getattr(options, "unit", None)
 

@@ -59,7 +59,8 @@ def view(
     if height is not None:
         below = below[: max(1, height // 12)]
         room = max(2, height - _FRAME - sum(1 + line.plain.count("\n") for line in below))
-    shown, used = 0, 0
+    shown = 0
+    used = 0
     for places in _rows(look.places):
         cells = _cells(places[0], changes, wide) if len(places) == 1 else _absent(places)
         used += max(cell.plain.count("\n") for cell in cells) + 1
@@ -114,7 +115,9 @@ def _cells(place: ProbedPlace, changes: ChangedRegisters, wide: bool) -> list[Te
     if not place.decodings:
         return [address, Text(str(place.raw), style=style)]
     known = {(one.type, one.order): one.value for one in place.decodings}
-    single, signed, bcd = known["uint16", ""], known["int16", ""], known["bcd16", ""]
+    single = known["uint16", ""]
+    signed = known["int16", ""]
+    bcd = known["bcd16", ""]
     sixteen = [str(single)] if single == signed else [str(single), str(signed)]
     if wide and isinstance(bcd, int) and bcd >= 10:
         sixteen.append(f"bcd {bcd}")
@@ -134,7 +137,8 @@ def _wide_values(known: Mapping[tuple[str, str], object], order: str, wide: bool
     sense."""
     if ("int32", order) not in known:
         return
-    single, signed = known["float32", order], known["int32", order]
+    single = known["float32", order]
+    signed = known["int32", order]
     yield "nan" if single is None else _number(single)
     yield _number(signed)
     if not wide:
@@ -183,6 +187,7 @@ def _reasons(look: ProbeLook, terminal: Terminal) -> Iterator[Text]:
 def _legend(changes: ChangedRegisters, terminal: Terminal) -> list[Text]:
     if changes.looks < 2:
         return []
-    now, before = terminal.say("刚刚变化", "just changed"), terminal.say("变化过", "changed before")
+    now = terminal.say("刚刚变化", "just changed")
+    before = terminal.say("变化过", "changed before")
     words = f"* {now}   · {before}   Ctrl-C {terminal.say('结束', 'ends', ' / ')}"
     return [Text(cut(words, terminal.width), style="dim")]

@@ -109,7 +109,8 @@ async def _compare(
     connector: str, found: Sequence[Scanned], progress: Progress, plugins: Plugins
 ) -> None:
     """Read every profile on everybody who answered."""
-    plugin, clock = plugins[connector], Clock()
+    plugin = plugins[connector]
+    clock = Clock()
     discovery = discovery_of(plugin)
     fit = ProfileFit(
         connector, {key: found[0].answer.device[key] for key in (plugin.endpoint_key,)}, plugins
@@ -203,7 +204,8 @@ def units(text: str) -> list[int]:
         low, dash, high = part.strip().partition("-")
         if not low.isdecimal() or (dash and not high.isdecimal()):
             raise _bad_units(text)
-        first, last = int(low), int(high or low)
+        first = int(low)
+        last = int(high or low)
         if first > last or last > 255:
             raise _bad_units(text)
         found += range(first, last + 1)

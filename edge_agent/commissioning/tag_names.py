@@ -50,9 +50,11 @@ def _numbered(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     found = []
     for name in names:
-        unique, number = name, 2
+        unique = name
+        number = 2
         while unique.casefold() in taken:
-            unique, number = f"{name}_{number}", number + 1
+            unique = f"{name}_{number}"
+            number = number + 1
         taken.add(unique.casefold())
         found.append(unique)
     return found

@@ -35,7 +35,8 @@ def check_site(
         _mqtt(values["mqtt"], faulty, written, found)
     if "agent" in values and "agent.workers" not in faulty:
         _one_process(values["agent"].workers, written, found)
-    store, register = values.get("store"), values.get("register")
+    store = values.get("store")
+    register = values.get("register")
     if (
         isinstance(store, StoreConfig)
         and store.kind != "duckdb"
@@ -158,7 +159,8 @@ def _alike_tags(written: YamlMapping, found: Findings) -> None:
 def _alike_agents(written: YamlMapping, found: Findings) -> None:
     """No other agent that people cannot tell from this one, or from another."""
     first: dict[str, tuple[str, FilePosition]] = {}
-    own, others = written.get("agent"), written.get("agents")
+    own = written.get("agent")
+    others = written.get("agents")
     if isinstance(own, YamlMapping) and isinstance(own.get("id"), str):
         first[names.look(own["id"])] = own["id"], own.values_at["id"]
     if not isinstance(others, YamlSequence):

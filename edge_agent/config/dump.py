@@ -94,7 +94,8 @@ def _simple(data: object) -> str | None:
 def _simple_mapping(data: Mapping[object, object]) -> str | None:
     parts = []
     for key, value in data.items():
-        name, written = _bare(key) if type(key) is str else None, _simple(value)
+        name = _bare(key) if type(key) is str else None
+        written = _simple(value)
         if name is None or written is None:
             return None
         parts.append(f"{name}: {written}")

@@ -69,7 +69,8 @@ def combine(base: YamlMapping, over: YamlMapping) -> YamlMapping:
     Null for a tag that the base has leaves it out.
     """
     result = merged(over.place, base, over)
-    below, above = base.get("tags"), over.get("tags")
+    below = base.get("tags")
+    above = over.get("tags")
     if isinstance(below, YamlMapping) and isinstance(above, YamlMapping):
         tags = merged(above.place, below, above)
         for name in above:
@@ -91,7 +92,8 @@ class _Templates:
 
     def apply(self, item: YamlMapping) -> RawDevice:
         """The device laid over the template it names, the tags of both written out."""
-        name, later = item.get("template"), _variables(item)
+        name = item.get("template")
+        later = _variables(item)
         own = with_tags_written_out(_without(item, "template"), self._found, later)
         if name is None:
             return RawDevice(own, whole=True)
@@ -182,7 +184,8 @@ def _write_out(
     later: frozenset[str] | None,
 ) -> None:
     """The tags that one entry with a `for` stands for."""
-    body, at = _without(tag, "for"), tags.keys_at[pattern]
+    body = _without(tag, "for")
+    at = tags.keys_at[pattern]
     if not isinstance(pattern, str):
         zh, en = (
             "for 生成的变量要有名称，请给键加引号。",

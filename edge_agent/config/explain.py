@@ -359,7 +359,8 @@ def _pattern(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _length(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
-    low, high = ctx.get("min_length"), ctx.get("max_length")
+    low = ctx.get("min_length")
+    high = ctx.get("max_length")
     if low is None:
         return "wrong-length", f"最多 {high} 个", f"takes at most {high}"
     return "wrong-length", f"至少 {low} 个", f"needs at least {low}"

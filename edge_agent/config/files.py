@@ -117,9 +117,11 @@ def _targets(
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:
-    base, parts = folder, Path(pattern).parts
+    base = folder
+    parts = Path(pattern).parts
     if Path(pattern).is_absolute():
-        base, parts = Path(parts[0]), parts[1:]
+        base = Path(parts[0])
+        parts = parts[1:]
     try:
         return sorted(match for match in base.glob("/".join(parts)) if match.is_file())
     except (ValueError, OSError):  # a pattern that glob refuses matches nothing
@@ -161,7 +163,8 @@ def _mappings(
     for part in parts:
         value = part[key]
         if not isinstance(value, YamlMapping):
-            zh, en = f'"{key}" 应为“名称: 一组键值”。', f'"{key}" must be `name: mapping`.'
+            zh = f'"{key}" 应为“名称: 一组键值”。'
+            en = f'"{key}" must be `name: mapping`.'
             found.add("wrong-type", part.values_at[key], zh, en)
             continue
         for name, table in value.items():

@@ -64,7 +64,8 @@ def looks_like_loops(value: object) -> bool:
 
 def _values(loops: YamlMapping, name: object, found: Findings) -> list[str | int] | range:
     """What a variable runs through; nothing, with a finding, when it cannot be understood."""
-    written, at = loops[name], loops.values_at[name]
+    written = loops[name]
+    at = loops.values_at[name]
     if (
         isinstance(written, YamlSequence)
         and written
@@ -80,7 +81,8 @@ def _values(loops: YamlMapping, name: object, found: Findings) -> list[str | int
         en = f'"for.{name}" must be a range such as 1..100 or a list such as [a, b].'
         found.add("bad-range", at, zh, en)
         return []
-    first, last = int(match[1]), int(match[2])
+    first = int(match[1])
+    last = int(match[2])
     if first > last:
         zh, en = (
             f"范围 {written} 是空的，请把小的数写在前面。",
@@ -178,7 +180,8 @@ class Filling:
         return match[0]
 
     def _replacement(self, match: re.Match[str], at: FilePosition) -> str:
-        name, layout = match["name"], match["format"]
+        name = match["name"]
+        layout = match["format"]
         if name is None:
             return match[0][0] if self._later is None else match[0]
         if name not in self._variables:

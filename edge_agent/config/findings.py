@@ -35,7 +35,8 @@ class _Entry:
     more: int = 0
 
     def finding(self) -> Finding:
-        zh, en = self.zh, self.en
+        zh = self.zh
+        en = self.en
         if self.more:
             zh += f"（另有 {self.more} 处由此展开，问题相同）"
             en += f" (The same holds for {self.more} more expanded from here.)"
@@ -107,7 +108,8 @@ def advice(word: object, known: Iterable[object]) -> tuple[str, str]:
         return f"是不是 {near!r}？", f"did you mean {near!r}?"
     if not names:
         return "这里还没有可用的名称。", "nothing of that kind is defined yet."
-    listed, more = ", ".join(names[:_SHOWN]), len(names) - _SHOWN
+    listed = ", ".join(names[:_SHOWN])
+    more = len(names) - _SHOWN
     if more > 0:
         return f"可用：{listed} 等 {len(names)} 个。", f"use one of: {listed} and {more} more."
     return f"可用：{listed}。", f"use one of: {listed}."

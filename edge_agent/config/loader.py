@@ -45,7 +45,8 @@ def load(
     `secrets`. Raises ConfigError with all findings.
     """
     path = Path(path)
-    found, absent = Findings(path), Findings(path)
+    found = Findings(path)
+    absent = Findings(path)
     spared = None if secrets else absent
     top = read_site(path, found)
     file = _site_keys(top, found, spared)
@@ -253,7 +254,9 @@ class _DeviceBuilder:
         return result
 
     def _parts(self, raw: RawDevice) -> _Parts:
-        table, whole, profile = raw.table, raw.whole, None
+        table = raw.table
+        whole = raw.whole
+        profile = None
         if table.get("profile") is not None:
             profile = self._profiles.find(table["profile"], table.values_at["profile"])
             whole = whole and profile is not None

@@ -58,7 +58,8 @@ class Profiles:
             path = Path(absolute(name, at))
             if os.path.isfile(path):
                 return path
-            zh, en = "请检查路径。", "check the path."
+            zh = "请检查路径。"
+            en = "check the path."
         else:
             known = available(beside)
             if isinstance(name, str) and name in known:
@@ -112,10 +113,12 @@ def device_keys(profile: YamlMapping, plugin: Plugin) -> YamlMapping:
 def without_stamp(profile: YamlMapping, over: YamlMapping) -> YamlMapping:
     """The profile's keys for a device that lays `over` on them: where it gives an address, its own
     base counts."""
-    tags, own = profile.get("tags"), over.get("tags")
+    tags = profile.get("tags")
+    own = over.get("tags")
     if not isinstance(tags, YamlMapping) or not isinstance(own, YamlMapping):
         return profile
-    result, changed = profile.copy(), tags.copy()
+    result = profile.copy()
+    changed = tags.copy()
     for name, tag in own.items():
         if (
             isinstance(tag, YamlMapping)

@@ -158,7 +158,8 @@ def _bounds(mark: object) -> list[tuple[str, object]]:
 
 def _words(annotation: Any, metadata: list[Any]) -> list[str]:
     """The kinds of value an annotation allows, in words."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    arguments = get_args(annotation)
     if annotation is float and any(getattr(mark, "func", None) is parse_rate for mark in metadata):
         return ["rate (`90/h`, `2/min`, `0.5/s`; a number is per hour)"]
     if annotation is float and any(map(is_duration, metadata)):

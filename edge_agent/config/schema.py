@@ -139,7 +139,8 @@ def _loosen(device: Schema, definitions: dict[str, Schema]) -> None:
     _allow_variables(one_tag["properties"])
     one_tag["properties"]["for"] = _LOOP
     _allow_variables(properties)
-    properties["for"], properties["template"] = _LOOP, _TEMPLATE
+    properties["for"] = _LOOP
+    properties["template"] = _TEMPLATE
 
 
 def _keys_and_values(tags: Schema) -> tuple[Schema, Schema]:

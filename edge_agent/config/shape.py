@@ -53,7 +53,8 @@ def _origin(annotation: Annotation) -> Any:
 def below(annotation: Annotation, part: object) -> Iterator[Annotation]:
     """The types of what stands under a key or at an index."""
     for one in alternatives(annotation):
-        arguments, origin = get_args(one), _origin(one)
+        arguments = get_args(one)
+        origin = _origin(one)
         if isinstance(one, type) and issubclass(one, BaseModel):
             field = keys(one).get(str(part))
             if field is not None:

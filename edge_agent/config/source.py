@@ -258,7 +258,8 @@ class _TreeBuilder:
         text = intern(event.value)  # the same few words stand in every tag
         if event.tag == "!env" or event.tag == "!file":
             if not text.strip():
-                zh, en = f"{event.tag} 后面要写名称。", f"write a name after {event.tag}."
+                zh = f"{event.tag} 后面要写名称。"
+                en = f"write a name after {event.tag}."
                 self._found.add("empty-tag", self._at(event), zh, en)
             return SecretReference("!env" if event.tag == "!env" else "!file", text.strip())
         if event.tag in ("!", _TEXT):
@@ -303,17 +304,22 @@ class _TreeBuilder:
         )
 
     def _sequence(self, start: yaml.Event, depth: int) -> _Built:
-        items, size, height = YamlSequence(self._at(start)), 1, 0
+        items = YamlSequence(self._at(start))
+        size = 1
+        height = 0
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
             item = self._node(event, depth + 1)
             items.add(item.value, self._at(event))
-            size, height = size + item.size, max(height, item.height + 1)
+            size = size + item.size
+            height = max(height, item.height + 1)
         return _Built(items, size, height)
 
     def _mapping(self, start: yaml.Event, depth: int) -> _Built:
-        table, size, height = YamlMapping(self._at(start)), 1, 0
+        table = YamlMapping(self._at(start))
+        size = 1
+        height = 0
         inherited: list[tuple[yaml.Event, object]] = []
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
@@ -321,7 +327,8 @@ class _TreeBuilder:
             key = self._node(event, depth + 1).value
             value_event = next(self._events)
             item = self._node(value_event, depth + 1)
-            size, height = size + item.size + 1, max(height, item.height + 1)
+            size = size + item.size + 1
+            height = max(height, item.height + 1)
             if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
                 inherited.append((value_event, item.value))
             else:
@@ -356,7 +363,8 @@ class _TreeBuilder:
         sources = value if isinstance(value, YamlSequence) else [value]
         for source in sources:
             if not isinstance(source, YamlMapping):
-                zh, en = "`<<` 后面应引用一组键值。", "`<<` must refer to a mapping."
+                zh = "`<<` 后面应引用一组键值。"
+                en = "`<<` must refer to a mapping."
                 self._found.add("bad-merge", self._at(event), zh, en)
                 continue
             for key in [key for key in source if key not in table]:

@@ -17,7 +17,8 @@ _Path = tuple[object, ...]
 def check_state(found: SoundFindings, *, whole: bool) -> None:
     """Judge the `state` of a device. When a part of the device could not be found (`whole` is
     false), its tags are not known, and none is missed."""
-    device, written = found.sound.value, found.written
+    device = found.sound.value
+    written = found.written
     # Tags that are faulty are tags all the same; those of a profile that was not found are not
     # known.
     tags = written.get("tags")

@@ -139,7 +139,8 @@ def causes(
             "\n"
         )  # in block style the lines after it would only be read as one text with it
         more = [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
-        told, text = told + more, _plain(lines, more)
+        told = told + more
+        text = _plain(lines, more)
     findings = [width.finding(at[2], FilePosition(path, at[0] + 1, at[1] + 1)) for at in told]
     return findings, text if findings and parsed(text) is None else None
 
@@ -190,7 +191,8 @@ def _plain(lines: list[str], candidates: list[Candidate]) -> str:
     changed = dict(enumerate(lines))
     shift: dict[int, int] = {}
     for line, column, character in candidates:
-        at, row = column + shift.get(line, 0), changed[line]
+        at = column + shift.get(line, 0)
+        row = changed[line]
         want = width.PLAIN[character]
         if want in ":," and row[at + 1 : at + 2] not in ("", " "):
             want += " "

@@ -57,7 +57,8 @@ def parse_rate(text: object) -> object:
         return float(match["number"]) * _PER_HOUR[match["unit"]]
     if isinstance(text, int | float) and not isinstance(text, bool):
         return text
-    zh, en = "应为速率，如 90/h、2/min、0.5/s", "must be a rate such as 90/h, 2/min or 0.5/s"
+    zh = "应为速率，如 90/h、2/min、0.5/s"
+    en = "must be a rate such as 90/h, 2/min or 0.5/s"
     raise refusal("bad-value", zh, en)
 
 

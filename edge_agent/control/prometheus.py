@@ -85,7 +85,8 @@ def _health(text: _Text, prefix: str, judgement: Document) -> None:
         judgement["number"],
     )
     for notice in judgement["notices"]:
-        reason, health = notice["reason"], notice["health"]
+        reason = notice["reason"]
+        health = notice["health"]
         text.gauge(
             f"{prefix}_finding", "1 for each reason behind it.", 1, reason=reason, health=health
         )

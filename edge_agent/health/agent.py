@@ -79,7 +79,8 @@ def _delivery(facts: AgentFacts) -> Iterator[Notice]:
         if (
             facts.connected
         ):  # the connection stands again, so nothing queues; it is not to be trusted yet
-            zh, en = "与消息服务器的连接不稳定", "The connection to the broker is unstable"
+            zh = "与消息服务器的连接不稳定"
+            en = "The connection to the broker is unstable"
         else:
             zh, en = (
                 "连不上消息服务器，数据在本机排队",

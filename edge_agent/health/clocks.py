@@ -117,7 +117,8 @@ class OwnClock:
         self._unset = wall_ns < EPOCH_NS
         if abs(step) < STEP_S:
             return False
-        self.jump, self._jumped_at = step, now
+        self.jump = step
+        self._jumped_at = now
         return True
 
     def findings(self, now: float) -> list[str]:

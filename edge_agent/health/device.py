@@ -177,14 +177,16 @@ class DeviceHealth:
         self.bad += readings
 
     def _become(self, state: DeviceState, reason: str, why: Cause | None) -> bool:
-        known, self.cause = self.cause, why
+        known = self.cause
+        self.cause = why
         same = state == self.state and reason == self.reason
         if same and (known is None or why is None or known.name == why.name):
             return False
         zh, en = (why.zh, why.en) if why is not None else sentence(reason)
         before = self._transition["from"] if self._transition else self.state
         self._transition = {"from": before, "to": state, "reason": reason, "zh": zh, "en": en}
-        self.state, self.reason = state, reason
+        self.state = state
+        self.reason = reason
         return not same
 
     @property
@@ -213,7 +215,8 @@ class DeviceHealth:
     def row_due(self, t: int) -> bool:
         """Whether its turn at `t` (wall clock, ns) brings a row; called at each turn. What it
         leaves out is in the next one, counted to the second: see `OFFLINE_ROW_S`."""
-        before, self._row_part = self._row_part, t // _OFFLINE_ROW_NS
+        before = self._row_part
+        self._row_part = t // _OFFLINE_ROW_NS
         return (
             before != self._row_part
             or self.state != "offline"

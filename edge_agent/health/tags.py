@@ -59,7 +59,8 @@ class TagStates:
 
     def note(self, batch: Batch) -> None:
         """A normalised batch was read, or lapsed."""
-        table, status = batch.table, batch.status
+        table = batch.table
+        status = batch.status
         if table not in self.begun:
             self._note_first(batch)
         codes = self._codes.get(table)
@@ -77,7 +78,8 @@ class TagStates:
 
     def _note_first(self, batch: Batch) -> None:
         """Which tags are good for the first time."""
-        table, status = batch.table, batch.status
+        table = batch.table
+        status = batch.status
         never_good = self._never_good or {}
         waiting = never_good.setdefault(table, set(range(len(table))))
         positions = range(len(table)) if batch.columns is None else batch.columns
@@ -91,7 +93,8 @@ class TagStates:
 
     def _note_causes(self, batch: Batch) -> bool:
         """Keep what is known beyond the statuses, no more and no longer; whether it changed."""
-        found, known = batch.causes or {}, self._causes.get(batch.table, {})
+        found = batch.causes or {}
+        known = self._causes.get(batch.table, {})
         if batch.columns is None:
             causes = dict(found)
         else:
@@ -186,7 +189,8 @@ class TagStates:
         for table, codes in list(self._codes.items()):
             if table in self._hushed:
                 continue
-            told, never_good = self._told.get(table, {}), (self._never_good or {}).get(table, ())
+            told = self._told.get(table, {})
+            never_good = (self._never_good or {}).get(table, ())
             for position in sorted({*codes, *told}):
                 now = codes.get(position, GOOD)
                 if is_absent(table, position, now):

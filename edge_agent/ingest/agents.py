@@ -55,7 +55,9 @@ class Agents:
 
     def take_state(self, document: Mapping[str, Any]) -> None:
         """An agent's retained state. Anything malformed is passed over."""
-        agent, state, t = document.get("agent"), document.get("state"), document.get("t")
+        agent = document.get("agent")
+        state = document.get("state")
+        t = document.get("t")
         if (
             not isinstance(agent, str)
             or agent_fault(agent) is not None
@@ -79,7 +81,8 @@ class Agents:
             if agent in self._without_birth:
                 self._without_birth[agent].discard(message.birth["device"])
             return
-        agent, t = agent_of(message.stream), _time(message)
+        agent = agent_of(message.stream)
+        t = _time(message)
         known = self._states.get(agent)
         if known is None:
             known = self._states[agent] = AgentState()

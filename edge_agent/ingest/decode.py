@@ -92,7 +92,8 @@ def table(found: Mapping[str, Any], key: str) -> dict[str, Any]:
 def data(found: dict[str, Any], catalogue: Catalogue, key: str = "") -> Chunk:
     """The samples of a data document: its values, then the tags it only speaks of as bad. `key`: of
     its device; without it the device is the own agent's."""
-    device, t = text(found, "device"), number(found, "t")
+    device = text(found, "device")
+    t = number(found, "t")
     values = table(found, "values")
     quality = table(found, "quality")
     silent = [name for name in quality if name not in values] if quality else []

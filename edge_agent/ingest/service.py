@@ -84,9 +84,14 @@ class Ingest:
         self.connected = False
         self.trouble: Finding | None = None
         """Why the broker or the store is away; None when all is well."""
-        self._config, self._store, self._topics = config, store, topics
-        self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
-        self._lines, self._delay = lines, delay
+        self._config = config
+        self._store = store
+        self._topics = topics
+        self._quarantine = quarantine
+        self._clock = clock
+        self._client_id = client_id
+        self._lines = lines
+        self._delay = delay
         self._stored = stored
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._marks = StreamMarks()
@@ -307,7 +312,8 @@ class Ingest:
                 await asyncio.wait_for(self._enough.wait(), self._delay)
             except TimeoutError:
                 self._window.waited(len(self._pending))
-            self._settling, self._pending = self._pending, []
+            self._settling = self._pending
+            self._pending = []
             self._values = self._bytes = 0
             self._some.clear()
             self._enough.clear()
@@ -444,7 +450,8 @@ class Ingest:
             except StoreError as error:
                 log.debug("watermark-postponed agent=%s reason=%s", agent, error)
                 return
-        births, store = self.agents.without_birth(agent), self._store.store_id
+        births = self.agents.without_birth(agent)
+        store = self._store.store_id
         text = self._watermarks.document(
             agent,
             self._client_id,

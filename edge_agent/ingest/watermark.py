@@ -26,7 +26,8 @@ class Watermarks:
     def take_agent_state(self, state: Mapping[str, Any]) -> None:
         """An agent's retained state: it names the streams its outbox still holds. Anything
         malformed is passed over."""
-        agent, streams = state.get("agent"), state.get("streams")
+        agent = state.get("agent")
+        streams = state.get("streams")
         if isinstance(agent, str) and _is_publishable(agent) and isinstance(streams, list):
             self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
             self._changed.add(agent)

@@ -155,7 +155,8 @@ class Assessment:
     @property
     def recent(self) -> Window:
         """The window of M-04d and M-05."""
-        end, length = self.live.end_ns, self.live.recent_s
+        end = self.live.end_ns
+        length = self.live.recent_s
         return Window(None if end is None or length is None else end - length * _S, end)
 
     @property

@@ -171,7 +171,8 @@ class Calendar(Model):
         schedule = self.schedule(name)
         if schedule is None:
             return Track((start,), (Plan.OFF,))
-        zone, days = ZoneInfo(self.timezone), self._days(start, end)
+        zone = ZoneInfo(self.timezone)
+        days = self._days(start, end)
         return _overlay(
             _merged(_shifts(schedule, days, zone)),
             _merged(_stops(schedule, days, zone, "stop")),
@@ -275,9 +276,11 @@ def check_schedules(register: Register, calendar: Calendar | None, name: str) ->
     planned time."""
     if calendar is None:
         return []
-    zh, en = "没有计划时间", "it has no planned time"
+    zh = "没有计划时间"
+    en = "it has no planned time"
     if "default" in calendar.schedules:
-        zh, en = "按 default 班次", "it follows `default`"
+        zh = "按 default 班次"
+        en = "it follows `default`"
     return [
         Finding(
             "unknown-schedule",

@@ -31,7 +31,8 @@ def m08_value(assessment: Assessment) -> MetricResult:
         machine.equipment_id for machine in assessment.machines if machine.purchase_cny is None
     ]
     part = [machine for machine in assessment.machines if _smart(machine)]
-    numerator, denominator = _cost(part), _cost(assessment.machines)
+    numerator = _cost(part)
+    denominator = _cost(assessment.machines)
     value = None if missing else divide(numerator, denominator)
     names = ", ".join(missing)
     absent = (

@@ -180,7 +180,8 @@ class CountedQuantity:
             inside.tolist(), self._shares(place[inside], moments[inside], scale), strict=True
         ):
             whole[at] += share
-        ratio, below = self._ratio.numerator, self._ratio.denominator
+        ratio = self._ratio.numerator
+        below = self._ratio.denominator
         return [number * ratio for number in whole], scale * below
 
     def _places(self, moments: Longs) -> tuple[Longs, Longs]:
@@ -194,7 +195,8 @@ class CountedQuantity:
         half up."""
         t = self.readings.t
         rises, unit = self._rises(place)
-        gone, lengths = (moments - t[place]).tolist(), (t[place + 1] - t[place]).tolist()
+        gone = (moments - t[place]).tolist()
+        lengths = (t[place + 1] - t[place]).tolist()
         return [
             (2 * rise * past * scale + unit * length) // (2 * unit * length)
             for rise, past, length in zip(rises, gone, lengths, strict=True)

@@ -76,7 +76,8 @@ def per_good_part(scope: EnergyScope, energy: Energy | None, good: Fraction | No
     if reason is None and good is None:
         reason = Text("没有合格品计数（GQ）", "there is no count of good parts (GQ)")
     if good is not None and good < 0:
-        good, reason = None, reason or MORE_SCRAP
+        good = None
+        reason = reason or MORE_SCRAP
     if reason is None and not good:
         reason = Text("窗口内没有合格品", "no good part in the window")
     return _result(scope, "M-18", kwh, good, reason)

@@ -167,7 +167,8 @@ def by_definition(
     t: int, new: TagDefinition, old: TagDefinition, rule: CounterRule, bounds: Bounds
 ) -> Epoch:
     """The epoch that a changed definition begins."""
-    zero, one = new.rescaled(0, old), new.rescaled(1, old)
+    zero = new.rescaled(0, old)
+    one = new.rescaled(1, old)
     restate = None if zero is None or one is None else (one - zero, zero)
     why = new.changed_from(old)
     return Epoch(
@@ -250,9 +251,11 @@ class Known(NamedTuple):
 
 def cut(runs: CounterRuns, begins: Sequence[int]) -> list[CounterRuns]:
     """The runs between these moments; one that lies across is cut there."""
-    found, rest = list[CounterRuns](), runs
+    found = list[CounterRuns]()
+    rest = runs
     for t in begins:
-        early, late = rest.first < t, rest.last >= t
+        early = rest.first < t
+        late = rest.last >= t
         found.append(
             CounterRuns(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early])
         )
@@ -275,7 +278,8 @@ def _across(
     if epoch.restate is None or carried is None:
         return pieces, piece, None
     factor, shift = epoch.restate
-    t, restated = carried[0] + 1, float(exact(carried[1]) * factor + shift)
+    t = carried[0] + 1
+    restated = float(exact(carried[1]) * factor + shift)
     if epoch.continues:
         nearer = _continued((restated, carried[1]), piece)
         if nearer is None:

@@ -128,7 +128,8 @@ def _online(fact: DeviceFacts) -> bool:
 
 def _too_new(planned_s: Fraction) -> Text:
     """Of a machine that is online and was not connected long enough to be judged."""
-    needed, so_far = int(JUDGED_AFTER_S / 3600), float(planned_s / 3600)
+    needed = int(JUDGED_AFTER_S / 3600)
+    so_far = float(planned_s / 3600)
     return Text(
         f"在线；接入后计划工时 {so_far:.1f} h，满 {needed} h 后评定",
         f"online; {so_far:.1f} planned hours since it was connected, judged after {needed}",
@@ -165,7 +166,8 @@ def alive(fact: DeviceFacts, within_s: Fraction) -> bool:
 def _unchanged(fact: DeviceFacts, within_s: Fraction) -> Text:
     needed = float(within_s / 3600)
     if fact.unchanged_s is None:
-        zh, en = "没有见过任何数值变化", "no value was seen to change"
+        zh = "没有见过任何数值变化"
+        en = "no value was seen to change"
     else:
         hours = float(fact.unchanged_s / 3600)
         zh, en = (

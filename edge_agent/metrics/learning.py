@@ -42,7 +42,8 @@ def limits(
     """One for each day of `from_ns..to_ns` on which enough is known. `days`: by their starts, from
     `first_day` on; `upper`: what steps of a size stay below."""
     found: list[StepLimit] = []
-    first, last = from_ns // DAY_NS, to_ns // DAY_NS
+    first = from_ns // DAY_NS
+    last = to_ns // DAY_NS
     for block in range(first // _WEEKS, last // _WEEKS + 1):
         begin = (block - 1) * _WEEKS
         accepted: dict[int, tuple[dict[int, int], int]] = {}
@@ -71,7 +72,8 @@ def _learned(
         for size, count in sizes.items():
             together[size] = together.get(size, 0) + count
             number += count
-        busiest, used = max(busiest, most), used + bool(sizes)
+        busiest = max(busiest, most)
+        used = used + bool(sizes)
         if number >= STEPS and used >= DAYS:
             step = upper(_rank(together, ceil(number * 0.999)))
             return StepLimit("learned", _TIMES * step * busiest, _TIMES * step, day * DAY_NS)

@@ -134,7 +134,8 @@ def _result(
     """The quotient; `why` are the reasons that apply, the first one is told when there is no
     value."""
     if machine.is_unobserved and metric != "M-12":
-        numerator, why = None, [_NO_STATE, *why]
+        numerator = None
+        why = [_NO_STATE, *why]
     value = (
         None if numerator is None or denominator is None or why else divide(numerator, denominator)
     )
@@ -180,8 +181,12 @@ def _missing(*pairs: tuple[bool, Text]) -> list[Text]:
 
 def _rates(machine: Production) -> list[MetricResult]:
     """Availability, quality, effectiveness, OEE and NEE."""
-    apt, pbt = machine.seconds(Bucket.APT), machine.pbt
-    pq, gq, pru = machine.pq, machine.gq, machine.pru_s or None  # a cycle of no time is none
+    apt = machine.seconds(Bucket.APT)
+    pbt = machine.pbt
+    # a cycle of no time is none
+    pq = machine.pq
+    gq = machine.gq
+    pru = machine.pru_s or None
     more_scrap = gq is not None and gq < 0
     if more_scrap:
         gq = None
@@ -193,7 +198,8 @@ def _rates(machine: Production) -> list[MetricResult]:
         (pq is None, _NO_PQ),
         (gq is None, MORE_SCRAP if more_scrap else _NO_GQ),
     )
-    no_time, no_run = (not pbt, _NO_TIME), (not apt, _NO_RUN)
+    no_time = (not pbt, _NO_TIME)
+    no_run = (not apt, _NO_RUN)
     availability = _result(machine, "M-11", apt, pbt, _missing(no_time))
     quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))
     effectiveness = _result(machine, "M-13", nominal, apt, _missing(no_pru, no_pq, no_run))
@@ -231,7 +237,9 @@ def _with_identity(oee: MetricResult, *factors: MetricResult) -> MetricResult:
 
 def _allocations(machine: Production) -> list[MetricResult]:
     """Allocation, utilisation, technical efficiency and set-up ratio."""
-    apt, pbt, aubt = machine.seconds(Bucket.APT), machine.pbt, machine.aubt
+    apt = machine.seconds(Bucket.APT)
+    pbt = machine.pbt
+    aubt = machine.aubt
     unknown_order = _missing((aubt is None, _NO_ORDER))
     technical = machine.seconds(Bucket.APT, Bucket.ADET)
     return [

@@ -49,7 +49,8 @@ class PlannedTime:
         if end <= start or first >= last:
             return 0
         inside = int((self.ends[first:last] - self.starts[first:last]).sum())
-        before, after = start - int(self.starts[first]), int(self.ends[last - 1]) - end
+        before = start - int(self.starts[first])
+        after = int(self.ends[last - 1]) - end
         return inside - max(0, before) - max(0, after)
 
     def before(self, end: int, length: int, earliest: int) -> int:

@@ -175,7 +175,9 @@ class _Judging:
     # --- readings outside the range ---------------------------------------------------------------
 
     def out_of_range(self) -> None:
-        value, low, high = self.runs.value, self.bounds.low, self.bounds.high
+        value = self.runs.value
+        low = self.bounds.low
+        high = self.bounds.high
         outside = np.zeros(len(value), bool)
         if low is not None:
             outside |= value < low
@@ -195,7 +197,8 @@ class _Judging:
         return self._decision(place) is True
 
     def _set_aside(self, kind: EventKind, before: int, places: Sequence[int], basis: str) -> None:
-        runs, at = self.runs, places[0]
+        runs = self.runs
+        at = places[0]
         readings = sum(1 + int(runs.first[place] < runs.last[place]) for place in places)
         self.keep[list(places)] = False
         self._note(
@@ -224,7 +227,8 @@ class _Judging:
         alive = np.flatnonzero(self.keep)
         value = self.runs.value[alive]
         for place in np.flatnonzero(value[1:] < value[:-1]).tolist():
-            top, low = int(alive[place]), int(alive[place + 1])
+            top = int(alive[place])
+            low = int(alive[place + 1])
             if not (self.keep[top] and self.keep[low]):
                 top, low = self._neighbours(top, low)
                 if low < 0 or top < 0 or self.runs.value[low] >= self.runs.value[top]:
@@ -450,7 +454,8 @@ class _Judging:
         alive = np.flatnonzero(self.keep)
         if len(alive) < 2:
             return
-        before, after = alive[:-1], alive[1:]
+        before = alive[:-1]
+        after = alive[1:]
         runs = self.runs
         with np.errstate(over="ignore"):
             rise = runs.value[after] - runs.value[before]

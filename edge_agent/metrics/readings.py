@@ -33,7 +33,8 @@ class Readings(Sequence[tuple[int, Fraction]]):
     __slots__ = ("t", "value")
 
     def __init__(self, t: Longs, value: Column) -> None:
-        self.t, self.value = t, value
+        self.t = t
+        self.value = value
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, Number]]) -> Readings:

@@ -46,7 +46,8 @@ class EffectiveAfter:
     def text(self) -> Text:
         """What is said instead of the rate."""
         online, declared = self.now_online
-        needed, so_far = int(self.needed_s / 3600), float(self.so_far_s / 3600)
+        needed = int(self.needed_s / 3600)
+        so_far = float(self.so_far_s / 3600)
         zh, en = self._who()
         return Text(
             f"现在在线 {online}/{declared} 台{zh}；计划工时满 {needed} 小时后评定（已有 "
@@ -127,7 +128,8 @@ class MetricResult:
     def to_full_json(self) -> dict[str, Any]:
         """All of it: the exact fraction, the definition, the register's version, notes and the
         policy target."""
-        definition, target = self.definition, self.definition.target
+        definition = self.definition
+        target = self.definition.target
         return {
             **self.to_json(),
             "value_exact": None if self.value is None else str(self.value),

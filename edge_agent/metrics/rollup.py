@@ -110,7 +110,8 @@ def _known(result: MetricResult) -> bool:
 def _row_pair(metric: str, results: Mapping[str, MetricResult], *, weighted: bool) -> Pair | None:
     """What a machine adds to a figure of the row; quality in nominal time: PRU*GQ of PRU*PQ."""
     if metric == "M-12" and weighted:
-        good, made = results["M-14"].numerator, results["M-13"].numerator
+        good = results["M-14"].numerator
+        made = results["M-13"].numerator
         return None if good is None or made is None else (good, made)
     return _pair(metric, results[metric], Fraction(0))
 

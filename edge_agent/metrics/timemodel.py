@@ -100,8 +100,12 @@ class Track(Generic[T]):
 
     def over(self, moments: Sequence[int], before: T) -> list[T]:
         """The values at rising moments; `before` applies until the first."""
-        found, now, index = [], before, 0
-        times, values, last = self.times, self.values, len(self.times)
+        found = []
+        now = before
+        index = 0
+        times = self.times
+        values = self.values
+        last = len(self.times)
         for t in moments:
             while index < last and times[index] <= t:
                 now = values[index]
@@ -251,10 +255,13 @@ def classify(parts: Iterable[StateSpan]) -> Timeline:
     failing = {index: failure for failure, spell in enumerate(spells) for index in spell}
     slices = []
     repairs = [0] * len(spells)
-    failure, mending = -1, False
+    failure = -1
+    mending = False
     for index, (span, (bucket, reason)) in enumerate(zip(pieces, buckets, strict=True)):
         if index in failing:
-            failure, mending, reason = failing[index], True, Reason.FAILURE
+            failure = failing[index]
+            mending = True
+            reason = Reason.FAILURE
         elif reason is Reason.MAINTENANCE and mending:
             reason = Reason.CORRECTIVE
         elif span.item is ItemState.EXECUTING or bucket is Bucket.ASUT:
@@ -284,7 +291,8 @@ def _spells(
             if up >= DEBOUNCE_NS:
                 if spell:
                     yield spell, down
-                spell, down = [], 0
+                spell = []
+                down = 0
             up = 0
             down += length
             if reason is Reason.SHORT_STOP:
@@ -354,7 +362,8 @@ def planned_busy(timeline: Timeline, start: int, end: int) -> list[tuple[int, in
     in them."""
     found: list[tuple[int, int]] = []
     for piece in timeline.slices:
-        begin, stop = max(start, piece.start), min(end, piece.end)
+        begin = max(start, piece.start)
+        stop = min(end, piece.end)
         if piece.bucket not in _PBT or begin >= stop:
             continue
         if found and found[-1][1] == begin:

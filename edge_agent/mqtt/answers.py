@@ -47,7 +47,8 @@ def _words(properties: bytes) -> str:
         length, at = _number(properties, 0)
         end = min(len(properties), at + length)
         while at < end:
-            kind, at = properties[at], at + 1
+            kind = properties[at]
+            at = at + 1
             if kind in _FIXED:
                 at += _FIXED[kind]
                 continue

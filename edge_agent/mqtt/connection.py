@@ -50,7 +50,8 @@ CONNECT_LIMIT_S = 5.0
 _MISC_S = 1.0
 _FIRST_ANSWERS = (answers.CONNACK, answers.DISCONNECT)
 """First bytes of what a broker can send at first; anything else is another protocol."""
-_FIRST_ID, _LAST_ID = 1024, 65_535
+_FIRST_ID = 1024
+_LAST_ID = 65_535
 """Our message ids; paho counts its own, of a few SUBSCRIBE, from 1."""
 
 
@@ -309,14 +310,16 @@ class MqttConnection:
 
     def _digest(self) -> None:
         """Deal with every packet that is complete, or until paused."""
-        inbox, at = self._inbox, 0
+        inbox = self._inbox
+        at = 0
         acked: list[tuple[int, str]] = []
         try:
             while self._fd >= 0 and not self.paused:
                 start, end = packets.span(inbox, at)
                 if not end:
                     break
-                first, at = at, end
+                first = at
+                at = end
                 if inbox[first] == packets.PUBACK and not self._stock:
                     self._note_puback(acked, start, end)
                 elif start > first and (
@@ -382,7 +385,8 @@ class MqttConnection:
         except Exception as error:  # noqa: BLE001 (whatever paho makes of a broker's bytes must not end the loop)
             self._break(error)
             return
-        notes, self._notes = self._notes, _Notes()
+        notes = self._notes
+        self._notes = _Notes()
         if notes.acked:
             self.on_acked(notes.acked)
         for refusals in notes.refused:

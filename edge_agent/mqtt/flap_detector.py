@@ -48,7 +48,8 @@ class FlapDetector:
 
 def flapping(client_id: str, url: str, last: Finding) -> Finding:
     """What to look at when connections do not hold; `last`: how the last of them ended."""
-    zh, en = last.zh.rstrip("。"), last.en.rstrip(".")
+    zh = last.zh.rstrip("。")
+    en = last.en.rstrip(".")
     return Finding(
         "mqtt-restless",
         url,

@@ -66,7 +66,8 @@ def span(data: Buffer, at: int) -> tuple[int, int]:
 
     A length that is none ends with the data: paho refuses such a packet.
     """
-    length, shift = 0, 0
+    length = 0
+    shift = 0
     for start in range(at + 1, min(at + 5, len(data))):
         digit = data[start]
         length |= (digit & 0x7F) << shift

@@ -48,7 +48,8 @@ class Pipe:
 
     def give(self, packet: bytes | bytearray) -> None:
         """The packet that paho reads next."""
-        self._in, self._at = packet, 0
+        self._in = packet
+        self._at = 0
 
     def receive(self) -> bytes | None:
         """What the broker sent; empty at its end, None when there is nothing now. Raises

@@ -294,10 +294,12 @@ def not_mqtt(url: str, data: bytes) -> LinkError:
             url,
             slow=True,
         )
-    zh, en = "另一种协议", "another protocol"
+    zh = "另一种协议"
+    en = "another protocol"
     for begin, name_zh, name_en in _FOREIGN:
         if data.startswith(begin):
-            zh, en = name_zh, name_en
+            zh = name_zh
+            en = name_en
     return trouble(
         "mqtt-not-mqtt",
         f"该端口不是 MQTT，而是{zh}。请检查 mqtt.url 的端口。",

@@ -34,8 +34,10 @@ class Normaliser:
         self.table = with_derived(table, derived) if derived else table
         self._width = len(table)
         program = table.once(_Program)
-        self._steps, self._by_position = program.steps, program.by_position
-        self._floats, self._pick = program.floats, program.pick
+        self._steps = program.steps
+        self._by_position = program.by_position
+        self._floats = program.floats
+        self._pick = program.pick
         self._change = ChangeFilter.for_table(self.table)
         self._exponents = Exponents(table) if program.exponents else None
 
@@ -96,7 +98,8 @@ class Normaliser:
         return values if self._pick is None else self._pick(values)
 
     def _partial(self, batch: Batch, columns: Sequence[int] | None) -> None:
-        values, status = batch.values, batch.status
+        values = batch.values
+        status = batch.status
         for index, value in enumerate(values):
             if value is None:
                 continue

@@ -29,7 +29,8 @@ class Exponents:
     def apply(self, batch: Batch) -> None:
         """Multiply in place. A value is bad as long as its power of ten is unknown, bad or out of
         range."""
-        values, status = batch.values, batch.status
+        values = batch.values
+        status = batch.status
         index_of = range(len(values)) if batch.columns is None else None
         at = (
             None

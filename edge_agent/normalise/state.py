@@ -139,7 +139,9 @@ class StateMachine:
         watched = self._positions.get(batch.table)
         if watched is None:
             watched = self._positions[batch.table] = batch.table.once(_watched, self._sources)
-        values, status, columns = batch.values, batch.status, batch.columns
+        values = batch.values
+        status = batch.status
+        columns = batch.columns
         if columns is None:
             for index, name in watched.items():
                 self._seen[name] = (values[index], status.get(index, GOOD))

@@ -212,7 +212,8 @@ class Journal:
         return True
 
     def _writer_for(self, raw: RecordInMemory) -> Writer:
-        writer, seq = self._writer, raw.entry.seq
+        writer = self._writer
+        seq = raw.entry.seq
         if writer is not None:
             segment = writer.segment
             full = segment.size + raw.size > self._segment_bytes and segment.last >= segment.first
@@ -228,7 +229,8 @@ class Journal:
         return writer
 
     def _keep_unsynced(self, raw: RecordInMemory) -> None:
-        unsynced, durable = self._unsynced, self._syncer.durable
+        unsynced = self._unsynced
+        durable = self._syncer.durable
         unsynced.append(raw)
         self._unsynced_bytes += raw.size
         while unsynced[0].entry.seq <= durable or self._unsynced_bytes > _BUFFER:

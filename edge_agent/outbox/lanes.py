@@ -87,7 +87,8 @@ class Lanes:
             return None
         while (segment := self._journal.at_or_after(self._number)) is not None:
             if segment.number != self._number:
-                self._number, self._seq = segment.number, 0
+                self._number = segment.number
+                self._seq = 0
             limit = self._limit(segment.stream, segment.last)
             entry = self._read(segment, limit)
             if entry is not None:
@@ -129,7 +130,8 @@ class Lanes:
 
     def _read_unsynced(self) -> OutboxEntry | None:
         """What the disk has not taken can be sent all the same."""
-        journal, seq = self._journal, 0
+        journal = self._journal
+        seq = 0
         state = self._ledger.state(journal.stream)
         while (raw := journal.first_unsynced_from(state.next_open(seq))) is not None:
             seq = raw.entry.seq

@@ -72,7 +72,8 @@ class UndeliveredRange:
             later.reason,
         ):
             return None
-        values, acknowledged = self.values + later.values, self.acknowledged + later.acknowledged
+        values = self.values + later.values
+        acknowledged = self.acknowledged + later.acknowledged
         return UndeliveredRange(
             self.stream,
             self.from_seq,
@@ -202,7 +203,8 @@ class Ledger:
         ]
         if not fresh:
             return
-        entries, values = _total(fresh), self._total_values(stream, fresh)
+        entries = _total(fresh)
+        values = self._total_values(stream, fresh)
         self._count("acknowledged", entries, values)
         if release:
             self._release(stream, fresh, entries, values)
@@ -243,7 +245,8 @@ class Ledger:
         are."""
         state = self.state(stream)
         back = [part for pair in pairs for part in state.released.within(*pair)]
-        entries, values = _total(back), self._total_values(stream, back)
+        entries = _total(back)
+        values = self._total_values(stream, back)
         self._count("confirmed", -entries, -values)
         self.hold(entries, values)
         for first, last in back:
@@ -262,7 +265,8 @@ class Ledger:
         for pair in pairs:
             back += state.released.within(*pair)
         if back:
-            entries, values = _total(back), self._total_values(stream, back)
+            entries = _total(back)
+            values = self._total_values(stream, back)
             self._count("confirmed", -entries, -values)
             self.hold(entries, values)
             self.unconfirmed += entries
@@ -306,7 +310,8 @@ class Ledger:
 
     def gaps(self) -> list[UndeliveredRange]:
         """The holes since the last call."""
-        gaps, self._gaps = self._gaps, []
+        gaps = self._gaps
+        self._gaps = []
         return gaps
 
     def save(self, keep: Iterable[str]) -> None:

@@ -166,7 +166,8 @@ class Outbox:
     @property
     def stats(self) -> OutboxStats:
         """Counters since the opening, and what is held now."""
-        values, entries = self._ledger.values, self._ledger.entries
+        values = self._ledger.values
+        entries = self._ledger.entries
         return OutboxStats(
             enqueued=values["enqueued"],
             durable_seq=self.durable_seq,
@@ -245,7 +246,8 @@ class Outbox:
         """All that the believed store has of a stream. What is still here, was confirmed and is not
         among it (the store is an older copy of itself) waits to be confirmed again; returns how
         many entries that are."""
-        have, count = IntervalSet(pairs), 0
+        have = IntervalSet(pairs)
+        count = 0
         for segment in self._journal.segments:
             if segment.stream != stream or have.covers(segment.first, segment.last):
                 continue
@@ -313,7 +315,8 @@ class Outbox:
     def follow_store(self, store: str) -> int:
         """From now on believe this store. Of another one before it is forgotten what it confirmed
         of the entries that are still here, and they are handed out again; returns how many."""
-        before, self._store = self._store, store
+        before = self._store
+        self._store = store
         if before == store:
             return 0
         store_id.write(self._path, store)
@@ -440,7 +443,8 @@ class Outbox:
         """The entry that tells may have the next oldest dropped: that is left to the next call,
         which comes soon."""
         if self._dropped and (tell := self.on_dropped) is not None:
-            self.on_dropped, self._dropped = None, False
+            self.on_dropped = None
+            self._dropped = False
             try:
                 tell()
             finally:
@@ -473,7 +477,9 @@ class Outbox:
         self._lose(raw.entry, "disk")
 
     def _lose(self, entry: OutboxEntry, reason: Reason) -> None:
-        state, seq, t = self._ledger.state(entry.stream), entry.seq, entry.t
+        state = self._ledger.state(entry.stream)
+        seq = entry.seq
+        t = entry.t
         if seq not in state.released:
             acknowledged = entry.values if seq in state.acked else 0
             if seq not in state.acked:

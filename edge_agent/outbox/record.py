@@ -133,7 +133,8 @@ def entry_of(head: RecordHead, record: Buffer) -> OutboxEntry:
     """The entry of a record (its bytes alone) whose head was found valid."""
     text = HEAD_SIZE + head.stream
     body = text + head.topic
-    stream, topic = bytes(record[HEAD_SIZE:text]).decode(), bytes(record[text:body]).decode()
+    stream = bytes(record[HEAD_SIZE:text]).decode()
+    topic = bytes(record[text:body]).decode()
     return OutboxEntry(
         stream, head.seq, topic, bytes(record[body : head.size]), head.t, head.values
     )
@@ -195,7 +196,8 @@ def parse_trailer(trailer: bytes, size: int) -> SegmentIndex | None:
     if data_end + len(trailer) != size or _BODY.size + width + 8 * entries != length:
         return None
     at = _BODY.size + width
-    offsets, values = array("I", body[at : at + 4 * entries]), array("I", body[at + 4 * entries :])
+    offsets = array("I", body[at : at + 4 * entries])
+    values = array("I", body[at + 4 * entries :])
     return SegmentIndex(
         body[_BODY.size : at].decode(), first, first_t, last_t, data_end, offsets, values
     )

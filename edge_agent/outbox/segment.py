@@ -101,7 +101,8 @@ class Segment:
     def values_of(self, first: int, last: int) -> int:
         """The sum of the values of entries `first..last`, which may reach beyond this segment."""
         index = self.index
-        low, high = max(first, self.first) - self.first, min(last, self.last) - self.first + 1
+        low = max(first, self.first) - self.first
+        high = min(last, self.last) - self.first + 1
         return sum(index.values[low:high]) if low < high else 0
 
     def lost(self) -> list[int]:
@@ -158,7 +159,8 @@ class Segment:
         index = self.index
         raw = self.path.read_bytes()
         heads, damages = parts(raw, min(index.data_end, len(raw)))
-        before, index.offsets = index.offsets, array("I", bytes(4 * len(index.offsets)))
+        before = index.offsets
+        index.offsets = array("I", bytes(4 * len(index.offsets)))
         _place(index, heads)
         gone = [at for at, now in zip(before, index.offsets, strict=True) if at and not now]
         if self.sealed:
@@ -204,7 +206,9 @@ class Writer:
 
     def append(self, raw: RecordInMemory) -> None:
         """Write one record. OSError when it did not fit; the file is then as it was before."""
-        segment, index, entry = self.segment, self.index, raw.entry
+        segment = self.segment
+        index = self.index
+        entry = raw.entry
         start = segment.size
         try:
             written = os.writev(self.fd, (raw.prefix, entry.payload))
@@ -227,7 +231,8 @@ class Writer:
     def cut(self, last: int) -> None:
         """Take the entries after `last` out of the segment again (they are going to be written
         elsewhere)."""
-        segment, index = self.segment, self.index
+        segment = self.segment
+        index = self.index
         keep = last - segment.first + 1
         index.data_end = index.offsets[keep] if keep < len(index.offsets) else index.data_end
         del index.offsets[keep:], index.values[keep:]
@@ -286,7 +291,8 @@ def index_of(raw: bytes, heads: list[RecordHead], data_end: int, tail: bytes = b
     behind the last one of them, were the entries after it: lost ones, and known by their
     numbers."""
     stream = entry_of(heads[0], raw[heads[0].offset : heads[0].offset + heads[0].size]).stream
-    first, last = min(h.seq for h in heads), max(h.seq for h in heads)
+    first = min(h.seq for h in heads)
+    last = max(h.seq for h in heads)
     last += _records_in(tail, stream.encode())
     index = SegmentIndex(
         stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1)
@@ -301,7 +307,8 @@ def _records_in(data: bytes, stream: bytes) -> int:
     count = int(data.startswith(MARKER) or data[HEAD_SIZE : HEAD_SIZE + len(stream)] == stream)
     at = HEAD_SIZE
     while (at := data.find(MARKER, at)) >= 0:
-        count, at = count + 1, at + HEAD_SIZE
+        count = count + 1
+        at = at + HEAD_SIZE
     return count
 
 
@@ -345,7 +352,8 @@ class Recovered:
 
 def recover(path: Path) -> Recovered:
     """Read a segment of an earlier life without changing it: by its trailer, else byte for byte."""
-    number, size = int(path.stem), path.stat().st_size
+    number = int(path.stem)
+    size = path.stat().st_size
     index = read_trailer(path)
     if index is not None:
         segment = Segment(path, number, index, size, sealed=True)

@@ -112,7 +112,8 @@ def export(*folders: Path, everything: bool = False) -> Iterator[bytes]:
 
 
 def _export(folder: Path, everything: bool) -> Iterator[bytes]:
-    fate, survey = _Fate(folder), OutboxSurvey()
+    fate = _Fate(folder)
+    survey = OutboxSurvey()
     for path in segment_files(folder):
         for entry in _read(path, survey):
             if everything or fate.pending(entry):

@@ -103,7 +103,8 @@ class RetryBudget:
 
     def _serve(self) -> None:
         self._fill()
-        places, now = self._places, asyncio.get_running_loop().time()
+        places = self._places
+        now = asyncio.get_running_loop().time()
         while places and (places[0][2].done() or (places[0][0] <= now and self._tokens >= 1.0)):
             _, _, place = heapq.heappop(places)
             if (

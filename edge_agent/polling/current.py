@@ -78,7 +78,9 @@ class _Columns:
 
     def enter(self, batch: Batch, stamp: Stamp) -> None:
         columns = batch.columns or ()
-        values, stamps, status = self._values, self._stamps, self._status
+        values = self._values
+        stamps = self._stamps
+        status = self._status
         for position, value in zip(columns, batch.values, strict=True):
             values[position] = value
             stamps[position] = stamp

@@ -24,7 +24,8 @@ Tell = Callable[["PolledDevice"], None]
 #: flaps.
 EARLY_ROWS = 10
 
-_WAITING, _TIMEOUT = STATUS["BadWaitingForInitialData"], STATUS["BadTimeout"]
+_WAITING = STATUS["BadWaitingForInitialData"]
+_TIMEOUT = STATUS["BadTimeout"]
 
 
 class PolledDevice:
@@ -92,7 +93,8 @@ class PolledDevice:
         True when it is news: the device was not offline for this reason before.
         """
         self.staleness.forget()
-        news, status = self.health.failed(fault.status, fault.cause), fault.status
+        news = self.health.failed(fault.status, fault.cause)
+        status = fault.status
         if news:
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
@@ -187,7 +189,8 @@ class PolledDevice:
         repeats is counted where all lines are."""
         health = self.health
         name = health.cause.name if health.cause is not None else ""
-        known, self._logged = self._logged, name
+        known = self._logged
+        self._logged = name
         if name and name != known:
             log.warning(
                 "device-state device=%s state=%s tags_bad=%d reason=%r",

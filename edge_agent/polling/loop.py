@@ -219,7 +219,8 @@ class ConnectionLoop:
         return DeviceError.of("internal", lost=True, why=f"{type(error).__name__}: {error}")
 
     def _mark_failed(self, fault: DeviceError) -> None:
-        t, now = self._clock.time_ns(), self._clock.monotonic()
+        t = self._clock.time_ns()
+        now = self._clock.monotonic()
         for device in self._devices:
             device.failed(fault, t, now)
         for turn in self._turns:
@@ -246,7 +247,9 @@ class ConnectionLoop:
     async def _poll(self, connection: Pollable) -> None:
         """Serve the turns in the order they are due, never two at once. Returns only by
         exception."""
-        clock, turns, metronome = self._clock, self._turns, self._metronome
+        clock = self._clock
+        turns = self._turns
+        metronome = self._metronome
         self._pass_over()
         while True:
             if self._mute and self._shared:
@@ -297,7 +300,8 @@ class ConnectionLoop:
         heapq.heapify(self._turns)
 
     async def _serve(self, connection: Pollable, turn: _Turn) -> None:
-        device, clock = turn.device, self._clock
+        device = turn.device
+        clock = self._clock
         started = clock.monotonic()
         if self._shared and not self._mute and not device.breaker.allows(turn.table, started):
             device.missed(1, turn.table)
@@ -320,7 +324,8 @@ class ConnectionLoop:
     ) -> None:
         """A read failed. Raises its error when the connection is lost and no other device is on
         it."""
-        device, clock = turn.device, self._clock
+        device = turn.device
+        clock = self._clock
         device.missed(1, turn.table)
         if not self._shared:
             self._note_silence(turn)

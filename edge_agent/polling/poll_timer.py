@@ -91,7 +91,8 @@ class PollTimer:
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        now, sleepers = loop.time(), self._sleepers
+        now = loop.time()
+        sleepers = self._sleepers
         room = TOGETHER
         while room and sleepers and sleepers[0][0] <= now:
             wakened = heapq.heappop(sleepers)[2]

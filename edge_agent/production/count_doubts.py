@@ -113,14 +113,17 @@ class CountDoubts:
             by_counter.setdefault(f"{counter.device}/{counter.tag}", []).append((counter, event))
         for name, found in by_counter.items():
             _, first = found[0]
-            number_of, at = sum(event.readings for _, event in found), self._time(first.t)
+            number_of = sum(event.readings for _, event in found)
+            at = self._time(first.t)
             reading, amount = (
                 _digits(first.after),
                 _digits(sum(Fraction(event.amount) for _, event in found)),
             )
-            open_zh, open_en = ("待人工判定，暂定", "nobody has decided yet: provisional")
+            open_zh = "待人工判定，暂定"
+            open_en = "nobody has decided yet: provisional"
             if not any(event.is_undecided for _, event in found):
-                open_zh, open_en = "已判定", "decided"
+                open_zh = "已判定"
+                open_en = "decided"
             yield Text(
                 f"{name}：{number_of} 个读数不可能，未计入（首个 {at}，读数 {reading}；合计 "
                 f"{amount}）；{open_zh}。",
@@ -145,7 +148,8 @@ class CountDoubts:
 
     def _stand_in_notes(self) -> Iterable[Text]:
         for line, start, end in self.stand_ins:
-            since, until = self._time(start), self._time(end)
+            since = self._time(start)
+            until = self._time(end)
             yield Text(
                 f"{line}：{since} 至 {until} 产线没有电表读数，这段时间按各设备的电能合计，暂定。",
                 f"{line}: no meter of the line from {since} to {until}: the sum of its machines "
@@ -155,7 +159,9 @@ class CountDoubts:
 
     def _step_note(self, step: tuple[CounterReadings, CounterEvent]) -> Text:
         counter, event = step
-        kind, at, name = KINDS[event.kind], self._time(event.t), f"{counter.device}/{counter.tag}"
+        kind = KINDS[event.kind]
+        at = self._time(event.t)
+        name = f"{counter.device}/{counter.tag}"
         if event.kind == "unit":
             return Text(
                 f"{name}：{at} 起{kind.zh}（{event.basis}），不计入；请核对 unit。",

@@ -34,7 +34,8 @@ class CountNotes:
     def of(cls, site: Site) -> CountNotes:
         """Raises RegisterError for a file that cannot be read, or has a row that is not
         understood."""
-        files, zone = site.register_, ZoneInfo(site.agent.timezone)
+        files = site.register_
+        zone = ZoneInfo(site.agent.timezone)
         return cls(
             () if files.meters is None else tuple(read_exchanges(files.meters, zone)),
             () if files.events is None else tuple(read_decisions(files.events, zone)),

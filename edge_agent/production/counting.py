@@ -189,11 +189,13 @@ def judged_counter(
     exchanges = tuple(
         _exchange_in_unit(each, meanings.at(each.t).factor) for each in about.exchanges
     )
-    about, learned = replace(about, exchanges=exchanges), _learned_in_unit(learned, meanings)
+    about = replace(about, exchanges=exchanges)
+    learned = _learned_in_unit(learned, meanings)
     rule, bounds = _rules(meanings.first, about, learned)
     epochs = _epochs(replace(about, exchanges=placed(about.exchanges, read)), meanings, learned)
     found = judged(read, rule, bounds, epochs, about.decisions)
-    runs, bad = found.runs, ~good
+    runs = found.runs
+    bad = ~good
     first = np.concatenate([changes.first[bad], runs.first])
     order = np.argsort(first, kind="stable")
     status = np.concatenate([changes.status[bad], np.zeros(len(runs), np.uint32)])
@@ -238,7 +240,8 @@ def _learned_in_unit(learned: Sequence[StepLimit], meanings: TagMeanings) -> Seq
     nothing, and the last one before, converted, goes on."""
     if not meanings.converted:
         return learned
-    begin, end = meanings.changes[0][0], meanings.changes[-1][0] + LEARNED_BACK_NS
+    begin = meanings.changes[0][0]
+    end = meanings.changes[-1][0] + LEARNED_BACK_NS
     factor = float(meanings.first.factor or 1)
     early = [
         replace(each, per_hour=each.per_hour * factor, burst=each.burst * factor)
@@ -267,12 +270,14 @@ def _placed(exchange: CounterExchange, runs: CounterRuns) -> CounterExchange:
     if exchange.last is None or exchange.first is None or len(runs) < 2:
         return exchange
     is_new = np.abs(runs.value - float(exchange.first)) < np.abs(runs.value - float(exchange.last))
-    before, after = runs.last[:-1], runs.first[1:]
+    before = runs.last[:-1]
+    after = runs.first[1:]
     near = (after >= exchange.t - HORIZON_NS) & (before <= exchange.t + HORIZON_NS)
     steps = np.flatnonzero(~is_new[:-1] & is_new[1:] & near & (after - before > 2))
     if not len(steps):
         return exchange
-    since, until = before[steps] + 2, after[steps] - 1
+    since = before[steps] + 2
+    until = after[steps] - 1
     place = int(np.argmin(np.maximum(since - exchange.t, exchange.t - until)))
     return replace(exchange, t=max(int(since[place]), min(int(until[place]), exchange.t)))
 
@@ -281,7 +286,8 @@ def _epochs(
     about: CounterAbout, meanings: TagMeanings, learned: Sequence[StepLimit]
 ) -> list[Epoch]:
     found: list[Epoch] = []
-    old, definitions = meanings.first, list(meanings.changes)
+    old = meanings.first
+    definitions = list(meanings.changes)
     moments = sorted(
         [*((t, 0) for t, _ in definitions), *((each.t, 1) for each in about.exchanges)]
     )
@@ -331,7 +337,8 @@ def counted_readings(
         )
     start = max(0, int(np.searchsorted(t, from_ns, "right")) - 1)
     end = int(np.searchsorted(t, to_ns, "left")) + 1
-    t, value = t[start:end], value[start:end]
+    t = t[start:end]
+    value = value[start:end]
     kept = thinning.deciding_readings(t, value, at)
     kept[[0, -1]] = True
     joints = np.searchsorted(
@@ -378,7 +385,8 @@ def _unit_events(
     begins = [0, *(begin for begin, _ in meanings.changes)]
     units = [meanings.first, *(each for _, each in meanings.changes)]
     for place, definition in enumerate(units):
-        begin, end = begins[place], begins[place + 1] if place + 1 < len(begins) else to_ns + 1
+        begin = begins[place]
+        end = begins[place + 1] if place + 1 < len(begins) else to_ns + 1
         inside = np.flatnonzero((t >= begin) & (t < end))
         if definition.factor is None and len(inside) and max(begin, from_ns) < min(end, to_ns):
             number = exact(float(value[inside[0]]))

@@ -180,7 +180,8 @@ def _energy(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
     found: dict[str, MetricResult] = {}
     for line in plant.lines:
         used, sources = plant.line_energy(line)
-        scope, last = energy_scope(plant, line), plant.last_station(line)
+        scope = energy_scope(plant, line)
+        last = plant.last_station(line)
         good = last.production.whole_gq if last and last.production else None
         per_part = energy.per_good_part(scope, used, good)
         if used is not None and last is None:

@@ -43,7 +43,8 @@ def _hours_of(facts: WindowFacts, schedule: str) -> Hours:
 
 
 def _device(facts: WindowFacts, device: str, hours: Hours | None) -> DeviceFacts:
-    about, long = facts.devices[device], facts.end - HISTORY_NS
+    about = facts.devices[device]
+    long = facts.end - HISTORY_NS
     history = facts.minutes_of(device).inside(long, facts.end)
     recent = facts.minutes_of(device).inside(facts.start, facts.end)
     first = facts.first_good.get(device)

@@ -101,7 +101,8 @@ class LiveRates:
             devices.resolved(self.register),
             frozenset(member.name for member in devices.members),
         )
-        zone, within_s = ZoneInfo(self._site.agent.timezone), self._change_within_s
+        zone = ZoneInfo(self._site.agent.timezone)
+        within_s = self._change_within_s
         results = compute(
             Assessment(register, live, now_ns, nc, names, zone=zone, change_within_s=within_s)
         )
@@ -128,8 +129,10 @@ class LiveRates:
             resolved = devices.resolved(self.register)
             members = Membership(resolved, None, now_ns, ZoneInfo(self._site.agent.timezone))
             self._hours.follow(schedules_of(members.standing))
-        long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
-        long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
+        long_start = now_ns - LONG_NS
+        recent_start = now_ns - RECENT_NS
+        long = store.live_facts(long_start, now_ns)
+        recent = store.live_facts(recent_start, now_ns)
         stored = self._watch.stored(store, self._change_since(devices, now_ns), now_ns)
         facts: dict[str, DeviceFacts] = {}
         for member in devices.members:
@@ -170,7 +173,8 @@ class LiveRates:
     def _change_since(self, devices: SiteDevices, now_ns: int) -> dict[str, int]:
         """Device key -> from when on a change of a value is looked for: the planned time asked for
         lies behind it."""
-        within, since = int(self._change_within_s * 1_000_000_000), {}
+        within = int(self._change_within_s * 1_000_000_000)
+        since = {}
         for member in devices.members:
             hours = self._hours and self._hours.calendar(member.name, now_ns - LONG_NS, now_ns)
             since[member.key] = (

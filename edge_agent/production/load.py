@@ -32,7 +32,8 @@ def summed_load(loads: Sequence[Load]) -> Load:
 def full_quarters(plant: Plant, profile: Load) -> Load:
     """Without the quarters that the window cuts: their mean power would be too low. All, where
     there is no full one."""
-    start, end = plant.facts.start, plant.facts.end
+    start = plant.facts.start
+    end = plant.facts.end
     return [(t, kw) for t, kw in profile if t >= start and t + energy.DEMAND_NS <= end] or profile
 
 

@@ -203,7 +203,8 @@ class Plant:
 
     def _machine(self, equipment: Equipment) -> PlantMachine:
         evidence = self.assessment.all_evidence[equipment.equipment_id]
-        device, window = self.device(equipment), self.span(equipment)
+        device = self.device(equipment)
+        window = self.span(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
         used, source = self._energy(equipment, device)
         doubts = (
@@ -343,11 +344,13 @@ class Plant:
 
     def power_check(self, device: str) -> PowerCheck | None:
         """A device's meter against its integrated power; None without both."""
-        used, power = self.metered(device), self.integrated(device)
+        used = self.metered(device)
+        power = self.integrated(device)
         if used is None or power is None:
             return None
         window = self.facts.start, self.facts.end
-        counted, integral = used.between(*window), power.between(*window)
+        counted = used.between(*window)
+        integral = power.between(*window)
         step = _smallest_step(self._counters[device, "energy"])
         return PowerCheck(
             counted, integral, energy.disagreement(counted, integral), counted < energy.STEPS * step
@@ -355,7 +358,8 @@ class Plant:
 
     def events(self, device: str, role: Role) -> tuple[CounterEvent, ...]:
         """What a counter did in the window besides counting on."""
-        counted, counter = self.counted(device, role), self._counters.get((device, role))
+        counted = self.counted(device, role)
+        counter = self._counters.get((device, role))
         events: Sequence[CounterEvent] = () if counted is None else counted.events
         if counter is not None and _of_another_unit(counter):
             events = [event for event in counter.events if event.kind == "unit"]
@@ -422,7 +426,8 @@ class Plant:
     def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
         """Energy of a line and what it was taken from: its meters, else its machines, each of its
         time in service."""
-        meters, window = self.meters(line), (self.facts.start, self.facts.end)
+        meters = self.meters(line)
+        window = (self.facts.start, self.facts.end)
         if self.line_doubts(line).of_unit:
             return None, ()
         found = [(row.equipment_id, self.metered(row.device), self.span(row)) for row in meters]
@@ -450,7 +455,8 @@ class Plant:
             readings = self._counters[meter.device, "energy"].readings
             first = readings[0][0] if len(readings) else start
             spans.append((max(start, first), end))
-        found, until = list[Span](), self.facts.start
+        found = list[Span]()
+        until = self.facts.start
         for start, end in sorted(spans):
             if start > until:
                 found.append((until, start))

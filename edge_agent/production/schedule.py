@@ -69,7 +69,8 @@ class ProductionFigures:
 
     def __init__(self, site: Site, register: Register) -> None:
         """Raises ConfigError when the shift calendar cannot be used."""
-        self._site, self._register = site, register
+        self._site = site
+        self._register = register
         file = site.register_.calendar
         self.calendar = None if file is None else load_calendar(file)
         self._days = self.calendar or Calendar(
@@ -249,7 +250,8 @@ class ProductionFigures:
 
     def production(self, store: Store, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
-        devices, notes = SiteDevices.of(self._site, store), CountNotes.usable(self._site)
+        devices = SiteDevices.of(self._site, store)
+        notes = CountNotes.usable(self._site)
         signals = PlantSignals(
             self._site, self._register, devices, window=(start, end), notes=notes
         )

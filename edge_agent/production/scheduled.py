@@ -34,7 +34,8 @@ class ScheduledHealth:
     def __init__(self, calendar: Calendar, schedules: Mapping[str, str]) -> None:
         """`schedules`: device -> the schedule of its machine; the time of other devices is all
         scheduled."""
-        self._calendar, self._schedules = calendar, schedules
+        self._calendar = calendar
+        self._schedules = schedules
         self._plans: dict[str, tuple[int, int, PlannedTime]] = {}
         self._spans: dict[tuple[int, int], tuple[int, Longs]] = {}
         self._summed: dict[tuple[int, int, int], tuple[PlannedTime, Longs]] = {}
@@ -65,7 +66,8 @@ class ScheduledHealth:
         """Resolved for a day more than asked, on both sides, and kept while that lasts."""
         kept = self._plans.get(schedule)
         if kept is None or not kept[0] <= start <= end <= kept[1]:
-            before, after = start - _DAY_NS, end + _DAY_NS
+            before = start - _DAY_NS
+            after = end + _DAY_NS
             track = self._calendar.plan(schedule, before, after)
             kept = before, after, planned(zip(track.times, track.values, strict=True), after)
             self._plans[schedule] = kept

@@ -31,7 +31,8 @@ from edge_agent.register.model import Equipment, Register
 from edge_agent.sdk import Plugin
 from edge_agent.stores.base import Name
 
-STATE, MODE = "machine_state", "operation_mode"
+STATE = "machine_state"
+MODE = "operation_mode"
 #: A tag that says whether the machine has an order: a number or a flag, 0 = none.
 ORDER: Final = ("order_active", "order", "order_id", "order_number", "work_order")
 
@@ -257,7 +258,8 @@ class PlantSignals:
 
     def about(self, device: DeviceSignals, role: Role) -> CounterAbout:
         """What is known of a counter beside its readings."""
-        signal, parts = device.roles[role], role in PART_ROLES
+        signal = device.roles[role]
+        parts = role in PART_ROLES
         tag = signal.name[1]
         physical = (
             self._pace(device.key, signal.ratio) if parts else self._rated(device.key, signal.ratio)

@@ -72,7 +72,8 @@ def states(
     order = np.zeros(len(t), np.int64) if orders is None else _flag(orders, t)
     said = (item * len(OperationMode) + mode) * 2 + order
     new = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
-    places, seen = items.at(t)[new].tolist(), current[new].tolist()
+    places = items.at(t)[new].tolist()
+    seen = current[new].tolist()
     why = [
         "" if known_item else _why(items, inside, place)
         for known_item, inside, place in zip(item[new].tolist(), seen, places, strict=True)

@@ -196,7 +196,8 @@ class StoreFacts:
             if runs.good.any()
             for edge in (runs.first[0], runs.last[-1])
         ]
-        first, last = min(reach, default=from_ns), max(reach, default=to_ns)
+        first = min(reach, default=from_ns)
+        last = max(reach, default=to_ns)
         near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
         far: Mapping[str, Sequence[Span]] = (
             {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
@@ -231,7 +232,8 @@ class StoreFacts:
         """What counters without a physical bound make possible by their own past. Where the next
         reading comes after a silence, up to its day: a window on the other side judges the step by
         the same limit."""
-        start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
+        start = from_ns - AROUND_NS
+        end = to_ns + AROUND_NS
         found: dict[Name, tuple[StepLimit, ...]] = {}
         far = [
             name for name, runs in runs_of.items() if runs.last[-1] > end or runs.first[0] < start
@@ -383,7 +385,8 @@ def _power_groups(
         at = moments(from_ns, to_ns, MINUTE_NS, [each.at], each.known)
         if some and len(at) > room:
             yield some
-            some, room = [], _MOMENTS
+            some = []
+            room = _MOMENTS
         some.append((each, at))
         room -= len(at)
     if some:

@@ -99,7 +99,8 @@ def trend(
 ) -> tuple[list[tuple[str, Document]], list[tuple[str, Document]]]:
     """The twelve months that end with `last`: (month, `{"figures"}`) of the rates as stored at each
     month's end, and of OEE and energy as sums of its days."""
-    rates, sums = [], []
+    rates = []
+    sums = []
     for name in months_before(last, _TREND_MONTHS):
         start, end = month(name, site)
         rates.append((name, {"figures": stored_at(source, end, (end - start) // _DAY)}))

@@ -26,7 +26,8 @@ def counter_readings(runs: SampleRuns, known: Sequence[Span] = ()) -> tuple[Long
     of a known span, where a change of the time before would have come. It may not have stood where
     readings in between were left out: in one quarter of an hour, of a rise by more than one.
     """
-    usable, last = runs.good, runs.last
+    usable = runs.good
+    last = runs.last
     edges = np.array(known, np.int64).reshape(-1, 2)
     if len(edges) and len(runs):
         _, until, inside = _spans(edges, last)
@@ -49,7 +50,8 @@ def _spans(edges: Longs, moments: Longs) -> tuple[Longs, Longs, Mask]:
     """Start and end of the span that begins last before each moment, and whether the moment lies in
     it."""
     place = np.searchsorted(edges[:, 0], moments, "right") - 1
-    since, until = edges[place, 0], edges[place, 1]
+    since = edges[place, 0]
+    until = edges[place, 1]
     return since, until, (place >= 0) & (moments <= until)
 
 

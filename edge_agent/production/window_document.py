@@ -69,7 +69,8 @@ def production(
     computed_at: int | None = None,
 ) -> dict[str, Any]:
     """`window_document` of a site's own store."""
-    devices, notes = SiteDevices.of(site, store), CountNotes.usable(site)
+    devices = SiteDevices.of(site, store)
+    notes = CountNotes.usable(site)
     signals = PlantSignals(site, register, devices, window=(start_ns, end_ns), notes=notes)
     return window_document(
         StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at
@@ -94,7 +95,8 @@ def window_document(
     """
     late_from = max(start_ns, end_ns - LATENESS_NS)
     facts, known = gather_production(source, signals, calendar, start_ns, end_ns, late_from)
-    configured, zone = facts.devices.keys(), signals.members.zone
+    configured = facts.devices.keys()
+    zone = signals.members.zone
     assessment = Assessment(
         signals.register,
         LiveEvidence({}, end_ns),
@@ -167,7 +169,8 @@ class _Document:
                 yield machine, machine.production
 
     def _machine(self, machine: PlantMachine, made: Production) -> dict[str, Any]:
-        used, device = machine.energy, machine.device or ""
+        used = machine.energy
+        device = machine.device or ""
         events = {role: self._plant.events(device, role) for role in PART_ROLES}
         integrated = machine.energy_source.endswith(INTEGRATED)
         check = None if integrated else self._plant.power_check(machine.energy_source)

@@ -122,7 +122,8 @@ def month_so_far(
 
 def months_before(text: str, number: int) -> list[str]:
     """`number` months that end with this one, oldest first."""
-    year, at = int(text[:4]), int(text[5:7]) - 1
+    year = int(text[:4])
+    at = int(text[5:7]) - 1
     return [
         f"{(year * 12 + at - i) // 12:04}-{(year * 12 + at - i) % 12 + 1:02}"
         for i in reversed(range(number))

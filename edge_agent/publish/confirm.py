@@ -42,7 +42,8 @@ def parse(payload: bytes) -> Watermark | None:
             str(stream): [_pair(pair) for pair in pairs]
             for stream, pairs in document["streams"].items()
         }
-        store, births = document.get("store", ""), document.get("births", [])
+        store = document.get("store", "")
+        births = document.get("births", [])
         if not isinstance(store, str) or not isinstance(births, list):
             raise ValueError("store is no text, or births no list")
         return Watermark(streams, store, tuple(filter(_is_text, births)))
@@ -109,10 +110,12 @@ class ConfirmationWatch:
             or self._alive_since is None
             or self._alive_since > self._suspected_at
         ):
-            self._suspects, self._suspected_at = awaiting, now
+            self._suspects = awaiting
+            self._suspected_at = now
             return {}
         if now - self._suspected_at < OVERDUE_S:
             return {}
         due = self._suspects
-        self._suspects, self._suspected_at = awaiting, now
+        self._suspects = awaiting
+        self._suspected_at = now
         return due

@@ -271,7 +271,8 @@ class Publisher:
             if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
-            sole, self._suspects = session.sole_in_flight, session.unacknowledged
+            sole = session.sole_in_flight
+            self._suspects = session.unacknowledged
             self._session = None
             session.end()
             self._outbox.detach()
@@ -430,7 +431,8 @@ class Publisher:
         backlog, now and then."""
         if not self._speaks:
             return
-        streams, now = tuple(self._streams()), time.monotonic()
+        streams = tuple(self._streams())
+        now = time.monotonic()
         other = streams != self._told_streams or self._session is None
         if other or (
             now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog

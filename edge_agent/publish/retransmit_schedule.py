@@ -23,5 +23,6 @@ class RetransmitSchedule:
         self._at = now
         count = min(int(self._owed), len(topics))
         self._owed = min(self._owed - count, 1.0)
-        first, self._next = self._next, self._next + count
+        first = self._next
+        self._next = self._next + count
         return [topics[number % len(topics)] for number in range(first, first + count)]

@@ -156,7 +156,8 @@ class PublishSession:
     def open_full_window(self) -> None:
         """The connection holds, or the suspects proved innocent: the full window."""
         if self._careful:
-            self._careful, self._window = 0, self._full_window
+            self._careful = 0
+            self._window = self._full_window
             self._pace = self._new_pace(time.monotonic())
 
     @property
@@ -202,8 +203,12 @@ class PublishSession:
     def pump(self) -> None:
         """Fill the window."""
         self._pumping = self._company = None
-        link, under_way, window = self._link, self._under_way, self._window
-        before, take_live, self._skipped = len(under_way), self._outbox.take_live, 0
+        link = self._link
+        under_way = self._under_way
+        window = self._window
+        before = len(under_way)
+        take_live = self._outbox.take_live
+        self._skipped = 0
         while len(under_way) < window and link.error is None and self._to_send:
             self._send_document()
         if self._careful and (entry := self._next_poison_candidate()) is not None:
@@ -228,7 +233,8 @@ class PublishSession:
             kept = [topic for topic, pieces in self._documents.items() if pieces]
             self._to_send |= dict.fromkeys(self._repetition.due(kept, now))
         if self._holds.expired(now):
-            waiting, self._waiting = self._waiting, {}
+            waiting = self._waiting
+            self._waiting = {}
             for stream, numbers in waiting.items():
                 self._outbox.again(stream, numbers.pairs())
             self._to_send |= dict.fromkeys(self._documents)
@@ -258,7 +264,8 @@ class PublishSession:
             self._booking = None
         self._booked_at = self._loop.time()
         if self._acked:
-            entries, self._acked = self._acked, []
+            entries = self._acked
+            self._acked = []
             self._outbox.acknowledge(entries, release=not self._stores)
 
     def end(self) -> None:

@@ -102,7 +102,8 @@ def _contradictions(parsed: ParsedRegister, row: SheetRow) -> Iterator[Finding]:
 
 
 def _dates_reversed(parsed: ParsedRegister, row: SheetRow) -> Iterator[Finding]:
-    begun, ended = row.cells.get("commissioned"), row.cells.get("retired_on")
+    begun = row.cells.get("commissioned")
+    ended = row.cells.get("retired_on")
     if isinstance(begun, date) and isinstance(ended, date) and ended <= begun:
         name = row.text("equipment_id")
         yield Finding(
@@ -116,7 +117,9 @@ def _dates_reversed(parsed: ParsedRegister, row: SheetRow) -> Iterator[Finding]:
 
 def _kind_contradictions(parsed: ParsedRegister, row: SheetRow, name: str) -> Iterator[Finding]:
     """Where the kind of a machine and its control class do not go together."""
-    kinds, stated, control = published(), row.text("machine_kind"), row.text("control_class")
+    kinds = published()
+    stated = row.text("machine_kind")
+    control = row.text("control_class")
     by_nature = row.is_true("is_robot") or (stated in kinds and kinds[stated].nc)
     if by_nature and control not in CONTROLLED:
         yield Finding(
@@ -144,7 +147,8 @@ def _kinds_not_stated(parsed: ParsedRegister, processes: ParsedRegister) -> Iter
             continue
         if keys.isdisjoint(split_processes(row.text("process_id"), known)):
             continue
-        title, name = row.text("name_zh") + row.text("name_en"), row.text("equipment_id")
+        title = row.text("name_zh") + row.text("name_en")
+        name = row.text("equipment_id")
         kind = next((each for each in published().values() if each.nc and each.names(title)), None)
         if kind is not None:
             yield Finding(

@@ -76,7 +76,8 @@ class EventDecision:
 def read_exchanges(path: Path, zone: ZoneInfo) -> list[MeterExchange]:
     """Raises RegisterError with every row that is not understood. Times without an offset are the
     plant's."""
-    sheet, found = parse(read_sheet(path, "meters"), METERS), list[MeterExchange]()
+    sheet = parse(read_sheet(path, "meters"), METERS)
+    found = list[MeterExchange]()
     for row in sheet.rows:
         span = _time(sheet, row, zone)
         if span is not None:
@@ -89,7 +90,8 @@ def read_exchanges(path: Path, zone: ZoneInfo) -> list[MeterExchange]:
 def read_decisions(path: Path, zone: ZoneInfo) -> list[EventDecision]:
     """Raises RegisterError with every row that is not understood. Times without an offset are the
     plant's."""
-    sheet, found = parse(read_sheet(path, "events"), EVENTS), list[EventDecision]()
+    sheet = parse(read_sheet(path, "events"), EVENTS)
+    found = list[EventDecision]()
     for row in sheet.rows:
         span = _time(sheet, row, zone)
         if span is not None:

@@ -300,7 +300,9 @@ _DATE: Final = re.compile(
 
 def _read_date(text: str, column: RegisterColumn) -> date:
     if match := _DATE.fullmatch(text):
-        year, month, day = match[1], match[2] or match[4], match[3] or match[5]
+        year = match[1]
+        month = match[2] or match[4]
+        day = match[3] or match[5]
         try:
             return date(int(year), int(month), int(day))
         except ValueError:

@@ -117,7 +117,8 @@ def _meters(plant: Plant) -> Iterator[Observation]:
         if check is None or not check.disagrees or check.difference is None:
             continue
         off = check.difference
-        counted, integral = check.counted, check.integrated
+        counted = check.counted
+        integral = check.integrated
         recorded = plant.facts.minutes_of(counter.device).inside(*window).sums()
         share = (
             f"{percent(recorded.covered_s / recorded.scheduled_s):.2f} %"
@@ -201,7 +202,8 @@ def outages(facts: WindowFacts, device: str) -> list[Span]:
     covered = minutes.column("covered_ms") > 0
     ends = minutes.column("end")[covered]
     begins = ends - np.maximum(MINUTE_NS, 1_000_000 * minutes.column("scheduled_ms")[covered])
-    since, until = np.append(start, ends), np.append(begins, facts.end)
+    since = np.append(start, ends)
+    until = np.append(begins, facts.end)
     return [(int(since[i]), int(until[i])) for i in np.flatnonzero(until - since >= OUTAGE_NS)]
 
 

@@ -112,7 +112,8 @@ def render(document: Mapping[str, Any], language: Language) -> str:
 
 
 def _header(document: Mapping[str, Any], language: Language) -> Markup:
-    window, zone = document["window"], document["timezone"]
+    window = document["window"]
+    zone = document["timezone"]
     revision = text(f"第 {document['revision']} 版", f"revision {document['revision']}")
     issued = local(document["issued"], zone) if document["issued"] else ""
     state = (
@@ -149,11 +150,14 @@ def _summary(document: Mapping[str, Any], language: Language) -> Iterator[Markup
 def _card(figure: Mapping[str, Any], language: Language) -> Markup:
     name = text(figure["name_zh"], figure["name_en"])
     if (after := figure.get("effective_after")) is not None:
-        big, rest = element("b", DASH, class_="none"), say(after, language)
+        big = element("b", DASH, class_="none")
+        rest = say(after, language)
     elif figure["value"] is None:
-        big, rest = element("b", DASH, class_="none"), say(figure["reason"], language)
+        big = element("b", DASH, class_="none")
+        rest = say(figure["reason"], language)
     else:
-        big, rest = element("b", f"{figure['value_pct']:.2f} %"), _fraction(figure)
+        big = element("b", f"{figure['value_pct']:.2f} %")
+        rest = _fraction(figure)
     remarks = []
     met = (figure["target"] or {}).get("met")
     if met is not None:

@@ -17,7 +17,8 @@ def say(said: Any, language: Language, join: str = " ") -> str:
     """A text document in one language, or both with Chinese first; anything else as it is."""
     if not isinstance(said, Mapping):
         return "" if said is None else str(said)
-    zh, en = str(said["zh"]), str(said["en"])
+    zh = str(said["zh"])
+    en = str(said["en"])
     if language == "both":
         return zh if zh == en else f"{zh}{join}{en}"
     return zh if language == "zh" else en

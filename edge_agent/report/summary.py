@@ -62,7 +62,8 @@ def _count(value: Fraction | None) -> str:
 
 
 def _missing(result: MetricResult) -> Text:
-    name, reason = result.definition.name, result.reason or Text("", "")
+    name = result.definition.name
+    reason = result.reason or Text("", "")
     return Text(f"{name.zh}没有数值：{reason.zh}。", f"No {name.en}: {reason.en}.")
 
 
@@ -114,7 +115,8 @@ def _digital(rate: MetricResult) -> Text:
 
 def _to_next(rate: MetricResult) -> tuple[str, str]:
     more = next_band(rate)
-    zh, en = f"，问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
+    zh = f"，问卷得 {points(rate):g} 分"
+    en = f", {points(rate):g} points of the questionnaire"
     if more is None:
         return f"{zh}（最高档）", f"{en} (the highest band)"
     return (
@@ -136,7 +138,8 @@ def _networked(declared: MetricResult, effective: MetricResult) -> Text:
             f"{en}; {gap} declared {verb(int(gap), 'one is', 'ones are')} not shown",
         )
     if effective.provisional:
-        zh, en = f"{zh}。接入不足 30 天，为暂定值", f"{en}. Under 30 days of history: provisional"
+        zh = f"{zh}。接入不足 30 天，为暂定值"
+        en = f"{en}. Under 30 days of history: provisional"
     return Text(
         f"申报联网 {_count(declared.numerator)} 台，由数据证明有效联网 "
         f"{_count(effective.numerator)} 台：设备联网率 "
@@ -150,7 +153,8 @@ def _networked(declared: MetricResult, effective: MetricResult) -> Text:
 def _too_early(after: EffectiveAfter) -> Text:
     """No rate yet, and no list of machines to mend: most of them are well and only new."""
     online, declared = after.now_online
-    needed, so_far = int(after.needed_s / 3600), float(after.so_far_s / 3600)
+    needed = int(after.needed_s / 3600)
+    so_far = float(after.so_far_s / 3600)
     return Text(
         f"申报联网 {declared} 台，窗口结束时在线 {online} 台。设备联网率要在计划工时满 {needed} "
         "小时后才有意义，"
@@ -175,10 +179,12 @@ def _collected(readings: MetricResult, online: MetricResult) -> Text:
 
 
 def _production(plant: Plant, figures: Figures) -> Text:
-    oee, availability = figures["M-14"], figures["M-11-all"]
+    oee = figures["M-14"]
+    availability = figures["M-11-all"]
     if availability.value is None:
         return _missing(availability)
-    time, having = summed(plant.working), len(availability.numerator_ids)
+    time = summed(plant.working)
+    having = len(availability.numerator_ids)
     beside = remark(availability)
     whole = Text(
         f"有状态的 {having} 台时间利用率 {_pct(availability.value)}",
@@ -186,7 +192,8 @@ def _production(plant: Plant, figures: Figures) -> Text:
         f"{_pct(availability.value)}",
     )
     if oee.value is not None:
-        counted, every = len(oee.numerator_ids), len(plant.working)
+        counted = len(oee.numerator_ids)
+        every = len(plant.working)
         product = _product([figures[metric] for metric in ROW[:3]])
         whole = Text(
             f"全厂 OEE {_pct(oee.value)}{product.zh}（时间利用率 × 效率 × 质量率；"
@@ -202,7 +209,8 @@ def _production(plant: Plant, figures: Figures) -> Text:
     losses = pareto(time)
     if not losses:
         return Text(f"{whole.zh}。", f"{whole.en}.")
-    name, hours = LOSSES[losses[0][0]], losses[0][1] / 3.6e12
+    name = LOSSES[losses[0][0]]
+    hours = losses[0][1] / 3.6e12
     return Text(
         f"{whole.zh}；最大损失是「{name['zh']}」{hours:.1f} h；状态未知占计划时间 "
         f"{_pct(unknown)}。",
@@ -214,7 +222,8 @@ def _production(plant: Plant, figures: Figures) -> Text:
 def _product(factors: Sequence[MetricResult]) -> Text:
     """The factors of an OEE, each with what must be said of it: one may be impossible where their
     product is not."""
-    zh, en = [], []
+    zh = []
+    en = []
     for factor in factors:
         if factor.value is None:
             return Text("", "")
@@ -225,7 +234,8 @@ def _product(factors: Sequence[MetricResult]) -> Text:
 
 
 def _energy(figures: Figures) -> Text:
-    coal, per_part = figures["M-19"], figures["M-18"]
+    coal = figures["M-19"]
+    per_part = figures["M-18"]
     if coal.value is None:
         return _missing(coal)
     kwh = coal.details["kwh"]
@@ -235,7 +245,8 @@ def _energy(figures: Figures) -> Text:
     )
     if per_part.value is not None:
         each = f"{float(per_part.value):.3f} kWh"
-        zh, en = f"{zh}，每件合格品 {each}", f"{en}, {each} per good part"
+        zh = f"{zh}，每件合格品 {each}"
+        en = f"{en}, {each} per good part"
     found = _with(Text(zh, en), remark(coal) or remark(per_part))
     return Text(f"{found.zh}。", f"{found.en}.")
 

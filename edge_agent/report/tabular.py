@@ -194,7 +194,8 @@ def _seconds(ms: int) -> str:
 
 def _counters(facts: WindowFacts) -> Cells:
     for each in facts.counters:
-        head, ratio = (each.device, each.role, each.tag), digits(each.ratio)
+        head = (each.device, each.role, each.tag)
+        ratio = digits(each.ratio)
         begins = [t for t, _ in each.epochs]
         moduli = [
             None if modulus is None else digits(Fraction(modulus)) for modulus in _moduli(each)

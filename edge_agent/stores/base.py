@@ -97,7 +97,8 @@ class GoodValues:
         """Where there was another value before; not where there was none."""
         known = np.zeros(len(self.t), np.bool_)
         count = min(len(self.t), len(before.t))
-        a, b = self.num[:count], before.num[:count]
+        a = self.num[:count]
+        b = before.num[:count]
         known[:count] = (self.t[:count] != NO_TIME) & (before.t[:count] != NO_TIME)
         other = np.zeros(len(self.t), np.bool_)
         other[:count] = (a != b) & ~(np.isnan(a) & np.isnan(b))
@@ -108,7 +109,8 @@ class GoodValues:
 
     def over(self, before: GoodValues) -> GoodValues:
         """These, and where there are none those of before."""
-        t, num = self.t.copy(), self.num.copy()
+        t = self.t.copy()
+        num = self.num.copy()
         count = len(before.t)
         kept = np.flatnonzero((t[:count] == NO_TIME) & (before.t != NO_TIME))
         t[kept], num[kept] = before.t[kept], before.num[kept]
@@ -490,7 +492,8 @@ def new_first_good(health: Sequence[Mapping[str, Any]], known: Mapping[str, int]
     earlier one."""
     first: dict[str, int] = {}
     for row in health:
-        device, t = row["device"], row["t"]
+        device = row["device"]
+        t = row["t"]
         before = first.get(device, known.get(device))
         if row.get("good") and (before is None or t < before):
             first[device] = t

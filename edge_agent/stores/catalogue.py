@@ -249,7 +249,8 @@ class Catalogue:
             meta = orjson.dumps(entry).decode()
             series = self.series[self.sid(key, tag)]
             if series.meta != meta:
-                before, series.meta = series.meta, meta
+                before = series.meta
+                series.meta = meta
                 self.changed.add(series.sid)
                 self.former.tag_born(key, tag, entry)
                 if before:

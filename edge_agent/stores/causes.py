@@ -33,7 +33,8 @@ class DeviceCauses:
     def take_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Health rows of devices, `device` being the key."""
         for row in rows:
-            key, t = row["device"], row["t"]
+            key = row["device"]
+            t = row["t"]
             if t < self._t.get(key, t):
                 continue
             self._t[key] = t
@@ -53,7 +54,8 @@ class DeviceCauses:
 
     def take_changes(self) -> dict[str, DeviceCause | None]:
         """What the store lacks; None for a device about which there is nothing to be kept."""
-        changed, self._changed = self._changed, set()
+        changed = self._changed
+        self._changed = set()
         return {key: self._causes.get(key) for key in changed}
 
     def put_back(self, changes: Iterable[str]) -> None:
@@ -64,7 +66,8 @@ class DeviceCauses:
 def _cause_in(row: Mapping[str, Any]) -> DeviceCause | None:
     """The cause that a health row tells; None for a device that is well, or of which no more than
     the reason is said."""
-    reason, said = row.get("reason") or "", row.get("transition") or row.get("cause") or {}
+    reason = row.get("reason") or ""
+    said = row.get("transition") or row.get("cause") or {}
     if not reason or not said.get("zh") or not said.get("en"):
         return None
     return DeviceCause(reason, said["zh"], said["en"])

@@ -16,7 +16,8 @@ def hours_of(batch: WriteBatch) -> set[int]:
     hours = {row["t"] // HOUR_NS * HOUR_NS for row in batch.health}
     times = batch.rows.t
     if len(times):
-        first, last = int(times.min()) // HOUR_NS, int(times.max()) // HOUR_NS
+        first = int(times.min()) // HOUR_NS
+        last = int(times.max()) // HOUR_NS
         found = [first] if first == last else np.unique(times // HOUR_NS).tolist()
         hours.update(hour * HOUR_NS for hour in found)
     return hours
@@ -42,5 +43,6 @@ class ChangedSeries:
     def take(self) -> set[int]:
         """What was collected since the last call."""
         with self._lock:
-            hours, self._hours = self._hours, set()
+            hours = self._hours
+            self._hours = set()
         return hours

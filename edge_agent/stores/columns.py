@@ -232,7 +232,8 @@ class SampleRuns:
         if not len(self):
             return self
         new = np.ones(len(self), bool)
-        a, b = self.num[1:], self.num[:-1]
+        a = self.num[1:]
+        b = self.num[:-1]
         new[1:] = ((a != b) & ~(np.isnan(a) & np.isnan(b))) | (self.status[1:] != self.status[:-1])
         starts = np.flatnonzero(new)
         ends = np.append(starts[1:], len(self)) - 1

@@ -55,7 +55,8 @@ def in_order(parts: Sequence[SampleRuns]) -> SampleRuns:
     """The runs of several stretches as one."""
     together = SampleRuns.join(parts, merged=False)
     order = np.argsort(together.first, kind="stable")
-    first, last = together.first[order], together.last[order]
+    first = together.first[order]
+    last = together.last[order]
     return SampleRuns(first, last, together.num[order], together.status[order]).merged()
 
 
@@ -98,6 +99,7 @@ def _beside_odd_steps(first: Longs, num: Floats) -> Longs:
 def _beside(first: Longs, last: Longs, at: Longs) -> Longs:
     """The run a moment lies in or comes after, and the next one where it lies between the two."""
     place = np.searchsorted(first, at, "right") - 1
-    at, place = at[place >= 0], place[place >= 0]
+    at = at[place >= 0]
+    place = place[place >= 0]
     following = place[at > last[place]] + 1
     return np.concatenate([place, following[following < len(first)]])

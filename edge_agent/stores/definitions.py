@@ -68,7 +68,8 @@ class Definitions:
             rows = [row for own in self._of.values() for row in own]
         found: dict[int, list[str]] = {}
         for row in rows:
-            old, new = orjson.loads(row.before).get("unit"), orjson.loads(row.after).get("unit")
+            old = orjson.loads(row.before).get("unit")
+            new = orjson.loads(row.after).get("unit")
             if old and old != new and old not in found.setdefault(row.sid, []):
                 found[row.sid].append(old)
         return {sid: units for sid, units in found.items() if units}
@@ -111,7 +112,8 @@ class Definitions:
     def take_new(self) -> list[DefinitionChange]:
         """What the store lacks; give it back with `put_back` when it could not be written."""
         with self._lock:
-            new, self._new = self._new, []
+            new = self._new
+            self._new = []
         return new
 
     def put_back(self, rows: list[DefinitionChange]) -> None:

@@ -165,7 +165,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
         catalogue.causes.take_rows(batch.health)
-        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
+        changes = catalogue.take_changes()
+        returned = catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
         late = sorted((hours | hours_covered_by(batch)) & self._compaction.kept)

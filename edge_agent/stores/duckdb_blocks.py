@@ -66,7 +66,8 @@ def log_checksum(content: bytes) -> int:
 
 def _remainder(content: bytes) -> int:
     """MurmurHash64A of the last few bytes, as DuckDB has it."""
-    factor, shift = 0xC6A4A7935BD1E995, 47
+    factor = 0xC6A4A7935BD1E995
+    shift = 47
     found = 0xE17A1465 ^ ((len(content) * factor) & _WORD)
     found = ((found ^ int.from_bytes(content, "little")) * factor) & _WORD
     found = ((found ^ (found >> shift)) * factor) & _WORD
@@ -176,7 +177,8 @@ def read_blocks(
     file: BinaryIO, size: int, pause: Callable[[], None] | None = None
 ) -> Iterator[tuple[int, bytes]]:
     """Every whole block with its number. `pause` is called after each megabyte. Raises OSError."""
-    at, group = DATA, max(1, (1 << 20) // size)
+    at = DATA
+    group = max(1, (1 << 20) // size)
     file.seek(at)
     number = 0
     while part := file.read(size * group):
@@ -241,7 +243,9 @@ def read_log(path: Path) -> LogState | None:
         # Too short for a head: cut while it was begun, before the first commit.
         cut = len(raw) < _LOG_HEAD_LONGEST and _COMMIT not in raw
         return LogState(len(raw), 0, not cut, b"", 0)
-    at, whole, repaired = begin, begin, 0
+    at = begin
+    whole = begin
+    repaired = 0
     while (entry := _log_entry(raw, at)) is not None:
         content, end, changed = entry
         raw[at:end] = content

@@ -67,10 +67,12 @@ def check(path: Path, pause: Callable[[], None] | None = None) -> StoreCheck:
         found = layout(file)
     blocks: list[int] = []
     absent: list[int] = []
-    mendable, size = 0, path.stat().st_size
+    mendable = 0
+    size = path.stat().st_size
     if found is not None:
         if found.blocks:
-            blocks, absent = damaged_blocks(path, found, pause), absent_blocks(path, found)
+            blocks = damaged_blocks(path, found, pause)
+            absent = absent_blocks(path, found)
         mendable = _mendable(path, found.size, blocks) + (
             len(found.damaged) if found.mendable else 0
         )

@@ -108,7 +108,8 @@ def changes(
     cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: SeriesCounts
 ) -> dict[int, SampleRuns]:
     """Series -> the runs that tell, and the readings around the window."""
-    sids, found = list(moments), dict[int, SampleRuns]()
+    sids = list(moments)
+    found = dict[int, SampleRuns]()
     for places in runs.group_by_kept_hours(cursor, [mark(sid) for sid in sids], from_ns, to_ns):
         some = {sids[place]: moments[sids[place]] for place in places}
         found |= _changes(cursor, some, from_ns, to_ns, counting)
@@ -119,7 +120,8 @@ def _changes(
     cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: SeriesCounts
 ) -> dict[int, SampleRuns]:
     at = {sid: np.append(asked, [from_ns, to_ns]) for sid, asked in moments.items()}
-    start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
+    start = from_ns - AROUND_NS
+    end = to_ns + AROUND_NS
     found: dict[int, list[SampleRuns]] = {sid: [] for sid in moments}
     _read_into(found, cursor, at, start, end, (from_ns, to_ns))
     _neighbours_before(found, cursor, at, start, from_ns, counting.beginnings)
@@ -280,12 +282,14 @@ def _portions(
 ) -> Iterator[tuple[int, int]]:
     """Stretches that hold samples of these series, sparse ones together."""
     values = {"stretch": _STRETCH_NS, "from": first, "to": last, "sids": list(sids)}
-    begin, rows = first, 0
+    begin = first
+    rows = 0
     end = first
     for start, count in cursor.execute(_BUSY, values).fetchall():
         if rows and rows + count > _ROWS:
             yield begin, end
-            begin, rows = start, 0
+            begin = start
+            rows = 0
         elif not rows:
             begin = start
         rows += count
@@ -298,13 +302,15 @@ def _read(
     cursor: Cursor, at: Mapping[int, Longs], sids: Sequence[int], first: int, last: int
 ) -> Iterator[tuple[int, SampleRuns]]:
     got = runs.fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
-    sid, t = plain(got["sid"], 0), plain(got["t"], 0)
+    sid = plain(got["sid"], 0)
+    t = plain(got["t"], 0)
     order = np.lexsort((t, sid))
     number, status = (
         plain(got["num"], np.nan)[order],
         plain(got["status"], 0)[order].astype(np.uint32),
     )
-    sid, t = sid[order], t[order]
+    sid = sid[order]
+    t = t[order]
     for each, places in runs.split(sid, np.arange(len(sid))).items():
         inside = at[each][(at[each] >= first) & (at[each] < last)]
         yield each, counted(t[places], number[places], status[places], inside)

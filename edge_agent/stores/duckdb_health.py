@@ -302,7 +302,8 @@ class HealthTables:
         anywhere adds up."""
         since: dict[str, list[Longs]] = defaultdict(list)
         until: dict[str, list[Longs]] = defaultdict(list)
-        begin, reach = from_ns - SEAM_NS, to_ns + REACH_NS
+        begin = from_ns - SEAM_NS
+        reach = to_ns + REACH_NS
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
             hours, rest = split_window(_kept_in(cursor, begin, reach), begin, reach)
@@ -367,7 +368,8 @@ class HealthTables:
         ends = cursor.execute("select min(t), max(t) from health").fetchone()
         if ends is None or ends[0] is None:
             return
-        at, to_ns = max(from_ns, raw_from, int(ends[0]) - 1), min(to_ns, int(ends[1]))
+        at = max(from_ns, raw_from, int(ends[0]) - 1)
+        to_ns = min(to_ns, int(ends[1]))
         while at < to_ns:
             end = min(to_ns, at + _PART_NS)
             yield from cursor.execute(
@@ -449,7 +451,8 @@ def _with_late_rows(hours: Sequence[Span], rest: Sequence[Span], raw_from: int) 
 
 
 def _who(got: Mapping[str, Any]) -> list[tuple[str, str]]:
-    agents, devices = plain(got["agent"], 0).tolist(), plain(got["device"], 0).tolist()
+    agents = plain(got["agent"], 0).tolist()
+    devices = plain(got["device"], 0).tolist()
     return list(zip(agents, devices, strict=True))
 
 
@@ -516,7 +519,8 @@ def _beside_holes(
     if not len(did):
         return
     other = did[1:] != did[:-1]
-    first, last = np.append(True, other), np.append(other, True)
+    first = np.append(True, other)
+    last = np.append(other, True)
     before = np.append(0, end[:-1])
     chosen = np.flatnonzero(first | last | (end - before - covered > longest_ns))
     columns = (column[chosen].tolist() for column in (did, end, first, before, covered))
@@ -571,7 +575,8 @@ def _join_spans(connection: Connection, until: int) -> None:
     """Spans of the hours whose rows have gone now, together with those that they go on."""
     values = {"from": until - _JOINED_NS, "to": until}
     got = connection.execute(_SPANS, values).fetchnumpy()
-    first, last = plain(got["first"], 0), plain(got["last"], 0)
+    first = plain(got["first"], 0)
+    last = plain(got["last"], 0)
     rows = [
         (hour_of(b), did, a, b)
         for did, places in _places(plain(got["did"], 0))

@@ -121,7 +121,8 @@ def _pieces(
 ) -> Iterator[tuple[int, StretchIntegral]]:
     """From the samples of a stretch."""
     got = fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
-    sid, t = plain(got["sid"], 0), plain(got["t"], 0)
+    sid = plain(got["sid"], 0)
+    t = plain(got["t"], 0)
     order = np.lexsort((t, sid))
     number, status = (
         plain(got["num"], np.nan)[order],
@@ -187,7 +188,9 @@ def _read_kept_totals(
     sid, t, at = (plain(got[name], 0) for name in ("sid", "t", "moment"))
     # An hour's last moment is the next one's first, hence the hour before the moment.
     order = np.lexsort((at, t, sid))
-    at, used, rate = at[order], plain(got["used"], 0.0)[order], plain(got["rate"], np.nan)[order]
+    at = at[order]
+    used = plain(got["used"], 0.0)[order]
+    rate = plain(got["rate"], np.nan)[order]
     for each, places in split(sid[order], np.arange(len(order))).items():
         yield each, joined(at[places], used[places], rate[places])
 

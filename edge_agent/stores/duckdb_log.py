@@ -43,7 +43,8 @@ def log_path(path: Path) -> Path:
 def aside(path: Path, moment: float | None = None) -> Path:
     """A name beside a file for what was found damaged there; one that is not taken."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
-    name, number = f"{path.name}.damaged-{stamp}", 1
+    name = f"{path.name}.damaged-{stamp}"
+    number = 1
     while path.with_name(name).exists():
         number += 1
         name = f"{path.name}.damaged-{stamp}-{number}"
@@ -79,7 +80,8 @@ def mend_log(path: Path) -> LogCut | None:
     found = read_log(beside)
     if found is None or not (found.damaged or found.mended):
         return None
-    kept, until = aside(beside), beside.stat().st_mtime_ns
+    kept = aside(beside)
+    until = beside.stat().st_mtime_ns
     _write(kept, beside.read_bytes())
     if found.whole:
         part = beside.with_name(beside.name + ".part")

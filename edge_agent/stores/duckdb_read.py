@@ -150,7 +150,9 @@ def _newest_rows(got: dict[str, Any]) -> Rows:
     texts = {i: text for i, text in enumerate(_texts(got["txt"])) if text is not None}
     sid = plain(got["sid"], 0)
     source = np.full(len(sid), NO_TIME, np.int64)
-    num, kind, status = plain(got["num"], np.nan), plain(got["kind"], 0), plain(got["status"], 0)
+    num = plain(got["num"], np.nan)
+    kind = plain(got["kind"], 0)
+    status = plain(got["status"], 0)
     return Rows(sid, plain(got["t"], 0), num, kind, status, source, texts)
 
 

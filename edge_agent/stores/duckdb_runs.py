@@ -149,7 +149,8 @@ def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]
     ]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
-    missing, found = set(sids), []
+    missing = set(sids)
+    found = []
     # Latest end first; kept and not kept hours may interleave, so all stretches of a series still
     # missing are asked.
     for (first, last), query, more in sorted(stretches, key=lambda stretch: -stretch[0][1]):
@@ -186,7 +187,8 @@ def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, SampleRuns]:
     sid = np.concatenate([plain(piece["sid"], 0) for piece in pieces])
     first = np.concatenate([plain(piece["first"], 0) for piece in pieces])
     order = np.lexsort((first, sid))
-    sid, first = sid[order], first[order]
+    sid = sid[order]
+    first = first[order]
     last = np.concatenate([plain(piece["last"], 0) for piece in pieces])[order]
     num = np.concatenate([plain(piece["num"], np.nan) for piece in pieces])[order]
     status = np.concatenate([plain(piece["status"], 0) for piece in pieces]).astype(np.uint32)[
@@ -224,7 +226,8 @@ def hours_not_kept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[
     row = cursor.execute("select min(t), max(t) from samples").fetchone()
     if row is None or row[0] is None:
         return set()
-    first, last = max(int(row[0]), oldest_ns) // HOUR_NS * HOUR_NS, int(row[1])
+    first = max(int(row[0]), oldest_ns) // HOUR_NS * HOUR_NS
+    last = int(row[1])
     return set(range(first, last + 1, HOUR_NS)).difference(
         compacted(cursor, marks, first, last + HOUR_NS)
     )

@@ -280,12 +280,15 @@ def _described_times(
         "where column_name = 't' and segment_type = 'BIGINT' order by row_group_id, start",
         [f"damaged.{table}"],
     ).fetchall()
-    begin, group, times = 0, None, []
+    begin = 0
+    group = None
+    times = []
     offset = 0
     for group_id, start, count, stats in rows:
         if group is not None and group_id != group:
             begin += offset
-        group, offset = group_id, start + count
+        group = group_id
+        offset = start + count
         if begin + start <= last and begin + start + count > first:
             times += [_bound(stats, "min"), _bound(stats, "max")]
     known = [t for t in times if t is not None]
@@ -382,7 +385,8 @@ def gap_record(agent: str, part: str, lost: LostRows, now: int, until: int) -> d
 def _exchange(path: Path, fresh: Path) -> Path:
     """The new file in the place of the damaged one, which gets another name; returns that."""
     kept = aside(path)
-    beside, kept_log = log_path(path), log_path(kept)
+    beside = log_path(path)
+    kept_log = log_path(kept)
     pairs: Sequence[tuple[Path, Path]] = [
         (path, kept),
         *([(beside, kept_log)] if beside.exists() else []),

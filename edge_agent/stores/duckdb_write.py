@@ -113,7 +113,8 @@ def _not_there(rows: Rows, again_until: int) -> str:
     them."""
     if not again_until:
         return ""
-    first, last = int(rows.t.min()), int(rows.t.max())
+    first = int(rows.t.min())
+    last = int(rows.t.max())
     if first > again_until:
         return ""
     known = f"select sid, t from samples where t between {first} and {last}"  # noqa: S608 - integers

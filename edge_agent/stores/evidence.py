@@ -29,7 +29,8 @@ def joined(since: Longs, until: Longs, seam_ns: int = SEAM_NS) -> list[Span]:
     if not len(since):
         return []
     order = np.argsort(since, kind="stable")
-    since, reach = since[order], np.maximum.accumulate(until[order])
+    since = since[order]
+    reach = np.maximum.accumulate(until[order])
     starts = np.flatnonzero(np.append(True, since[1:] > reach[:-1] + seam_ns))
     ends = np.append(starts[1:], len(since)) - 1
     return list(zip(since[starts].tolist(), reach[ends].tolist(), strict=True))

@@ -46,7 +46,8 @@ class Forgotten:
 
     def take_restored(self) -> list[Entry]:
         """What is listed again and still stands as forgotten in the store."""
-        returned, self._restored = sorted(self._restored), set()
+        returned = sorted(self._restored)
+        self._restored = set()
         return returned
 
     def put_back(self, returned: Iterable[Entry]) -> None:

@@ -72,7 +72,8 @@ class FormerNames:
     def born(self, key: str, document: Mapping[str, Any]) -> None:
         """The device's birth document may name what it was: `id` of the same agent, or
         `agent:id`."""
-        was, t = document.get("was"), document.get("t")
+        was = document.get("was")
+        t = document.get("t")
         former = self._former_key(key, was) if isinstance(was, str) and was else None
         before = self._claims.get(key), self._since.get(key)
         if former is None or former == key:
@@ -143,7 +144,9 @@ class FormerNames:
 
     def unfollowed_claims(self) -> list[AsideClaim]:
         """The claims that are not followed, each with its reason."""
-        claims, reasons = dict(self._claims), self._aside  # read by other threads
+        # read by other threads
+        claims = dict(self._claims)
+        reasons = self._aside
         return [
             AsideClaim(key, claims[key], reason)
             for key, reason in sorted(reasons.items())

@@ -55,7 +55,9 @@ def counted(
     """Counters as those of their runs that tell what was counted."""
     found = {}
     for name, asked in moments.items():
-        at, start, end = np.append(asked, [from_ns, to_ns]), from_ns - AROUND_NS, to_ns + AROUND_NS
+        at = np.append(asked, [from_ns, to_ns])
+        start = from_ns - AROUND_NS
+        end = to_ns + AROUND_NS
         days = range(start - start % _DAY, end, _DAY)
         parts = [_told(read, name, at, max(day, start), min(end, day + _DAY)) for day in days]
         parts = [*_before(read, last_before, name, at, start, parts, from_ns), *parts]
@@ -106,7 +108,8 @@ def _before(
                 break
             first = newest - length
             found = [_told(read, name, at, first, min(start, newest + _MS)), *found]
-            start, length = first, min(2 * length, _LONGEST)
+            start = first
+            length = min(2 * length, _LONGEST)
     return found
 
 
@@ -129,7 +132,8 @@ def _after(
         and good_readings([*parts, *found], from_ns=to_ns) < AROUND
     ):
         found.append(_told(read, name, at, end, end + length))
-        end, length = end + length, min(2 * length, _LONGEST)
+        end = end + length
+        length = min(2 * length, _LONGEST)
     return found
 
 
@@ -146,7 +150,8 @@ def energy(
     """Unit-hours of powers; of the samples only what they add up to is kept."""
     found = {}
     for name, asked in moments.items():
-        first, last = int(asked[0]), int(asked[-1])
+        first = int(asked[0])
+        last = int(asked[-1])
         adding = StretchTotals(asked, _rate(read, last_before, name, first))
         for start in range(first, last, _DAY):
             end = min(last, start + _DAY)

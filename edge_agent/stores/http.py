@@ -210,7 +210,8 @@ class HttpEndpoint:
 
     def _drop(self) -> None:
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = self._idle
+            self._idle = []
         for connection in idle:
             _close(connection)
 

@@ -36,7 +36,8 @@ class InfluxDbStore(RemoteStore):
 
     def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
         super().__init__(config, agent, others)
-        self._bucket, self._org = config.bucket or "edge", config.org or ""
+        self._bucket = config.bucket or "edge"
+        self._org = config.org or ""
         self._client = InfluxDBClient(
             config.url,
             **_credentials(config),

@@ -110,7 +110,8 @@ def _from_before(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[st
         names = [name for name in _names(store, devices) if name[1] not in DERIVED]
         for (device, _), runs in store.changes(names, start, to_ns).items():
             good = runs.good
-            times, numbers = runs.first[good].tolist(), runs.num[good].tolist()
+            times = runs.first[good].tolist()
+            numbers = runs.num[good].tolist()
             changed = [
                 t
                 for t, a, b in zip(times[1:], numbers, numbers[1:], strict=False)
@@ -152,7 +153,8 @@ def _last_change(store: Store, name: Name, from_ns: int, to_ns: int) -> int:
 
 def _any_sample(store: Store, devices: Sequence[str], to_ns: int) -> dict[str, StoredValues]:
     """Of devices without a value in the windows asked for: whether they have any before the end."""
-    found, later = {}, []
+    found = {}
+    later = []
     for device in devices:
         newest = store.latest(device).get(device, {})
         times = [each.t for each in newest.values() if each.value is not None]

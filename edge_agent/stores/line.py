@@ -88,7 +88,8 @@ class LineStore(RemoteStore):
         rows: dict[int, dict[str, Any]] = {}
         for line in self._reader.request("GET", "/api/v1/export", query).splitlines():
             series = orjson.loads(line)
-            labels, field = series["metric"], series["metric"]["__name__"].removeprefix("samples_")
+            labels = series["metric"]
+            field = series["metric"]["__name__"].removeprefix("samples_")
             for ms, value in zip(series["timestamps"], series["values"], strict=True):
                 row = rows.setdefault(ms, {"kind": labels["kind"], "text": labels.get("text")})
                 row[field] = value
@@ -131,7 +132,8 @@ class LineStore(RemoteStore):
         )
         found = {}
         for device, codes in state.items():
-            times, seconds = sorted(codes), covered.get(device, {})
+            times = sorted(codes)
+            seconds = covered.get(device, {})
             lasted = [round(seconds.get(ms, 0.0) * 1e9) for ms in times]
             t = np.array(times, np.int64) * 1_000_000
             found[device] = (t, np.array(lasted, np.int64), [state_name(codes[ms]) for ms in times])

@@ -74,7 +74,8 @@ class Encoder:
         for entry in self._catalogue.series[len(self._prefixes) // _KINDS :]:
             if _BAD_NAME.search(entry.tag) or _BAD_NAME.search(entry.device):
                 self._bad.add(entry.sid)
-            who, tag = self._who(entry.device), escape_tag(entry.tag)
+            who = self._who(entry.device)
+            tag = escape_tag(entry.tag)
             self._prefixes += [f"samples,{who},kind={kind},tag={tag}" for kind in KIND_NAMES]
 
     def _who(self, key: str) -> str:
@@ -108,7 +109,8 @@ class Encoder:
     def samples(self, rows: Rows, stored: int) -> list[str]:
         """One line per row."""
         self._grow()
-        prefixes, stamp = self._prefixes, f",stored={stored}i "
+        prefixes = self._prefixes
+        stamp = f",stored={stored}i "
         places = (rows.sid.astype(np.int64) * _KINDS + rows.kind).tolist()
         columns = zip(places, rows.num.tolist(), rows.t.tolist(), strict=True)
         lines = [f"{prefixes[place]} num={number!r}{stamp}{t}" for place, number, t in columns]
@@ -124,10 +126,12 @@ class Encoder:
         return lines
 
     def _special(self, rows: Rows, row: int, prefix: str, stamp: str) -> str:
-        kind, text = int(rows.kind[row]), rows.texts.get(row)
+        kind = int(rows.kind[row])
+        text = rows.texts.get(row)
         fields: list[str] = []
         if kind >= TEXT and text is not None and self._style is TextStyle.LABEL:
-            prefix, text = _label(prefix, kind, text), None
+            prefix = _label(prefix, kind, text)
+            text = None
             fields.append("num=1")
         elif BOOL <= kind <= FLOAT:
             fields.append(f"num={float(rows.num[row])!r}")
@@ -143,7 +147,8 @@ class Encoder:
         """One line per health row: numbers throughout, names beside where the store has strings."""
         lines = []
         for row in documents:
-            state, reason = row.get("state", ""), row.get("reason", "")
+            state = row.get("state", "")
+            reason = row.get("reason", "")
             fields = [
                 f"{name}={float(row[name])!r}"
                 for name in HEALTH_FIELDS

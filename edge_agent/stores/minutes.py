@@ -52,7 +52,10 @@ class MinuteRows:
             for name in ("sums", "last_good")
         )
         order = np.lexsort((end, did))
-        did, end, sums, last_good = did[order], end[order], sums[order], last_good[order]
+        did = did[order]
+        end = end[order]
+        sums = sums[order]
+        last_good = last_good[order]
         if not len(did):
             return cls(did, end, sums, last_good)
         starts = np.flatnonzero(np.append(True, (did[1:] != did[:-1]) | (end[1:] != end[:-1])))

@@ -114,7 +114,8 @@ class NewestSamples:
         """Device -> its readings; without an object for each tag."""
         with self._lock:
             known = np.flatnonzero(self._t != NO_TIME)
-            t, status = self._t[known], self._status[known]
+            t = self._t[known]
+            status = self._status[known]
         self._place_series(catalogue)
         known_places = self._places[known]
         good = (status & np.uint32(_SEVERITY)) == 0

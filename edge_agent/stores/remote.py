@@ -185,7 +185,8 @@ class RemoteStore(ABC):
                 return False
         except (NotAnsweredError, PoisonError):  # it is known by its address
             return False
-        before, self.store_id = self.store_id, ""
+        before = self.store_id
+        self.store_id = ""
         try:
             self.identify()
         finally:
@@ -388,7 +389,8 @@ class RemoteStore(ABC):
                 start, min(to_ns, start + _DAY)
             ).items():
                 last_t, last_state = last.get(device, (t[0], ""))
-                before, states_before = np.append(last_t, t[:-1]), [last_state, *states[:-1]]
+                before = np.append(last_t, t[:-1])
+                states_before = [last_state, *states[:-1]]
                 last[device] = int(t[-1]), states[-1]
                 found[device] += [
                     Silence(int(before[i]), int(t[i]), states[i])
@@ -512,7 +514,8 @@ class RemoteStore(ABC):
         """From the sidecar."""
         values: tuple[int, ...]
         if from_ns is None:
-            sql, values = "select document, max(t) from metrics group by metric order by metric", ()
+            sql = "select document, max(t) from metrics group by metric order by metric"
+            values = ()
         else:
             sql = "select document, t from metrics where t >= ? and t < ? order by t, metric"
             values = (from_ns, 2**63 - 1 if to_ns is None else to_ns)

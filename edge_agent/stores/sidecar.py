@@ -231,8 +231,11 @@ class Sidecar:
         """What belongs to a batch the server has taken: one transaction, synced. Raises
         StoreError."""
         catalogue.causes.take_rows(batch.health)
-        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
-        split, agent_of, device_of = self._keys.split, self._keys.agent, self._keys.device
+        changes = catalogue.take_changes()
+        returned = catalogue.forgotten.take_restored()
+        split = self._keys.split
+        agent_of = self._keys.agent
+        device_of = self._keys.device
         try:
             with self._transaction() as db:
                 rows = [

@@ -64,15 +64,20 @@ class StretchTotals:
         """`rate` holds at the first moment; None: no reading before it is known."""
         self.seen = rate is not None
         self.total = np.zeros(len(moments))
-        self._moments, self._done = moments, 0
+        self._moments = moments
+        self._done = 0
         self._now, self._sum, self._rate = int(moments[0]), 0.0, rate or 0.0
 
     def add(self, found: StretchIntegral | None, end: int) -> None:
         """The stretch up to `end`: its readings, or that there are none."""
-        at, used, rate = np.array([end]), np.zeros(1), self._rate
+        at = np.array([end])
+        used = np.zeros(1)
+        rate = self._rate
         if found is not None:
             self.seen = True
-            at, used, rate = found.at, found.used, found.rate
+            at = found.at
+            used = found.used
+            rate = found.rate
             if at[-1] < end:
                 at, used = (
                     np.append(at, end),

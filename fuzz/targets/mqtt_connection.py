@@ -71,7 +71,7 @@ async def _talk(said: bytes, cut: int, *, five: int, inbound: bool, consent: boo
     came: list[MqttMessage] = []
     made.on_acked = lambda answers: acked.update(mid for mid, _ in answers)
     made.on_message = came.append
-    with patch.object(connection, "dialled", dialled), ours, theirs:
+    with patch.object(connection, "dial_async", dialled), ours, theirs:
         theirs.send((_CONSENT[five] if consent else b"") + said[:cut])
         if not consent:
             theirs.shutdown(socket.SHUT_WR)

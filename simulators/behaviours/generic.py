@@ -100,7 +100,8 @@ def _counter(tag: TagSpec, seed: int) -> Generic:
 
 def _analog(tag: TagSpec, seed: int) -> Generic:
     low, high = _range(tag)
-    middle, half = (low + high) / 2.0, (high - low) / 2.0
+    middle = (low + high) / 2.0
+    half = (high - low) / 2.0
     wave = Wave(f"{seed}:{tag.name}", 60.0 + crc32(tag.name.encode()) % 120)
     if tag.kind == "int":
         return lambda t: round(middle + 0.8 * half * wave(t))

@@ -34,7 +34,8 @@ class TowerLight(ScriptedMachine):
         self._ripple = Wave(f"{seed}:{name}:current", 7.0)
 
     def signals(self) -> dict[str, SignalValue]:
-        item, working = self.state.item, self.phase is Phase.RUN
+        item = self.state.item
+        working = self.phase is Phase.RUN
         powered = self.phase is not Phase.OFF
         flash = int(self.t / _FLASH_S) % 2 == 0
         red = item is MachineryItemState.OutOfService

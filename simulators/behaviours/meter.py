@@ -42,7 +42,8 @@ class Meter(Behaviour):
         return kw
 
     def signals(self) -> dict[str, SignalValue]:
-        cosphi, energy = self.cosphi, self.start_kwh + self.kwh
+        cosphi = self.cosphi
+        energy = self.start_kwh + self.kwh
         tan = sqrt(1.0 / cosphi**2 - 1.0)
         out: dict[str, SignalValue] = {}
         volts = []

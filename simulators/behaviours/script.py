@@ -167,7 +167,8 @@ class ScriptedMachine(SimulatedMachine):
         """Break the running cycle off where it was meant to happen, and remember what is left of
         it."""
         assert self._stop is not None  # noqa: S101 - the caller checked; for the type checker
-        phase, self._stop = self._stop[1], None
+        phase = self._stop[1]
+        self._stop = None
         self._resume = max(self.remaining, 1.0)
         if phase is Phase.ALARM:
             self.alarm = self.random.choice(self.habits.alarms)
@@ -196,7 +197,8 @@ class ScriptedMachine(SimulatedMachine):
 
     def _begin(self) -> None:
         if self.fetch():
-            self.tool, self.cycle_s = 1, 0.0
+            self.tool = 1
+            self.cycle_s = 0.0
             self._enter(Phase.LOAD, self._draw(self.habits.load))
         else:
             self._enter(Phase.WAIT, 0.0)

@@ -106,7 +106,8 @@ class DustFan(Drive):
 
     def _advance(self, dt: float, duty: Duty) -> float:
         kw = super()._advance(dt, duty)
-        line, share = self.line, self.frequency / 50.0
+        line = self.line
+        share = self.frequency / 50.0
         # Extraction clears in about 30 s; without it polishing fills the hood within a minute or
         # so.
         settles_at = (

@@ -49,8 +49,11 @@ def is_bits(name: str) -> bool:
 
 def span(tag: TagSpec) -> TagAddresses:
     """The addresses of a tag. Raises SpecError."""
-    kind, where = check(tag), tag.where
-    address, count, name = int(where["address"]), int(where.get("count") or 1), str(where["object"])
+    kind = check(tag)
+    where = tag.where
+    address = int(where["address"])
+    count = int(where.get("count") or 1)
+    name = str(where["object"])
     if is_bits(name):
         return TagAddresses(name, address, count)
     if kind == "bool":
@@ -129,7 +132,8 @@ class RegisterImage:
             return lambda value: _write_bits(block.data, first, value, where.count)
         kind = check(tag)
         if kind == "bool":
-            bit, count = int(tag.where.get("bit") or 0), int(tag.where.get("count") or 1)
+            bit = int(tag.where.get("bit") or 0)
+            count = int(tag.where.get("count") or 1)
             swapped = str(tag.where.get("word_order")).upper() in ("BADC", "DCBA")
             return lambda value: _write_register_bits(
                 block.data, 2 * first, bit, value, count, swapped
@@ -159,7 +163,9 @@ class RegisterImage:
     def _number_writer(
         self, tag: TagSpec, block: RegisterBlock, offset: int
     ) -> Callable[[SignalValue], None]:
-        codec, board, name = NumberCodec(tag, is_counter(tag)), self.device.board, tag.name
+        codec = NumberCodec(tag, is_counter(tag))
+        board = self.device.board
+        name = tag.name
         count = int(tag.where.get("count") or 1)
 
         def write(value: SignalValue) -> None:

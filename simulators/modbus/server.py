@@ -83,7 +83,8 @@ class ModbusPort:
         first = devices[0].spec
         self.devices = devices
         self.transport = str(first.options.get("transport") or "tcp")
-        self.host, self.port = first.host, first.port
+        self.host = first.host
+        self.port = first.port
         self.connections: set[asyncio.Transport] = set()
         self._framing = framing(self.transport)
         self._tls = tls

@@ -98,7 +98,8 @@ def _uris(text: str) -> list[str]:
 
 def place(device: DeviceSpec, tag: TagSpec, number: int, namespaces: ServedNamespaces) -> NodePlace:
     """The place of a device's tag number `number`. Raises SpecError."""
-    path, node = tag.where.get("path"), tag.where.get("node")
+    path = tag.where.get("path")
+    node = tag.where.get("node")
     if not path and not node:
         raise SpecError(
             f"{device.id}.{tag.name}：既无 node 也无 path / {device.id}.{tag.name}: neither node "
@@ -120,7 +121,9 @@ def _node(device: DeviceSpec, text: str, namespaces: ServedNamespaces) -> tuple[
     found = _NODE.fullmatch(text.strip())
     if found is None:
         raise SpecError(f"{device.id}：节点 {text} 无效 / {device.id}: not a node id: {text}")
-    uri, form, body = namespaces.uri(found["index"], found["uri"]), found["form"], found["id"]
+    uri = namespaces.uri(found["index"], found["uri"])
+    form = found["form"]
+    body = found["id"]
     try:
         if form == "i":
             return uri, int(body)

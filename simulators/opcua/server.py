@@ -174,7 +174,8 @@ class OpcuaPort:
         self._gate.target = server.bserver.port
 
     async def _stop_server(self) -> None:
-        server, self._server = self._server, None
+        server = self._server
+        self._server = None
         if server is not None:
             await server.stop()
 
@@ -213,7 +214,8 @@ class OpcuaPort:
         for device in self.devices:
             for variable in self._variables[device.spec.id]:
                 parent = await _folder(folders, variable.place.folders, indexes)
-                index, where = indexes[variable.place.uri], variable.place
+                index = indexes[variable.place.uri]
+                where = variable.place
                 identifier = 0 if where.identifier is None else where.identifier
                 wanted = ua.NodeId(identifier, index)  # type: ignore[arg-type]
                 variable.last = None
@@ -240,7 +242,8 @@ class OpcuaPort:
             return
         for device in self.devices:
             values = device.values()
-            stamp, before = (device.version, device.board.version), self._pushed.get(device.spec.id)
+            stamp = (device.version, device.board.version)
+            before = self._pushed.get(device.spec.id)
             if stamp == before:
                 continue
             self._pushed[device.spec.id] = stamp

@@ -103,7 +103,8 @@ def _copy(node: NodeData) -> NodeData:
     copy.call = node.call
     for attribute, old in node.attributes.items():
         value = AttributeValue(old.value)  # type: ignore[arg-type]
-        value.value_callback, value.value_setter = old.value_callback, old.value_setter
+        value.value_callback = old.value_callback
+        value.value_setter = old.value_setter
         copy.attributes[attribute] = value
     return copy
 

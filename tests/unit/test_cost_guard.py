@@ -302,7 +302,7 @@ async def sending(made: Bench) -> AsyncIterator[Sending]:
 
     config, counters = Mqtt(url="mqtt://broker"), PublishCounters()
     link = MqttConnection(config, "test")
-    with theirs, patch.object(connection, "dialled", dialled):
+    with theirs, patch.object(connection, "dial_async", dialled):
         theirs.sendall(b"\x20\x02\x00\x00")
         await link.open(None)
         made.outbox.attach()

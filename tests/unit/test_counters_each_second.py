@@ -187,7 +187,7 @@ def test_a_series_that_is_not_kept_leaves_the_others_theirs(tmp_path: Path) -> N
         none = np.zeros(0, np.int64)
         for ask in (lambda: store.counted({kept: none, other: none}, month.START, month.START + HOUR),
                     lambda: store.changes([state, other], month.START, month.START + HOUR)):  # fmt: skip
-            with patch.object(runs, "kept", side_effect=runs.read_kept_runs) as read:
+            with patch.object(runs, "read_kept_runs", side_effect=runs.read_kept_runs) as read:
                 assert len(ask()) == 2
             assert read.call_count == 1
 

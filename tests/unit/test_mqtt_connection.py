@@ -66,7 +66,7 @@ async def connected(
         return ours
 
     link = MqttConnection(Mqtt(url="mqtt://broker", version=version), "test", **options)
-    with patch.object(connection, "dialled", dialled), theirs:
+    with patch.object(connection, "dial_async", dialled), theirs:
         opening = asyncio.create_task(link.open(None))
         await broker.read()
         broker.say(ACCEPTED[version] if answer is None else answer)

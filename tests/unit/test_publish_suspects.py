@@ -68,7 +68,7 @@ async def sending(
 
     config = Mqtt(url="mqtt://broker", window=WINDOW)
     link = MqttConnection(config, "test")
-    with theirs, patch.object(connection, "dialled", dialled):
+    with theirs, patch.object(connection, "dial_async", dialled):
         theirs.sendall(b"\x20\x02\x00\x00")
         await link.open(None)
         box.attach()

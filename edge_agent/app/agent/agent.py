@@ -101,7 +101,8 @@ class EdgeAgent:
 
     def _room(self) -> int:
         """Bytes that the outbox may hold at first."""
-        most, closed = self.site.outbox.max_bytes, self._former.closed
+        most = self.site.outbox.max_bytes
+        closed = self._former.closed
         return divided(most, bytes_in(self.site.outbox.path), {}, closed)[0] if closed else most
 
     @property

@@ -119,7 +119,8 @@ class DeviceFactory:
             self._clock.monotonic(),
             clock_tolerance=device.clock_tolerance,
         )
-        send, write_row = self._sender(path, device.id), self._health_writer(path, device.id)
+        send = self._sender(path, device.id)
+        write_row = self._health_writer(path, device.id)
         polled = PolledDevice(plan, normalisers, health, send, write_row, device.staleness)
         notes = {} if plugin.tag_notes is None else dict(plugin.tag_notes(plan))
         if state is not None and state.derived:
@@ -153,7 +154,8 @@ class DeviceFactory:
         )
 
     def _sender(self, path: str, device: str) -> Sink:
-        append, topic = self._outbox.append, f"{path}/data"
+        append = self._outbox.append
+        topic = f"{path}/data"
         head = payload.head(device, self._outbox.stream)
 
         def send(batch: Batch) -> None:
@@ -162,11 +164,14 @@ class DeviceFactory:
         return send
 
     def _health_writer(self, path: str, device: str) -> Tell:
-        append, topic, clock = self._outbox.append, f"{path}/health", self._clock
+        append = self._outbox.append
+        topic = f"{path}/health"
+        clock = self._clock
         head = payload.head(device, self._outbox.stream)
 
         def write_row(polled: PolledDevice) -> None:
-            t, row = clock.time_ns(), polled.health.row(clock.monotonic())
+            t = clock.time_ns()
+            row = polled.health.row(clock.monotonic())
             if polled.breaker.moved():
                 move = breaker_move(polled.breaker.is_open, polled.health.reason)
                 row["tag_transitions"] = [*row.get("tag_transitions", ()), move]

@@ -190,7 +190,8 @@ class DeviceRegistry:
         for line in gone:
             line.loop.removed()
         change = self._differences(members, [line.loop.key for line in fresh.values()])
-        before, self._members = self._members, members
+        before = self._members
+        self._members = members
         self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
         self._write_final_rows(before, members, change)
@@ -237,11 +238,13 @@ class DeviceRegistry:
         change: ReloadResult,
     ) -> None:
         """The last words of devices that go or are replaced, and who the new ones are."""
-        t, now = self._clock.time_ns(), self._clock.monotonic()
+        t = self._clock.time_ns()
+        now = self._clock.monotonic()
         for name in change.removed:
             before[name].polled.failed(DeviceError.of("removed"), t, now)
         for name in change.removed + change.changed:
-            old, new = before[name], after.get(name)
+            old = before[name]
+            new = after.get(name)
             if new is not None:
                 old.polled.write_health_row()
                 old.withdraw(old.names - new.names, t)

@@ -40,7 +40,9 @@ class OrphanedOutboxes:
     """The outboxes below `site.outbox.path`."""
 
     def __init__(self, site: Site, topics: Topics, clock: Clock) -> None:
-        self._site, self._topics, self._clock = site, topics, clock
+        self._site = site
+        self._topics = topics
+        self._clock = clock
         path = site.outbox.path
         self._waiting = {
             worker: bytes_in(folder_of(path, worker))
@@ -80,7 +82,8 @@ class OrphanedOutboxes:
 
     def gaps(self) -> list[UndeliveredRange]:
         """What was found missing in them since the last call."""
-        found, self._gaps = self._gaps, []
+        found = self._gaps
+        self._gaps = []
         for one in self._open.values():
             found += one.outbox.gaps()
         return found
@@ -115,7 +118,8 @@ class OrphanedOutboxes:
             await outbox.close(_CLOSE_S)
 
     async def _opened(self, worker: int) -> Outbox:
-        site, told = self._site, ""
+        site = self._site
+        told = ""
         while True:
             try:
                 outbox = await asyncio.to_thread(

@@ -27,7 +27,8 @@ class _Disk:
 
     def look(self, durable: int, last: int, now: float) -> float:
         if durable >= self.waiting_for:
-            self.waiting_for, self.since = last, now
+            self.waiting_for = last
+            self.since = now
         return now - self.since if durable < self.waiting_for else 0.0
 
 
@@ -73,7 +74,8 @@ class SelfHealth:
     def facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.AgentFacts:
         """What is known of this process now."""
         now = time.monotonic()
-        stats, wall = self._outbox.stats, self._clock.monotonic()
+        stats = self._outbox.stats
+        wall = self._clock.monotonic()
         self._own.look(self._clock.time_ns(), wall)
         return own.AgentFacts(
             connected=self._publisher.connected,

@@ -59,7 +59,8 @@ def spec(
     on the real bus. With `truth` the simulators write what the machines were really doing into that
     file.
     """
-    plugins, configured = InstalledPlugins(), {device.id: device for device in site.devices}
+    plugins = InstalledPlugins()
+    configured = {device.id: device for device in site.devices}
     _refuse_unknown(faults or {}, configured)
     devices = []
     for plan in plans:
@@ -100,7 +101,8 @@ def _description(plan: DevicePlan, plugin: Plugin) -> dict[str, Any]:
 def _refuse_unknown(faults: Faults, configured: Mapping[str, DeviceCommon]) -> None:
     for device in faults:
         if device not in configured:
-            zh, en = "、".join(configured), ", ".join(configured)
+            zh = "、".join(configured)
+            en = ", ".join(configured)
             raise SimulationError.one(
                 "unknown-device",
                 f"要注入故障的设备 {device!r} 不在配置里；有：{zh}。",
@@ -122,9 +124,11 @@ def redirect(
     {"url": ...}}`); `certificates` are those of simulators that protect their channel, to be
     trusted by device id.
     """
-    document, plugins = expand(path), InstalledPlugins()
+    document = expand(path)
+    plugins = InstalledPlugins()
     for device in document["devices"]:
-        name, connector = str(device["id"]), device["connector"]
+        name = str(device["id"])
+        connector = device["connector"]
         if name in endpoints:
             device[plugins[connector].endpoint_key] = endpoints[name]
             if "identify" in plugins[connector].device_options.model_fields:
@@ -276,7 +280,8 @@ class SimulatorProcess:
     async def stop(self) -> None:
         """End the child in order, by force if it does not; may be called at any time, also
         twice."""
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process is None or process.returncode is not None:
             return
         process.terminate()

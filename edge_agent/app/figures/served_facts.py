@@ -270,7 +270,8 @@ def _readings_from_json(columns: Sequence[str]) -> Readings:
 
 
 def _changes_from_json(entry: Sequence[Any]) -> TagChanges:
-    t, why = _longs(entry[0]), entry[2]
+    t = _longs(entry[0])
+    why = entry[2]
     return TagChanges(t, _doubles(entry[1]), [why.get(str(place), "") for place in range(len(t))])
 
 
@@ -369,7 +370,8 @@ def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         size = len(each["at"]) + _SPAN * (len(each["known"]) + _ABOUT)
         if some and room < size:
             yield some
-            some, room = [], _ROOM
+            some = []
+            room = _ROOM
         some.append(each)
         room -= size
     if some:

@@ -34,8 +34,11 @@ class ProductionService:
     def __init__(
         self, figures: ProductionFigures, store: Store, ingest: Ingest, topics: Topics, clock: Clock
     ) -> None:
-        self._figures, self._store, self._ingest = figures, store, ingest
-        self._topics, self._clock = topics, clock
+        self._figures = figures
+        self._store = store
+        self._ingest = ingest
+        self._topics = topics
+        self._clock = clock
         self._computing = asyncio.Lock()
         self._kept: list[Document] | None = None
         """The newest that is kept of every metric, as it stood after the last window; None: not

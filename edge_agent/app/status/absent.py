@@ -98,7 +98,8 @@ def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Sequen
             continue
         known = IntervalSet(pairs)
         known.update(told[stream].pairs() if stream in told else ())
-        contact, held = pairs[0][0], (pending_from or {}).get(stream, _EVER)
+        contact = pairs[0][0]
+        held = (pending_from or {}).get(stream, _EVER)
         for first, last in known.missing(1, pairs[-1][1]):
             if last >= held:
                 found.waiting.append(_row(stream, max(first, held), last, _WAITING_ZH, _WAITING_EN))

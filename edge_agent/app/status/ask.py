@@ -169,7 +169,8 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     store = store_of(site)
     try:
         store.ask_for_life()
-        devices, row_s = SiteDevices.of(site, store), site.agent.health
+        devices = SiteDevices.of(site, store)
+        row_s = site.agent.health
         return of_plant(store, devices, now - int(seconds * 1e9), now, row_s, _pending_from(site))
     finally:
         store.close()

@@ -125,7 +125,8 @@ class FirstScreen:
     def _rest(self, number: int, terminal: Terminal) -> list[Text]:
         if not number:
             return []
-        zh, en = f"… 还有 {number} 项", f"… {number} more"
+        zh = f"… 还有 {number} 项"
+        en = f"… {number} more"
         told = terminal.say(zh, en, " / ") + (f": {self.more}" if self.more else "")
         return [Text(line, "yellow") for line in wrapped(told, terminal.width)]
 
@@ -133,7 +134,8 @@ class FirstScreen:
         own = [row for row in self.devices if not row.get("guest")]
         if not own:
             return []
-        zh, en = f"{len(own)} 台设备全部正常", f"All {len(own)} devices are well"
+        zh = f"{len(own)} 台设备全部正常"
+        en = f"All {len(own)} devices are well"
         if len(own) == 1:
             en = "The one device is well"
         if self.nothing_missing:
@@ -214,7 +216,8 @@ def agent_lines(agents: Sequence[Document], terminal: Terminal) -> list[Text]:
     lines = [_agent(each, terminal) for each in shown]
     rest = len(ordered) - len(shown)
     if rest:
-        zh, en = f"… 另有 {rest} 个采集代理", f"… {number_of(rest, 'more agent')}"
+        zh = f"… 另有 {rest} 个采集代理"
+        en = f"… {number_of(rest, 'more agent')}"
         lines.append(Text(terminal.say(zh, en, " / "), "bright_black"))
     return lines
 

@@ -131,7 +131,8 @@ def recent_report(
 ) -> dict[str, Any]:
     """The same of a window within the last day that ends now and begins with a full minute, from
     what is kept of it."""
-    span, wanted = _Window(from_ns, to_ns, silent_ns(row_s)), set(devices)
+    span = _Window(from_ns, to_ns, silent_ns(row_s))
+    wanted = set(devices)
     heard = {key: each for key, each in recent.evidence(from_ns, to_ns).items() if key in wanted}
     return _document(store, span, heard, recent.tag_moves(from_ns, to_ns), pending_from)
 
@@ -304,7 +305,8 @@ def _causes_at_start(
 def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) -> list[Outage]:
     """The outages of one device in the window, in order."""
     story = _Story(device, span.start, store.catalogue)
-    before, within = heard.before, heard.within
+    before = heard.before
+    within = heard.within
     if before is not None and before.state == "offline":
         story.begin(span.start, before.reason, heard.why)
     holes = deque(heard.silences)
@@ -362,7 +364,8 @@ def _offline_since(store: Store, device: str, heard: DeviceEvidence, start: int,
         row = store.health(t, last).get(device)
         return row is not None and row.covered_s > 0
 
-    before, since = start - 1, last
+    before = start - 1
+    since = last
     if not good_after(before):
         return start
     while since - before > _MINUTE:
@@ -382,7 +385,9 @@ class _Story:
         self.device = device
         self.since: int | None = None
         """When the outage began that lasts at this point."""
-        self._catalogue, self._start, self._reason = catalogue, start, ""
+        self._catalogue = catalogue
+        self._start = start
+        self._reason = ""
         self._renamed = len(catalogue.former.devices(device)) > 1
         self._why: tuple[str, str] | None = None
 
@@ -424,7 +429,8 @@ class _Story:
     def moved(self, row: Mapping[str, Any], last: int | None) -> None:
         """A transition; `last`: time of the last row before it, when it is the first one of an
         agent."""
-        t, reason = row["t"], row["reason"]
+        t = row["t"]
+        reason = row["reason"]
         if row["to"] != "offline" and self._is_renaming(row):
             self.since = None
             return

@@ -148,7 +148,8 @@ def _many(groups: Sequence[Sequence[Document]], timezone: str) -> str:
 
 
 def _flapping(group: Sequence[Document], timezone: str) -> str:
-    first, last = group[0], group[-1]
+    first = group[0]
+    last = group[-1]
     return (
         f"  变量 tag {first['device']}/{first['tag']}: {len(group)} 次变化 changes,"
         f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now "

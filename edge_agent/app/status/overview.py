@@ -52,7 +52,8 @@ def agents(
 ) -> list[dict[str, Any]]:
     """One row per agent the service knows: its own first, then the others of the plant, then
     guests."""
-    keys, forgotten = plant.keys, store.catalogue.forgotten
+    keys = plant.keys
+    forgotten = store.catalogue.forgotten
     newest: dict[str, int] = {}
     for key, row in readings.items():
         agent = keys.agent(key)
@@ -152,7 +153,8 @@ def _device(
     recent: DeviceNow,
     now_ns: int,
 ) -> dict[str, Any]:
-    good_t, proven = readings.good_t, recent.last_good_t if recent.state else None
+    good_t = readings.good_t
+    proven = recent.last_good_t if recent.state else None
     if proven is not None and (
         proven > now_ns + AHEAD_NS or readings.tags <= len(readings.not_good)
     ):

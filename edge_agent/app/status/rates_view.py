@@ -86,10 +86,12 @@ def why_none(metric: Figure) -> tuple[str, str]:
 
 def basis(metric: Figure) -> tuple[str, str]:
     """What a figure rests on: fraction, judgement, points, grade."""
-    parts_zh, parts_en = [], []
+    parts_zh = []
+    parts_en = []
     zh, one, several = _COUNTED.get(metric["id"], ("", "", ""))
     en = verb(metric["denominator"], one, several)
-    top, bottom = short(metric["numerator"]), short(metric["denominator"])
+    top = short(metric["numerator"])
+    bottom = short(metric["denominator"])
     parts_zh.append(f"{top} / {bottom} {zh}".strip())
     parts_en.append(f"{top} of {bottom} {en}".strip())
     for told in (judgement(metric), score(metric)):
@@ -180,14 +182,17 @@ def _other(metric: Figure, name: str, columns: list[int], terminal: Terminal) ->
     """On one line in columns where there is room; else id and value, and beside them all the rest
     as it fits."""
     shown = figure(metric)
-    key, value = padded(metric["id"], columns[0]), f"{shown or '—':>9}"
+    key = padded(metric["id"], columns[0])
+    value = f"{shown or '—':>9}"
     said = _said(metric, shown)
-    zh, en = " · ".join(each[0] for each in said), " · ".join(each[1] for each in said)
+    zh = " · ".join(each[0] for each in said)
+    en = " · ".join(each[1] for each in said)
     line = Text(f"{key}  {padded(name, columns[1])}  {value}")
     beside = terminal.say(zh, en, " / ") if zh != en else zh
     room = terminal.width - line.cell_len - 2
     if room >= min(_ROOM, cell_len(beside)):
-        pieces, hanging = wrapped(beside, room), " " * (line.cell_len + 2)
+        pieces = wrapped(beside, room)
+        hanging = " " * (line.cell_len + 2)
         return [
             Text(f"{line.plain}  {pieces[0]}"),
             *(Text(hanging + piece) for piece in pieces[1:]),

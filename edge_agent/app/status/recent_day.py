@@ -31,7 +31,8 @@ class RecentDay:
     def __init__(self, store: Store, clock: Clock, row_s: float) -> None:
         """`row_s`: how often health rows come."""
         self.health = RecentHealth(silent_ns(row_s))
-        self._store, self._clock = store, clock
+        self._store = store
+        self._clock = clock
         self._renamed: Mapping[str, str] = store.catalogue.former.current
         self._to_read, self._read = asyncio.Event(), asyncio.Event()
         self._to_read.set()

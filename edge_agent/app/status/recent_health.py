@@ -129,7 +129,9 @@ class RecentHealth:
             past.take([row for row in rows if row["t"] > now_ns], max(now_ns, newest))
             # What came late meanwhile may belong to an hour that had been read already.
             self.outdated = any(row["t"] <= now_ns - MINUTE_NS for row in rows)
-            self._state, self._waiting, self.complete = past, None, True
+            self._state = past
+            self._waiting = None
+            self.complete = True
 
     def now(self, now_ns: int) -> dict[str, DeviceNow]:
         """Every device of which rows came within the day."""
@@ -167,7 +169,8 @@ class _State:
         counted: list[tuple[int, int, int]] = []
         counts = []
         for row in rows:
-            device, t = self._device(row["device"], row["t"]), row["t"]
+            device = self._device(row["device"], row["t"])
+            t = row["t"]
             if t > device.last_t or not device.states:
                 self._take_newer_row(device, row)
             elif t < device.last_t:
@@ -193,8 +196,10 @@ class _State:
         return device
 
     def _take_newer_row(self, device: _Device, row: Row) -> None:
-        t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
-        state, reason = row.get("state") or "", row.get("reason") or ""
+        t = row["t"]
+        covered = int(1e9 * (row.get("covered_s") or 0))
+        state = row.get("state") or ""
+        reason = row.get("reason") or ""
         before = device.states[-1][1] if device.states else ""
         spoken_of = covered
         if before == state == "offline":  # such rows come seldom, and say since when they speak
@@ -204,7 +209,8 @@ class _State:
         if _starts(row):
             device.starts[t] = device.last_t if device.states else 0
         if not device.states:
-            device.first_t, device.first_covered = t, covered
+            device.first_t = t
+            device.first_covered = covered
         if not device.states or device.states[-1][1:] != (state, reason):
             device.states.append((t, state, reason))
         device.last_t = t
@@ -214,8 +220,10 @@ class _State:
         device.newest.append((t, row.get("values") or 0, row.get("scheduled_s") or 0.0))
 
     def _take_late_row(self, device: _Device, row: Row) -> None:
-        t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
-        state, reason = row.get("state") or "", row.get("reason") or ""
+        t = row["t"]
+        covered = int(1e9 * (row.get("covered_s") or 0))
+        state = row.get("state") or ""
+        reason = row.get("reason") or ""
         for start, last in device.starts.items():
             if last < t < start:
                 device.starts[start] = t
@@ -225,8 +233,10 @@ class _State:
         if t < device.first_t:
             _, first_state, _ = device.states[0]
             holes = [_Hole(t, device.first_t, first_state, device.first_covered, state)]
-            until, place = device.first_t, 0
-            device.first_t, device.first_covered = t, covered
+            until = device.first_t
+            place = 0
+            device.first_t = t
+            device.first_covered = covered
         else:
             hole = next((hole for hole in device.holes if hole.since < t < hole.until), None)
             if hole is None:
@@ -235,7 +245,8 @@ class _State:
                 _Hole(hole.since, t, state, covered, hole.before),
                 _Hole(t, hole.until, hole.state, hole.covered, state),
             ]
-            until, place = hole.until, device.holes.index(hole)
+            until = hole.until
+            place = device.holes.index(hole)
             del device.holes[place]
         device.holes[place:place] = [
             hole for hole in holes if hole.until - hole.since - hole.covered > self._silent
@@ -282,7 +293,8 @@ class _State:
             return
         gone = np.arange(max(self._head + 1, head - _MINUTES + 1), head + 1) % _MINUTES
         self._covered[:, gone] = 0
-        hour, before = head // 60, self._head // 60
+        hour = head // 60
+        before = self._head // 60
         self._counts[:, np.arange(max(before + 1, hour - _HOURS + 1), hour + 1) % _HOURS] = 0
         if hour != before:
             self._forget_before(now_ns - DAY_NS - HOUR_NS)
@@ -307,7 +319,8 @@ class _State:
 
     def _count(self, place: Longs, times: Longs, counts: Longs) -> None:
         """Counts of rows of these times; aligned."""
-        hour, head = (times - 1) // HOUR_NS, self._head // 60
+        hour = (times - 1) // HOUR_NS
+        head = self._head // 60
         known = (hour > head - _HOURS) & (hour <= head)
         np.add.at(self._counts, (place[known], hour[known] % _HOURS), counts[known])
 

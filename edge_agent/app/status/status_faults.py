@@ -60,7 +60,8 @@ def not_well(
 ) -> list[StatusFault]:
     """Of the documents `serve`, `agent` and (where it was asked for) `missing`; `configured`: only
     these devices."""
-    store, agent = document["serve"], document["agent"]
+    store = document["serve"]
+    agent = document["agent"]
     found = [*_process(store, "serve", config), *_process(agent, "run", config)]
     if store is not None and "devices" in store:
         found += _never_reported(store["devices"], configured or ())
@@ -153,7 +154,8 @@ def _unfollowed_names(claims: Sequence[Document]) -> Iterator[StatusFault]:
 
 def _names(ids: Sequence[str]) -> tuple[str, str]:
     """A few of them, and how many there are."""
-    named, rest = ", ".join(ids[:_NAMED]), len(ids) - _NAMED
+    named = ", ".join(ids[:_NAMED])
+    rest = len(ids) - _NAMED
     whole = f"{named} … +{rest}" if rest > 0 else named
     return whole, whole
 
@@ -236,9 +238,11 @@ def _last_good(row: Document, now: int | None) -> int | None:
 def _lost(missing: Document, config: object) -> Iterator[StatusFault]:
     """Data that will never come, and data that never came."""
     look = command("status", str(config), "--wide")
-    gaps, absent = missing["gaps"], missing.get("absent", ())
+    gaps = missing["gaps"]
+    absent = missing.get("absent", ())
     if gaps:
-        entries, last = sum(row["entries"] for row in gaps), gaps[-1]
+        entries = sum(row["entries"] for row in gaps)
+        last = gaps[-1]
         word = ("丢失数据", "data lost")
         who = (f"{entries:,} 条消息", number_of(entries, "message"))
         since = min(row["from_t"] for row in gaps)

@@ -90,11 +90,14 @@ def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
     itself continues on the next: what is copied from there is the command as it has to be typed.
     """
     lines: list[str] = []
-    line, rest, width = "", width, width if first is None else first
+    line = ""
+    rest = width
+    width = width if first is None else first
     for piece in _pieces(text):
         if cell_len(line) + cell_len(piece.rstrip()) > width and line:
             lines.append(line.rstrip())
-            line, width = "", rest
+            line = ""
+            width = rest
         if (
             cell_len(piece.rstrip()) > width
             and (found := next(commands_in(piece), None)) is not None
@@ -111,7 +114,8 @@ def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
         while cell_len(piece.rstrip()) > width:
             head = _head(piece, width)
             lines.append(head)
-            piece, width = piece[len(head) :], rest
+            piece = piece[len(head) :]
+            width = rest
         line += piece if line else piece.lstrip()
     return [*lines, line.rstrip()] if line.rstrip() or not lines else lines
 

@@ -59,9 +59,12 @@ def _with_file(found: Any, config: Path) -> Any:
 
 
 def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:
-    store, missing = document["serve"] or {}, document["missing"] or {}
-    timezone, now = site.agent.timezone, store.get("t") or time_ns()
-    devices, notes = store.get("devices"), list(_notes(document, timezone, config))
+    store = document["serve"] or {}
+    missing = document["missing"] or {}
+    timezone = site.agent.timezone
+    now = store.get("t") or time_ns()
+    devices = store.get("devices")
+    notes = list(_notes(document, timezone, config))
     if devices is None:
         devices = agent_device_rows(document["agent"] or {}, site.devices, now)
         if devices:
@@ -94,7 +97,8 @@ _FROM_THE_AGENT: Final = (
 
 def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[str, str]]:
     """Quiet lines: what waits, what outages there were, and where all the rest is."""
-    agent, missing = document["agent"] or {}, document["missing"] or {}
+    agent = document["agent"] or {}
+    missing = document["missing"] or {}
     now = (document["serve"] or {}).get("t") or time_ns()
     outbox = agent.get("outbox") or document.get("waiting") or {}
     if outbox.get("pending_values") and now - (outbox.get("oldest_t") or 0) > _ON_ITS_WAY_NS:
@@ -117,7 +121,8 @@ def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[st
 
 def _details(console: Console, document: Document, timezone: str, config: Path) -> None:
     """What each process says of itself, and what is missing, in both languages."""
-    store, agent = document["serve"], document["agent"]
+    store = document["serve"]
+    agent = document["agent"]
     if store is not None and "ne107" not in store:
         _problem(console, "入库服务没有应答 / the store service does not answer:", store)
     elif store is not None:

@@ -90,7 +90,8 @@ async def current_values(
 async def _rows(
     agent: str, device: ReadDevice, names: Sequence[str], clock: Clock, *, ask: bool
 ) -> list[Document]:
-    wanted, found = frozenset(names), {}
+    wanted = frozenset(names)
+    found = {}
     for own, normaliser in device.polled.normalisers.items():
         table = normaliser.table
         if wanted.isdisjoint(table.names):
@@ -116,7 +117,8 @@ def _row(
     agent: str, device: ReadDevice, tag: Tag, current: CurrentValue, now: float, raw: str | None
 ) -> Document:
     value = None if is_bad(current.status) else current.value
-    derived, address_of = tag.where is None, device.plugin.address
+    derived = tag.where is None
+    address_of = device.plugin.address
     t, read = current.stamp or (None, None)
     row = {
         "agent": agent,
@@ -147,7 +149,8 @@ def _state(polled: PolledDevice) -> Document:
     """How the device itself is, so that its reason is said once and not for each tag."""
     health = polled.health
     if health.cause is not None:
-        zh, en = health.cause.zh, health.cause.en
+        zh = health.cause.zh
+        en = health.cause.en
     else:
         zh, en = sentence("starting" if health.state == "starting" else "")
     return {

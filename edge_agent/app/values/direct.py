@@ -136,7 +136,8 @@ class _Connection:
         return [ReadDevice(member, polled, self._plugin, raw) for member, polled in pairs]
 
     def _failed(self, devices: Iterable[PolledDevice], error: DeviceError) -> None:
-        now, t = self._clock.monotonic(), self._clock.time_ns()
+        now = self._clock.monotonic()
+        t = self._clock.time_ns()
         for device in devices:
             if id(device) in self._unread:
                 device.failed(error, t, now)
@@ -167,7 +168,8 @@ class _Connection:
             device.health.streaming = True
             for table in _tables(device, tags[device.plan.id]):
                 awaited[table] = set(range(len(table)))
-        complete, clock = asyncio.Event(), self._clock
+        complete = asyncio.Event()
+        clock = self._clock
 
         def sink(batch: Batch) -> None:
             table = batch.table
@@ -228,10 +230,13 @@ class WatchedDevices:
     """Devices that are read in their own rhythm for as long as somebody looks."""
 
     def __init__(self, site: Site, plugins: Plugins, tags: Wanted, clock: Clock) -> None:
-        self._site, self._tags, self._clock = site, tags, clock
+        self._site = site
+        self._tags = tags
+        self._clock = clock
         self._devices: dict[str, ReadDevice] = {}
         self._loops: list[ConnectionLoop] = []
-        metronome, turnstile = PollTimer(), StartLimiter()
+        metronome = PollTimer()
+        turnstile = StartLimiter()
         for (connector, key), members in _by_connection(site, plugins, tags).items():
             polled = [_polled(device, plugins[connector], clock) for device in members]
             connection = plugins[connector].connect([device.plan for device in polled], clock)
@@ -256,7 +261,8 @@ class WatchedDevices:
 
     async def document(self, *, ask: bool) -> Document:
         """The values now; what nobody confirmed in time is bad."""
-        now, t = self._clock.monotonic(), self._clock.time_ns()
+        now = self._clock.monotonic()
+        t = self._clock.time_ns()
         for device in self._devices.values():
             device.polled.watch(now, t)
         ordered = [

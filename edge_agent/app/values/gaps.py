@@ -54,7 +54,9 @@ class GapFinder:
 
     def feed(self, page: ReadingsPage) -> ReadingSpans:
         """The readings that a later one has followed."""
-        t, num, status = page.t, page.num, page.status
+        t = page.t
+        num = page.num
+        status = page.status
         if self._last is None:
             if (
                 len(t)
@@ -84,7 +86,8 @@ class GapFinder:
 
     def _spans(self, start: Longs, end: Longs, num: Floats, status: Codes) -> ReadingSpans:
         for place in np.flatnonzero(end - start > self.limit).tolist():
-            first, last = int(start[place]), int(end[place])
+            first = int(start[place])
+            last = int(end[place])
             if not self.vouched(first, last):
                 self._note(UnknownSpan(first, last, int(status[place])))
                 end[place] = first

@@ -90,8 +90,12 @@ class History:
     ) -> None:
         """`utc_offset`: ns that the site's clock is ahead of UTC, so that steps of hours and days
         begin as there."""
-        self._site, self._plugins, self._source = site, plugins, source
-        self.begin, self.until, self._utc_offset = begin, until, utc_offset
+        self._site = site
+        self._plugins = plugins
+        self._source = source
+        self.begin = begin
+        self.until = until
+        self._utc_offset = utc_offset
         self._evidence: dict[str, list[tuple[int, int]]] = {}
 
     @cached_property
@@ -152,10 +156,12 @@ class History:
             True,
         )
         if device is not None:
-            limit, by_change = staleness(device, every), False
+            limit = staleness(device, every)
+            by_change = False
             if known is not None:
                 options, by_change = known
-                unit, labels = unit or options.unit, labels or dict(options.labels or {})
+                unit = unit or options.unit
+                labels = labels or dict(options.labels or {})
                 if options.report.on_change:
                     limit = max(limit, options.report.max_silence + every)
         there = stored is not None and tag in stored.series

@@ -42,7 +42,9 @@ class Reading:
     ) -> None:
         """Raises FindingsError for a file that cannot be used. No secret is read before it is
         needed."""
-        self._config, self._names, self._raw = config, names, raw
+        self._config = config
+        self._names = names
+        self._raw = raw
         self._plugins = plugins_or_installed(plugins)
         self._clock = clock or Clock.from_environment()
         self.site = load(config, plugins, secrets=False)

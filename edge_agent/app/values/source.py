@@ -99,7 +99,8 @@ def pages(
 ) -> Iterator[ReadingsPage]:
     """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number
     of readings of each page."""
-    start, window = from_ns, _FIRST
+    start = from_ns
+    window = _FIRST
     while start < to_ns:
         end = min(to_ns, start + window)
         page = source.page(device, tag, start, end)

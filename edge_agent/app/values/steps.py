@@ -56,7 +56,9 @@ class HistorySteps:
     ) -> None:
         """`origin`: where a step begins, not later than `begin`; the others as in `GapFinder`. All
         ns."""
-        self.origin, self.step, self._until = origin, step, until
+        self.origin = origin
+        self.step = step
+        self._until = until
         self.size = size = max(1, -(-(until - origin) // step))
         self.low, self.high = np.full(size, np.inf), np.full(size, -np.inf)
         self.count = np.zeros(size, np.int64)
@@ -87,7 +89,8 @@ class HistorySteps:
         np.add.at(self.count, places, 1)
         np.maximum.at(self.worst, places, page.status)
         self.known[places] = True
-        at, numbers = places[usable], page.num[usable]
+        at = places[usable]
+        numbers = page.num[usable]
         np.minimum.at(self.low, at, numbers)
         np.maximum.at(self.high, at, numbers)
         np.add.at(self._total, at, numbers)
@@ -99,7 +102,8 @@ class HistorySteps:
     def finish(self) -> list[HistoryStep]:
         """Every step in which something is known."""
         self._hold(self._finder.finish(self._until))
-        seconds, numbers = np.maximum(self._seconds, 1e-300), np.maximum(self._numbers, 1)
+        seconds = np.maximum(self._seconds, 1e-300)
+        numbers = np.maximum(self._numbers, 1)
         mean = np.where(self._seconds > 0, self._area / seconds, self._total / numbers)
         mean = np.clip(mean, self.low, self.high)
         found: list[HistoryStep] = []

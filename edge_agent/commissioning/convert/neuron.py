@@ -139,7 +139,8 @@ class _Node:
         plugin = str(self._node.get("plugin", "Modbus TCP"))
         keys = self._keys(plugin)
         if keys is None:
-            zh, en = f"没有对应 {plugin} 的连接器。", f"there is no connector for {plugin}."
+            zh = f"没有对应 {plugin} 的连接器。"
+            en = f"there is no connector for {plugin}."
             self._plant.leave_out(self._at(self._node), self.name, zh, en)
             return
         for group in _objects(self._node.get("groups")) or [self._node]:
@@ -208,9 +209,11 @@ class _Node:
         return self._devices[unit]
 
     def _tag(self, tag: LocatedObject, keys: Mapping[str, Any], interval: Any) -> None:
-        name, where = str(tag.get("name", "")), self._at(tag)
+        name = str(tag.get("name", ""))
+        where = self._at(tag)
         if not int(tag.get("attribute", _READ)) & (_READ | 4):
-            zh, en = "只写的点读不到。", "a point that can only be written is not read."
+            zh = "只写的点读不到。"
+            en = "a point that can only be written is not read."
             self._plant.leave_out(where, name, zh, en)
             return
         kind = (
@@ -229,9 +232,11 @@ class _Node:
     def _register(
         self, tag: LocatedObject, kind: str | None, keys: Mapping[str, Any], interval: Any
     ) -> None:
-        name, where = str(tag.get("name", "")), self._at(tag)
+        name = str(tag.get("name", ""))
+        where = self._at(tag)
         if kind is None:
-            zh, en = f"没有类型 {tag.get('type')}。", f"there is no type {tag.get('type')} here."
+            zh = f"没有类型 {tag.get('type')}。"
+            en = f"there is no type {tag.get('type')} here."
             self._plant.leave_out(where, name, zh, en)
             return
         found = locate(str(tag.get("address", "")), "", UNSTATED, text_type=kind == "string")

@@ -81,9 +81,12 @@ class ConvertedPlant:
         plain = _NOT_IN_LEVELS.sub("-", name).strip("-.$") or "device"
         if names.level_fault(plain) is not None:
             plain = re.sub(r"[^\w.\-]+", "-", plain).strip("-.") or "device"
-        taken, unique, number = {device.id for device in self.devices}, plain, 2
+        taken = {device.id for device in self.devices}
+        unique = plain
+        number = 2
         while unique in taken:
-            unique, number = f"{plain}-{number}", number + 1
+            unique = f"{plain}-{number}"
+            number = number + 1
         return unique
 
     def tag(self, device: Draft, name: str, keys: Mapping[str, Any], where: str) -> None:
@@ -94,9 +97,11 @@ class ConvertedPlant:
                 where, repr(name), f"变量名{fault[0]}。", f"the name of a tag {fault[1]}."
             )
             return
-        unique, number = name, 2
+        unique = name
+        number = 2
         while unique in device.tags:
-            unique, number = f"{name}_{number}", number + 1
+            unique = f"{name}_{number}"
+            number = number + 1
         if unique != name:
             zh, en = (
                 f"变量名 {name} 已有，改为 {unique}。",

@@ -113,7 +113,8 @@ def read(path: Path, text: str, plant: ConvertedPlant) -> None:
             f"this is no valid TOML ({error}).",
             str(path),
         ) from error
-    inputs, lines = _table(document.get("inputs")), text.splitlines()
+    inputs = _table(document.get("inputs"))
+    lines = text.splitlines()
     every = _table(document.get("agent")).get("interval")
     for plugin, make in (
         ("modbus", _TelegrafModbus),
@@ -127,7 +128,8 @@ def read(path: Path, text: str, plant: ConvertedPlant) -> None:
             plant.attempt(place.of_table(), f"inputs.{plugin}", maker.read)
     for plugin in inputs:
         if plugin not in ("modbus", "opcua", "opcua_listener"):
-            zh, en = "这里没有这种采集。", "there is no such input here."
+            zh = "这里没有这种采集。"
+            en = "there is no such input here."
             plant.leave_out(
                 f"{path}:{next(iter(_starts(lines, plugin)), 1)}", f"inputs.{plugin}", zh, en
             )
@@ -309,7 +311,8 @@ class _TelegrafModbus:
         self._list_unused(entry, where)
 
     def _request(self, request: Mapping[str, Any]) -> None:
-        unit, order = int(request.get("slave_id", 0)), str(request.get("byte_order", "ABCD"))
+        unit = int(request.get("slave_id", 0))
+        order = str(request.get("byte_order", "ABCD"))
         for entry in self._plant.objects(request, "fields", self._places.of_key):
             self._one(entry, partial(self._field, entry, request, unit, order))
         for key in ("measurement", "tags"):
@@ -344,7 +347,8 @@ class _TelegrafModbus:
         order: str,
         where: str,
     ) -> None:
-        name, keys = str(entry.get("name", "")), {"address": f"{table}/{first}"}
+        name = str(entry.get("name", ""))
+        keys = {"address": f"{table}/{first}"}
         if table in ("holding", "input"):
             shape = _shape(str(entry.get("type") or entry.get("data_type") or ""), entry, words)
             if shape is None:

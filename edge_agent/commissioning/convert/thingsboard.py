@@ -88,7 +88,8 @@ def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     ):
         _attempt(path, plant, slave, slave)
     if "slave" in document:
-        zh, en = "本程序不作 Modbus 从站。", "this program is no Modbus server."
+        zh = "本程序不作 Modbus 从站。"
+        en = "this program is no Modbus server."
         plant.leave_out(f"{path}:{document.lines['slave']}", "slave", zh, en)
 
 
@@ -148,7 +149,9 @@ class _GatewayModbus:
         list_unused_keys(self._plant, slave, known, lambda key: self._at(slave, key), name)
 
     def _url(self, line: Mapping[str, Any]) -> str | None:
-        kind, method, port = line.get("type", "tcp"), line.get("method", "socket"), line.get("port")
+        kind = line.get("type", "tcp")
+        method = line.get("method", "socket")
+        port = line.get("port")
         if kind == "serial":
             settings = {"baudrate": line.get("baudrate"), "bytesize": line.get("bytesize"),
                         "parity": line.get("parity"), "stopbits": line.get("stopbits")}  # fmt: skip
@@ -177,7 +180,8 @@ class _GatewayModbus:
         )
 
     def _tag(self, device: Draft, entry: LocatedObject, period: Any) -> None:
-        name, where = str(entry.get("tag") or entry.get("key") or ""), self._at(entry)
+        name = str(entry.get("tag") or entry.get("key") or "")
+        where = self._at(entry)
         table = _TABLES.get(entry.get("functionCode", 3))
         if table is None:
             self._plant.leave_out(where, name, *WRITES)
@@ -211,11 +215,13 @@ class _GatewayModbus:
         )
 
     def _shape(self, entry: LocatedObject, name: str, where: str) -> dict[str, Any] | None:
-        kind, count = str(entry.get("type", "")), int(entry.get("objectsCount", 1) or 1)
+        kind = str(entry.get("type", ""))
+        count = int(entry.get("objectsCount", 1) or 1)
         if kind == "string":
             return {"type": "string", "length": 2 * count}
         if kind == "bits":
-            zh, en = f"{name} 的各位照搬为一个数。", f"the bits of {name} became one number."
+            zh = f"{name} 的各位照搬为一个数。"
+            en = f"the bits of {name} became one number."
             self._plant.note(where, zh, en)
             return {"type": "uint16"}
         if kind in ("8int", "8uint"):
@@ -298,7 +304,8 @@ class _GatewayOpcua:
                 self._plant.leave_out(self._at(mapping, key), f"{device.id} {key}", *WRITES)
 
     def _tag(self, device: Draft, entry: LocatedObject, base: Sequence[str]) -> None:
-        name, where = str(entry.get("key", "")), self._at(entry)
+        name = str(entry.get("key", ""))
+        where = self._at(entry)
         text = str(entry.get("path") or entry.get("value") or "")
         match = re.fullmatch(r"\$\{(.*)\}", text)
         if match is None or entry.get("type") == "constant":

@@ -81,7 +81,8 @@ def _with_secrets(
     try:
         return load(config, plugins), []
     except FindingsError as error:
-        make, then = (fault if needed else note), _SECRETS
+        make = fault if needed else note
+        then = _SECRETS
         return None, [make(one.where, (one.zh, one.en), then) for one in error.findings]
 
 

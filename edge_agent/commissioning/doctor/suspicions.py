@@ -141,7 +141,8 @@ def _out_of_range(device: str, tag: TagView) -> Iterator[Diagnosis]:
     )
     if not (outside_now or long):
         return
-    zh, en = "所查时间内一直存疑。", "It was uncertain all the time looked at."
+    zh = "所查时间内一直存疑。"
+    en = "It was uncertain all the time looked at."
     if outside_now:
         limits = f"{tag.low:g}..{tag.high:g}"
         zh = f"为 {value}，超出 range {limits}{'，且在所查时间内一直如此' if long else ''}。"

@@ -162,10 +162,12 @@ def _workbook(devices: Sequence[DeviceCommon], values: Values, zone: ZoneInfo) -
 def _sheet_title(device: str, taken: set[str]) -> str:
     """At most 31 characters, none of those that a sheet's title cannot have, and no title twice."""
     plain = "".join("_" if sign in "[]:*?/\\'" else sign for sign in device)
-    title, number = plain[:31], 2
+    title = plain[:31]
+    number = 2
     while title.casefold() in taken:
         end = f"~{number}"
-        title, number = plain[: 31 - len(end)] + end, number + 1
+        title = plain[: 31 - len(end)] + end
+        number = number + 1
     taken.add(title.casefold())
     return title
 

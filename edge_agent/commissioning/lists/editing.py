@@ -96,7 +96,8 @@ def with_placeholders(text: str, tags: Mapping[str, Mapping[str, Any]]) -> str:
     for key, value in _pairs(top):
         if getattr(key, "value", None) == "devices" and isinstance(value, yaml.SequenceNode):
             for item in value.value:
-                named, connector = _text_of(item, "id"), _text_of(item, "connector")
+                named = _text_of(item, "id")
+                connector = _text_of(item, "connector")
                 if (
                     named is not None
                     and connector is not None
@@ -217,7 +218,8 @@ class _Editor:
         if device.flow_style:
             return self._at_the_end_of(device, keys, list(keys)).text
         first = device.value[0]
-        at, blank = _end_line(*first) + 1, " " * first[0].start_mark.column
+        at = _end_line(*first) + 1
+        blank = " " * first[0].start_mark.column
         self._lines[at:at] = [f"{blank}{key}: {inline(value)}" for key, value in keys.items()]
         if "profile" in keys:
             without_stub_note(self._lines, device.start_mark.line)
@@ -267,7 +269,8 @@ class _Editor:
         shift: dict[int, int] = {}
         for name in sorted(old, key=lambda name: places[name][0].start_mark.line, reverse=True):
             key, value = places[name]
-            first, end = key.start_mark.line, _end_line(key, value)
+            first = key.start_mark.line
+            end = _end_line(key, value)
             if "anchor" in _anchors(self._lines[first : end + 1]):
                 raise NotEditableError(
                     f"变量 {name!r} 带有锚点或别名，请手工修改。",
@@ -310,7 +313,8 @@ class _Editor:
         self, key: yaml.Node, value: yaml.Node, tags: Mapping[str, Mapping[str, Any]]
     ) -> Edited:
         """`tags:`, `tags: {}` or `tags: null`."""
-        line, indent = key.start_mark.line, key.start_mark.column
+        line = key.start_mark.line
+        indent = key.start_mark.column
         head = self._lines[line]
         if value.end_mark.line == line and value.end_mark.column > value.start_mark.column:
             self._lines[line] = head[: value.start_mark.column].rstrip() + _comment(
@@ -333,8 +337,10 @@ class _Editor:
         self, mapping: yaml.MappingNode, more: Mapping[str, Any], names: list[str]
     ) -> Edited:
         """Entries before the closing brace."""
-        line, column = mapping.end_mark.line, mapping.end_mark.column - 1
-        before, after = self._lines[line][:column].rstrip(), self._lines[line][column:]
+        line = mapping.end_mark.line
+        column = mapping.end_mark.column - 1
+        before = self._lines[line][:column].rstrip()
+        after = self._lines[line][column:]
         if not before.strip():  # the brace has a line of its own
             line -= 1
             self._lines[line] = self._lines[line].rstrip().removesuffix(",") + ","

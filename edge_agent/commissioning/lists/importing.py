@@ -204,7 +204,9 @@ def _write(
         judged = _judged(config if path == file else path, path, edited, wanted, found, known)
         found.problems += [_in_file(finding, path, file) for finding in judged]
         _raise(found)
-    result.added, result.replaced, result.file = edited.added, edited.replaced, file
+    result.added = edited.added
+    result.replaced = edited.replaced
+    result.file = file
 
 
 def file_of(config: Path, device: str) -> Path:
@@ -262,7 +264,8 @@ def _at_its_row(
     match = _PLACE.fullmatch(finding.where)
     if match is None or Path(match["path"]) != file:
         return finding
-    number, column = int(match["line"]), int(match["column"])
+    number = int(match["line"])
+    column = int(match["column"])
     point = points.get(edited.lines.get(number, ""))
     if point is None:
         return finding
@@ -280,7 +283,8 @@ def _key_at(line: str, column: int, keys: Mapping[str, Any]) -> str:
 def _raise(found: PointList) -> None:
     """Everything that is wrong, in the order of the rows; a list without a point is."""
     if not found.problems and not found.points:
-        zh, en = "表中没有可导入的点。", "the list has no point to import."
+        zh = "表中没有可导入的点。"
+        en = "the list has no point to import."
         found.problems.append(Finding("no-points", found.place, zh, en))
     if not found.problems:
         return

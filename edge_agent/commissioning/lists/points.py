@@ -289,7 +289,8 @@ class _Row:
 
     def _skipped(self) -> bool:
         if is_write_only(self._cells.get("access", "")):
-            zh, en = "只写的点读不到，已略过。", "the point can only be written, and was left out."
+            zh = "只写的点读不到，已略过。"
+            en = "the point can only be written, and was left out."
             self._note("access", zh, en)
             return True
         return False

@@ -185,7 +185,8 @@ def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
         "bad_readings",
         "coverage",
     )
-    facts, live = plant.facts, plant.assessment.live
+    facts = plant.facts
+    live = plant.assessment.live
     rows: list[list[object]] = []
     for device, about in facts.devices.items():
         fact = live.devices[device]
@@ -215,7 +216,8 @@ def _acceptance(facts: WindowFacts, zone: ZoneInfo) -> tuple[tuple[str, ...], li
     for day, since, until in local_days(facts.start, facts.end, zone):
         for device in facts.devices:
             minutes = facts.minutes_of(device).inside(since, until)
-            good, readings = minutes.total("good"), minutes.total("good") + minutes.total("bad")
+            good = minutes.total("good")
+            readings = minutes.total("good") + minutes.total("bad")
             if len(minutes):
                 covered = tabular.digits(Fraction(minutes.total("covered_ms"), 1000))
                 share = f"{good / readings:.4f}" if readings else None

@@ -203,7 +203,8 @@ def _unlisted(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> list[V
 def link(manifest: Mapping[str, Any], previous: Mapping[str, bytes]) -> VerifiedItem:
     """Whether a manifest names just this pack as the one before it."""
     before = manifest.get("previous") or {}
-    claimed, found = before.get("manifest_sha256"), _sha(previous[MANIFEST])
+    claimed = before.get("manifest_sha256")
+    found = _sha(previous[MANIFEST])
     return VerifiedItem(
         "chain", str(before.get("pack") or "previous"), claimed == found, claimed, found
     )
@@ -304,7 +305,8 @@ def _stated(
              "register_version": plant.assessment.register.version}  # fmt: skip
     for name, value in found.items():
         yield VerifiedItem("manifest", name, manifest.get(name) == value, manifest.get(name), value)
-    told, made = json.loads(files["options.json"]), stated_options(facts, options, _timezone(files))
+    told = json.loads(files["options.json"])
+    made = stated_options(facts, options, _timezone(files))
     if manifest["schema"] == _FORMER:
         made = {key: value for key, value in made.items() if key in told}
     else:
@@ -341,7 +343,8 @@ def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Veri
     for key in keys:
         newer = [part for part in _SINCE_LATER if part not in told[key]]
         for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED, newer)):
-            claimed, made = told[key].get(part), found[key].get(part)
+            claimed = told[key].get(part)
+            made = found[key].get(part)
             if claimed != made:
                 return VerifiedItem("words", f"{name} {key} {part}", False, claimed, made)
     return VerifiedItem("words", name, True, len(keys), len(keys))
@@ -393,7 +396,8 @@ def _register(files: Mapping[str, bytes]) -> Register:
     if any(files[name].startswith(b"PK") for name in ("register.csv", "processes.csv")):
         raise ValueError("a workbook in the place of a CSV file")
     with tempfile.TemporaryDirectory(prefix="edge-agent-verify-") as folder:
-        equipment, processes = Path(folder) / "register.csv", Path(folder) / "processes.csv"
+        equipment = Path(folder) / "register.csv"
+        processes = Path(folder) / "processes.csv"
         equipment.write_bytes(files["register.csv"])
         processes.write_bytes(files["processes.csv"])
         return load(equipment, processes)[0]

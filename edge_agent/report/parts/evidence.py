@@ -160,7 +160,8 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
     found += [_compared("before_after_energy", others, figures, dates, shots, "number")]
     for shot in snapshots:
         if shot.get("reason"):
-            zh, en = shot["reason"]["zh"], shot["reason"]["en"]
+            zh = shot["reason"]["zh"]
+            en = shot["reason"]["en"]
             found.append(paragraph(f"{shot['at']}:{zh}。", f"{shot['at']}: {en}.", "warning"))
     return blocks.part(2, "改造前后对比", "before and after", found)
 

@@ -252,10 +252,12 @@ def coverage_map(facts: WindowFacts) -> Json:
 
 def _shares(facts: WindowFacts, device: str, edges: npt.NDArray[np.int64]) -> list[float | None]:
     """Covered part of every field; None where it ended before the device's first good value."""
-    minutes, first = facts.minutes_of(device), facts.first_good.get(device, facts.end)
+    minutes = facts.minutes_of(device)
+    first = facts.first_good.get(device, facts.end)
     covered = np.concatenate([[0], np.cumsum(minutes.column("covered_ms"))])
     at = covered[np.searchsorted(minutes.column("end"), edges, "right")]
-    until, since = edges[1:], np.maximum(edges[:-1], first)
+    until = edges[1:]
+    since = np.maximum(edges[:-1], first)
     lengths = (until - since) / 1_000_000
     return [
         None if length <= 0 else round(min(1.0, float(part) / float(length)), 4)

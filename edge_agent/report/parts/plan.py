@@ -234,7 +234,8 @@ def steps(plant: Plant) -> list[ConnectionStep]:
 
 def _staircase(plant: Plant, todo: list[ConnectionStep]) -> Json:
     """The networking rate as it grows machine by machine, over the bands of the questionnaire."""
-    whole, now = len(plant.machines), _networked(plant)
+    whole = len(plant.machines)
+    now = _networked(plant)
     rates = [number(divide(now + done, whole)) for done in range(len(todo) + 1)] if whole else []
     names = ["", *(step.machine.equipment_id for step in todo)]
     return blocks.chart(
@@ -259,7 +260,8 @@ def _steps(plant: Plant) -> Iterator[ConnectionStep]:
     for each in plant.machines:
         if each.evidence.effective or each.id in waiting:
             continue
-        machine, interface = each.equipment, each.equipment.interface
+        machine = each.equipment
+        interface = each.equipment.interface
         if each.evidence.live:
             yield ConnectionStep(
                 0,
@@ -333,7 +335,8 @@ def _steps_table(plant: Plant, todo: list[ConnectionStep]) -> Json:
     rows = []
     for position, step in enumerate(todo, 1):
         before = [divide(part, whole) for part in (networked, digital)]
-        networked, digital = networked + 1, digital + step.digital
+        networked = networked + 1
+        digital = digital + step.digital
         after = [divide(part, whole) for part in (networked, digital)]
         machine = step.machine
         rows.append(
@@ -385,7 +388,8 @@ def _nc_table(plant: Plant, figures: Figures) -> Json:
         TableColumn("目标 > 50 %", "target > 50 %"),
         TableColumn("适用层次", "tier"),
     )
-    assessment, rate = plant.assessment, figures["M-01-prorata"]
+    assessment = plant.assessment
+    rate = figures["M-01-prorata"]
     rows: list[list[Any]] = []
     for machine in assessment.key_machines if rate.value is not None else ():
         lacking = [

@@ -31,7 +31,8 @@ Figures = Mapping[str, MetricResult]
 def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -> Json:
     """Part 1: who, what, which version (`validity`: and why that one), which window, and who is not
     counted."""
-    register, facts = plant.assessment.register, plant.facts
+    register = plant.assessment.register
+    facts = plant.facts
     rows = [
         (blocks.text("企业全称（请填写）", "full name of the enterprise (to be filled in)"), ""),
         (
@@ -139,7 +140,9 @@ def headlines(plant: Plant, figures: Figures) -> Json:
 
 
 def _gauge(result: MetricResult, other: MetricResult | None) -> Json:
-    name, target, told = result.definition.name, result.definition.target, value_or_reason(result)
+    name = result.definition.name
+    target = result.definition.target
+    told = value_or_reason(result)
     return blocks.chart(
         "gauge",
         f"{result.definition.id} {name.zh}",
@@ -224,7 +227,8 @@ def _target(result: MetricResult) -> Json | None:
     target = result.definition.target
     if target is None:
         return None
-    share, met = f"> {float(100 * target.above):g} %", target.met(result.value)
+    share = f"> {float(100 * target.above):g} %"
+    met = target.met(result.value)
     if not target.judged:
         return blocks.text(f"本地市场 {share}，不判定", f"local market {share}: not judged")
     if met is None:
@@ -408,7 +412,8 @@ def _key_processes(plant: Plant) -> Json:
 
 def title(row: Equipment | Process) -> Json:
     """The name of a machine or a process in both languages, as far as the register has them."""
-    zh, en = row.name_zh or row.name_en, row.name_en or row.name_zh
+    zh = row.name_zh or row.name_en
+    en = row.name_en or row.name_zh
     key = row.process_id if isinstance(row, Process) else row.equipment_id
     return blocks.text(zh or key, en or key)
 
@@ -466,10 +471,13 @@ def tiles(plant: Plant) -> list[Json]:
 
 
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:
-    live, too_new = plant.assessment.live, not_judged_yet(plant.assessment)
+    live = plant.assessment.live
+    too_new = not_judged_yet(plant.assessment)
     for each in plant.machines:
-        device, proof = proof_device(plant, each.equipment), each.evidence
-        fact, stored = live.devices.get(device), plant.facts.stored.get(device)
+        device = proof_device(plant, each.equipment)
+        proof = each.evidence
+        fact = live.devices.get(device)
+        stored = plant.facts.stored.get(device)
         age = fact.last_good_age_s if fact else None
         history = proof.history_s
         yield [

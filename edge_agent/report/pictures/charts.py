@@ -39,7 +39,10 @@ def draw(block: Chart, language: Language, zone: str = "UTC") -> Markup:
 
 def _gauge(block: Chart, language: Language, zone: str) -> Markup:
     """A rate on its scale, with the questionnaire's bands or the policy's target."""
-    left, width, top, height = 20.0, WIDTH - 40, 70.0, 22.0
+    left = 20.0
+    width = WIDTH - 40
+    top = 70.0
+    height = 22.0
     bands: Sequence[float] = block["bands"] or (1.0,)
     pieces = []
     for i, upper in enumerate(bands):
@@ -132,7 +135,10 @@ def _short(value: Any) -> str:
 
 def _grid(block: Chart, language: Language, zone: str) -> Markup:
     """A tile per machine, by line, in the colour of its evidence."""
-    tile, gap, across, y = 84.0, 6.0, 8, 34.0
+    tile = 84.0
+    gap = 6.0
+    across = 8
+    y = 34.0
     pieces = legend([(colour, grade) for grade, colour in _GRADES.items()])
     pieces.append(
         label(
@@ -164,7 +170,8 @@ def _grid(block: Chart, language: Language, zone: str) -> Markup:
 
 
 def _tile(x: float, y: float, width: float, each: Chart, language: Language) -> Markup:
-    grade, name = each["grade"], say(each["name"], _short_language(language))
+    grade = each["grade"]
+    name = say(each["name"], _short_language(language))
     frame = (
         {"stroke": INK, "stroke_width": 2.5}
         if each["effective"]
@@ -210,7 +217,9 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
         *legend([(COLOURS[key], say(BUCKET_NAMES[key], language)) for key in present]),
     ]
     longest = max(sum(bar["seconds"].values()) for bar in bars) or 1
-    y, left, room = 30.0, 190.0, WIDTH - 190.0 - 60
+    y = 30.0
+    left = 190.0
+    room = WIDTH - 190.0 - 60
     for bar in bars:
         name = f"{bar['id']} {say(bar['name'], _short_language(language))}"
         pieces.append(label(0, y + 12, cut(name, left - 8, 11), font_size=11, fill=INK))
@@ -235,10 +244,13 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
 
 def _pareto(block: Chart, language: Language, zone: str) -> Markup:
     """Losses from the largest on, with the running share."""
-    losses, y, left = block["losses"], 8.0, 230.0
+    losses = block["losses"]
+    y = 8.0
+    left = 230.0
     whole = sum(loss["seconds"] for loss in losses) or 1
     room = WIDTH - left - 190
-    pieces, running = [_hatch()], 0.0
+    pieces = [_hatch()]
+    running = 0.0
     for loss in losses:
         running += loss["seconds"]
         width = room * loss["seconds"] / (losses[0]["seconds"] or 1)

@@ -8,7 +8,9 @@ from typing import Final
 from edge_agent.report.pictures.svg import Markup, label, rect
 
 WIDTH: Final = 720.0
-INK, QUIET, PAPER = "#1c2733", "#5b6975", "#eef2f5"
+INK = "#1c2733"
+QUIET = "#5b6975"
+PAPER = "#eef2f5"
 #: The questionnaire's bands, from the lowest on.
 BANDS: Final = ("#dbe9f1", "#bcd8e6", "#93c0d6", "#5f9fbd", "#2f7a9d")
 
@@ -30,7 +32,8 @@ def cut(words: str, room: float, size: float) -> str:
 
 def legend(entries: Sequence[tuple[str, str]], y: float = 4.0) -> list[Markup]:
     """Colour and words, side by side."""
-    pieces, x = [], 0.0
+    pieces = []
+    x = 0.0
     for colour, words in entries:
         pieces.append(rect(x, y, 12, 12, colour, stroke="#b7c1ca", stroke_width=0.5))
         pieces.append(label(x + 16, y + 10, words, font_size=11, fill=INK))

@@ -18,7 +18,9 @@ Points = Sequence[tuple[float, float]]
 
 _LINES: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b6975", "#e6a700")
 _QUARTER_S: Final = 900
-_LEFT, _TOP, _HEIGHT = 46.0, 34.0, 150.0
+_LEFT = 46.0
+_TOP = 34.0
+_HEIGHT = 150.0
 _ROOM: Final = WIDTH - 60
 #: Distances of the marks on a time axis, in seconds: minutes, hours, days.
 _STEPS_S: Final = (
@@ -107,14 +109,16 @@ def stairs(block: Chart, language: Language, zone: str) -> Markup:
     pieces = []
     for i, upper in enumerate(block["bands"]):
         lower = block["bands"][i - 1] if i else 0.0
-        y, height = _TOP + _HEIGHT * (1 - upper), _HEIGHT * (upper - lower)
+        y = _TOP + _HEIGHT * (1 - upper)
+        height = _HEIGHT * (upper - lower)
         pieces.append(rect(_LEFT, y, _ROOM, height, BANDS[i], fill_opacity="0.45"))
         pieces.append(
             label(_LEFT - 5, y + 4, f"{100 * upper:g}", font_size=10, fill=QUIET, text_anchor="end")
         )
     pieces.append(label(0, 28, "%", font_size=10, fill=QUIET))
     for i, (name, rate) in enumerate(points):
-        x, top = _LEFT + width * i, _TOP + _HEIGHT * (1 - rate)
+        x = _LEFT + width * i
+        top = _TOP + _HEIGHT * (1 - rate)
         bar = rect(x + 0.18 * width, top, 0.64 * width, _HEIGHT * rate, "#2f7a9d" if i else INK)
         pieces.append(
             join(
@@ -153,14 +157,17 @@ def before_after(block: Chart, language: Language, zone: str) -> Markup:
     ]
     if not series:
         return Markup("")
-    left, room, high = 326.0, WIDTH - 386.0, 26.0
+    left = 326.0
+    room = WIDTH - 386.0
+    high = 26.0
     dates = [date for date, _ in series[0]["points"]]
     now = say({"zh": "本包窗口", "en": "this pack"}, _one(language))
     marks = [
         (INK if date is None else _LINES[i % len(_LINES)], date or now)
         for i, date in enumerate(dates)
     ]
-    pieces, y = legend(marks), 34.0
+    pieces = legend(marks)
+    y = 34.0
     for each in series:
         name = cut(say(each["name"], _one(language)), left - 16, 11)
         pieces.append(label(left - 10, y + 4, name, font_size=11, fill=INK, text_anchor="end"))
@@ -213,13 +220,16 @@ def before_after(block: Chart, language: Language, zone: str) -> Markup:
 def heat(block: Chart, language: Language, zone: str) -> Markup:
     """A row per device, a field per stretch of time, in the colour of how much of it was
     covered."""
-    rows, left, high = block["rows"], 96.0, 13.0
+    rows = block["rows"]
+    left = 96.0
+    high = 13.0
     if not rows:
         return Markup("")
     fields = len(rows[0]["shares"])
     width = (WIDTH - left) / fields
     nothing = say({"zh": "尚未接入", "en": "not connected yet"}, _one(language))
-    pieces, y = legend([*zip(_HEAT, _SHADES, strict=True), ("#eef2f5", nothing)]), 26.0
+    pieces = legend([*zip(_HEAT, _SHADES, strict=True), ("#eef2f5", nothing)])
+    y = 26.0
     for row in rows:
         pieces.append(
             label(
@@ -272,7 +282,8 @@ def _scale(highest: float, unit: str, percent_of: float = 1.0) -> list[Markup]:
     """The value axis with its lines."""
     pieces = [label(0, 28, unit, font_size=10, fill=QUIET)]
     for i in range(5):
-        y, value = _TOP + _HEIGHT * i / 4, percent_of * highest * (4 - i) / 4
+        y = _TOP + _HEIGHT * i / 4
+        value = percent_of * highest * (4 - i) / 4
         pieces.append(line(_LEFT, y, _LEFT + _ROOM, y, stroke="#dfe5ea"))
         pieces.append(
             label(_LEFT - 5, y + 4, f"{value:.4g}", font_size=10, fill=QUIET, text_anchor="end")
@@ -283,7 +294,8 @@ def _scale(highest: float, unit: str, percent_of: float = 1.0) -> list[Markup]:
 def _plot(rows: Sequence[Points], unit: str, zone: str, *, steps: bool = False) -> list[Markup]:
     """Lines on axes: time across, values from zero up."""
     times = [t for row in rows for t, _ in row]
-    low, high = min(times), max(times) + (_QUARTER_S if steps else 0)
+    low = min(times)
+    high = max(times) + (_QUARTER_S if steps else 0)
     highest = round_up(max((v for row in rows for _, v in row), default=0))
     pieces = _scale(highest, unit)
     for i, row in enumerate(rows):
@@ -304,7 +316,8 @@ def _time_axis(
     there = ZoneInfo(zone)
     begin = datetime.fromtimestamp(low, there)
     first = begin.replace(hour=0, minute=0, second=0, microsecond=0)
-    pieces, day = [], ""
+    pieces = []
+    day = ""
     for i in range(ceil((high - first.timestamp()) / step) + 1):
         moment = first + timedelta(seconds=step * i)
         t = moment.timestamp()
