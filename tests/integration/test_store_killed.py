@@ -14,7 +14,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from edge_agent.stores import Chunk, Mark, Rows, WriteBatch
+from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -26,7 +26,7 @@ sid = store.catalogue.ids("m1", tuple(f"t{i}" for i in range(500)))
 while True:
     chunks = [Chunk(sid, (seq + i) * 1000, np.full(500, float(seq + i)), kind) for i in range(3)]
     health = [{"device": "m1", "t": seq + 1, "good": 1, "scheduled_s": 1.0}]
-    store.write(WriteBatch(Rows.of(chunks), seq, health=health, marks=[Mark("a/0/1", seq + i, 500) for i in range(3)]))
+    store.write(WriteBatch(Rows.of(chunks), seq, health=health, marks=[StreamMark("a/0/1", seq + i, 500) for i in range(3)]))
     seq += 3
     print(seq, flush=True)
 """

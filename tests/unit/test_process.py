@@ -42,15 +42,15 @@ def test_large_blocks_go_back_to_the_system() -> None:
     """In a process of its own: the settings are for the life of one."""
     code = """if True:
         from edge_agent import process
-        process.settle_heap()
-        async def held(): return process.held()["resident_bytes"]
+        process.configure_heap()
+        async def held(): return process.process_usage()["resident_bytes"]
         import asyncio
         before = asyncio.run(held())
         blocks = [bytearray(256 * 1024) for _ in range(200)]
         keep = bytearray(256 * 1024)  # above them on the heap, if they were there
         for block in blocks: block[:] = b"x" * len(block)
         del block, blocks
-        process.give_back()
+        process.release_free_memory()
         assert asyncio.run(held()) - before < 10_000_000
         assert 0 < process._settled - before < 10_000_000
     """
