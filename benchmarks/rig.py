@@ -267,9 +267,8 @@ def _whole_cycles(seen: CounterProcess, load: ExpectedLoad, before: float, secon
     time.sleep(max(0.0, due - 0.2))
     while seen.totals()["values"] < before + cycles * load.per_cycle and time.monotonic() < end:
         time.sleep(_POLL_S)
-    time.sleep(
-        _QUIET_POLLS * _POLL_S
-    )  # as at the start: what the agent does after the last value belongs to it
+    # as at the start: what the agent does after the last value belongs to it
+    time.sleep(_QUIET_POLLS * _POLL_S)
     return due
 
 

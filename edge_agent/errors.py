@@ -77,9 +77,8 @@ class DeviceError(EdgeAgentError):
 
     def __init__(self, status: int, why: Cause | str, *, lost: bool = False) -> None:
         """`why` as one English text goes behind the Chinese sentence of the status."""
-        if not is_bad(
-            status
-        ):  # a failure with a good or uncertain code would make nothing look like a value
+        # a failure with a good or uncertain code would make nothing look like a value
+        if not is_bad(status):
             status = STATUS["BadCommunicationError"]
         name = status_name(status)
         if isinstance(why, str):

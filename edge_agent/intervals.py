@@ -91,9 +91,8 @@ class IntervalSet:
 
     def missing(self, first: int, last: int) -> list[tuple[int, int]]:
         """The parts of `first..last` that are not in the set."""
-        if (
-            not self._last or first > self._last[-1]
-        ):  # the usual case: nothing is known of what is new
+        # the usual case: nothing is known of what is new
+        if not self._last or first > self._last[-1]:
             return [(first, last)] if first <= last else []
         found: list[tuple[int, int]] = []
         for a, b in self.within(first, last):

@@ -143,9 +143,8 @@ def at_its_bound(times: int, folder: Path) -> FaultResult:
                 time.sleep(0.2)  # poll interval: until the oldest had to go
             agent.stop()
         broker.start()
-        site.changes["outbox"]["max_bytes"] = (
-            50 * bound
-        )  # room for what comes while the backlog goes
+        # room for what comes while the backlog goes
+        site.changes["outbox"]["max_bytes"] = 50 * bound
         agent = site.agent_up()
         site.finish(agent, service)
         verdict = audit(site.witness, site.database)

@@ -26,9 +26,8 @@ def agent_killed(times: int, folder: Path) -> FaultResult:
         service, agent = site.service_up(), site.agent_up()
         most, before = 0, 0
         for _ in range(times):
-            time.sleep(
-                chance.uniform(0.1, 0.7)
-            )  # the random moment of the kill, not a wait for anything
+            # the random moment of the kill, not a wait for anything
+            time.sleep(chance.uniform(0.1, 0.7))
             agent.kill()
             begin = time.monotonic()
             agent = site.agent_up()
@@ -48,9 +47,8 @@ def service_killed(times: int, folder: Path) -> FaultResult:
     with plant(folder, every="20ms") as (site, _):
         agent, service = site.agent_up(), site.service_up()
         for _ in range(times):
-            time.sleep(
-                chance.uniform(0.0, 0.6)
-            )  # the random moment of the kill, not a wait for anything
+            # the random moment of the kill, not a wait for anything
+            time.sleep(chance.uniform(0.0, 0.6))
             service.kill()
             service = site.service_up()
         site.finish(agent, service)
@@ -66,9 +64,8 @@ def both_killed(times: int, folder: Path) -> FaultResult:
         site.broker_port = broker.port
         agent, service = site.agent_up(), site.service_up()
         for _ in range(times):
-            time.sleep(
-                chance.uniform(0.2, 1.0)
-            )  # the random moment of the kill, not a wait for anything
+            # the random moment of the kill, not a wait for anything
+            time.sleep(chance.uniform(0.2, 1.0))
             match chance.choice(["agent", "service", "broker"]):
                 case "agent":
                     agent.kill()
@@ -94,9 +91,8 @@ def power_cut(times: int, folder: Path) -> FaultResult:
     ):
         service, agent = site.service_up(), site.agent_up()
         for _ in range(times):
-            time.sleep(
-                chance.uniform(0.1, 0.8)
-            )  # the random moment of the cut, not a wait for anything
+            # the random moment of the cut, not a wait for anything
+            time.sleep(chance.uniform(0.1, 0.8))
             agent.freeze()
             drive.cut()
             agent.kill()

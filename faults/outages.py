@@ -180,9 +180,8 @@ def _pauses(site: RigSite) -> list[float]:
 def _negative(site: RigSite) -> int:
     keys = ("period_s", "scheduled_s", "covered_s", "latency_ms", "latency_max_ms")
     rows = [note.document for note in site.witness.read() if "due" in note.document]
-    return sum(
-        (row.get(key) or 0) < 0 for row in rows for key in keys
-    )  # no request in the interval: no latency
+    # no request in the interval: no latency
+    return sum((row.get(key) or 0) < 0 for row in rows for key in keys)
 
 
 def orderly_end(times: int, folder: Path) -> FaultResult:
@@ -193,9 +192,8 @@ def orderly_end(times: int, folder: Path) -> FaultResult:
         with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             for _ in range(times):
-                time.sleep(
-                    chance.uniform(0.2, 0.8)
-                )  # the random moment of the signal, not a wait for anything
+                # the random moment of the signal, not a wait for anything
+                time.sleep(chance.uniform(0.2, 0.8))
                 ends.append(_end(result, agent))
                 agent = site.agent_up()
                 ends.append(_end(result, service))

@@ -96,9 +96,8 @@ def _announced(ready: dict[str, Any]) -> bool:
     try:
         print(json.dumps(ready, ensure_ascii=False), flush=True)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes once more at its end
+        # the interpreter flushes once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True
 

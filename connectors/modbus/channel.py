@@ -76,9 +76,8 @@ class Channel(asyncio.Protocol):
             raise
         finally:
             self._done = None
-        fault = cast(
-            "DeviceError | None", self.fault
-        )  # set by what the event loop called meanwhile
+        # set by what the event loop called meanwhile
+        fault = cast("DeviceError | None", self.fault)
         if fault is not None:
             fill(self._replies, fault)
         return cast("list[Reply]", self._replies)

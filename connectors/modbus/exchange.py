@@ -151,9 +151,8 @@ class RequestExchange:
         reply = await self.ask(request)
         if isinstance(reply, DeviceError):
             if not self._answered and reply.cause.name == "modbus_silent":
-                reply = await self.ask(
-                    request
-                )  # once more: a packet may be lost, and see `_BEFORE_FIRST_ID`
+                # once more: a packet may be lost, and see `_BEFORE_FIRST_ID`
+                reply = await self.ask(request)
             if isinstance(reply, DeviceError):
                 raise reply if isinstance(reply, SilentError) else self.verdict() or reply
         if isinstance(reply, bytes):

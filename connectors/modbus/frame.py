@@ -125,9 +125,8 @@ def answer(request: ReadRequest, adu: bytes) -> Answer:
         raise ProtocolError.of(
             "modbus_identification", answered=True, found=len(adu), request=request
         )
-    found = (
-        len(adu) - 3 if len(adu) - 3 != size else adu[2]
-    )  # as many as there are, or as the frame says there are
+    # as many as there are, or as the frame says there are
+    found = len(adu) - 3 if len(adu) - 3 != size else adu[2]
     raise ProtocolError.of(
         "modbus_wrong_length", answered=True, found=found, size=size, request=request
     )

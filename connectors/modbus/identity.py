@@ -224,18 +224,16 @@ class IdentityCheck:
         unit = device.options.unit
         known = None if device.accept else self._known.identification(unit)
         if known == {} and device.without_since == self._link.losses:
-            device.verified = (
-                self._link.openings
-            )  # the port was never away, and the unit is not asked again
+            # the port was never away, and the unit is not asked again
+            device.verified = self._link.openings
             return
         try:
             found: Identification | None = await self._identification(device)
         except DeviceError as error:
             if error.status not in (STATUS["BadTimeout"], STATUS["BadCommunicationError"]):
                 raise
-            if (
-                device.dispute is not None
-            ):  # silence does not say that it is the configured one again
+            # silence does not say that it is the configured one again
+            if device.dispute is not None:
                 self._postpone_check(device)
                 raise device.dispute from error
             device.silences += 1

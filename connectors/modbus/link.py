@@ -146,9 +146,8 @@ class Link:
             ended = line.ended
             if ended is not None:
                 line = await self._ask_again(line, before, requests, replies, timing)
-                if (
-                    ended.cause.name == ANOTHER_SERVICE
-                ):  # what it said tells more than its silence afterwards
+                # what it said tells more than its silence afterwards
+                if ended.cause.name == ANOTHER_SERVICE:
                     replies = [ended if type(reply) is DeviceError else reply for reply in replies]
             await self._judge(line, requests[0], replies, timing)
         else:
@@ -322,9 +321,8 @@ class Link:
         if rest > 0:
             await asyncio.sleep(rest)
         if not self._disturbed:
-            for _ in range(
-                2
-            ):  # what the system has already received is taken in, and not for an answer
+            # what the system has already received is taken in, and not for an answer
+            for _ in range(2):
                 await asyncio.sleep(0)
             return
         self._disturbed = False
@@ -384,9 +382,8 @@ class Link:
         return channel
 
     async def _stock(self, endpoint: ModbusEndpoint) -> ModbusTransport:
-        from connectors.modbus.pymodbus_transport import (
-            PymodbusTransport,  # 3 MB that a site with nothing but TCP does without
-        )
+        # 3 MB that a site with nothing but TCP does without
+        from connectors.modbus.pymodbus_transport import PymodbusTransport
 
         line = PymodbusTransport(endpoint, self._options, self._now, self._last_id)
         try:

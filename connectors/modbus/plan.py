@@ -167,9 +167,8 @@ def _plan_table(
 def accepted(group: RequestSpans, known: Knowledge) -> bool:
     """The device answered the group. Whether that taught something the next plan should heed."""
     span = group.spans[0]
-    if (
-        len(group.spans) == 1 and span in known.barriers
-    ):  # refused once, and now it is there: look at the others too
+    # refused once, and now it is there: look at the others too
+    if len(group.spans) == 1 and span in known.barriers:
         known.barriers.discard(span)
         known.missing.clear()
         return True

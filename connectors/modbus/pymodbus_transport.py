@@ -115,9 +115,8 @@ class PymodbusTransport:
             if sock is not None and not self._bus:
                 tune(sock)
             manager.next_tid = self._first_id  # pymodbus begins at 1 with every connection
-            await asyncio.sleep(
-                0
-            )  # a serial transport is set up by a callback, and must be before it can be closed
+            # a serial transport is set up by a callback, and must be before it can be closed
+            await asyncio.sleep(0)
         except (
             termios.error
         ) as error:  # pyserial's SerialException is an OSError, but it lets this one through

@@ -234,10 +234,11 @@ class ModbusTableReader:
             self._report()
         if self._error is not None and not self._answered:
             raise self._error
+        # a thousand readers would hold the last values until the next read
         values, self._values = (
             self._values,
             [],
-        )  # a thousand readers would hold the last values until the next read
+        )
         self._singles.shorten(values, self._status)
         batch = Batch(self._table, t, values, self._status)
         if self._status:

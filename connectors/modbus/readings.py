@@ -335,9 +335,8 @@ def _of_hypothesis(
         zh += "寄存器太少，可能是巧合：请用 --expect 确认。"
         en += " So few may be chance: confirm it with --expect."
     keys = {"address": where, "type": best.type, "word_order": best.order}
-    certain = (
-        best.type == "float32" and pairs >= _ENOUGH_PAIRS and not best.doubtful
-    )  # two small numbers are an int32
+    # two small numbers are an int32
+    certain = best.type == "float32" and pairs >= _ENOUGH_PAIRS and not best.doubtful
     return Plausible(where, best.type, best.order, value, zh, en, keys, certain)
 
 

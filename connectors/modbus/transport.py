@@ -120,9 +120,8 @@ def silent_unit(request: ReadRequest, answer: Answer) -> SilentError | None:
 def tune(sock: socket.socket) -> None:
     """Send at once, and notice a peer that vanished while nothing is asked."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with contextlib.suppress(
-        OSError
-    ):  # some systems refuse the figures; the polls notice a dead peer anyway
+    # some systems refuse the figures; the polls notice a dead peer anyway
+    with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

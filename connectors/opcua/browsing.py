@@ -310,9 +310,8 @@ def address(node: ua.NodeId, table: Sequence[str]) -> str:
         text = f"{letter}={identifier}"
     if index == 0:
         return text
-    if index == 1 or index >= len(
-        table
-    ):  # the URI of index 1 is the server's own, and may hold its host name
+    # the URI of index 1 is the server's own, and may hold its host name
+    if index == 1 or index >= len(table):
         return f"ns={index};{text}"
     uri = table[index].replace("%", "%25").replace(";", "%3B")
     return f"nsu={uri};{text}"

@@ -44,9 +44,8 @@ Mode = Literal["None", "Sign", "SignAndEncrypt"]
 def state_folder() -> Path:
     """Where the application certificate and the trust list live unless `security.pki` says
     otherwise."""
-    if state := os.environ.get(
-        "STATE_DIRECTORY"
-    ):  # a unit with StateDirectory=; several are separated by colons
+    # a unit with StateDirectory=; several are separated by colons
+    if state := os.environ.get("STATE_DIRECTORY"):
         return Path(state.split(":")[0]) / "pki"
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "edge-agent" / "pki"

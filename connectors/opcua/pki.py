@@ -248,13 +248,11 @@ def check_server(
     }
     faults = _faults(certificate, host if check_host else None, uri, _waiver(pinned, where))
     obstacles = [fault for fault in faults if not (pinned and fault.name in waived)]
-    if not pinned and not _for_applications(
-        certificate
-    ):  # one that a person chose may be what it is
+    # one that a person chose may be what it is
+    if not pinned and not _for_applications(certificate):
         obstacles.append(cause("certificate_use"))
-    if not any(
-        _vouches(one, certificate) for one in known
-    ):  # last: its sentence ends with a command to copy
+    # last: its sentence ends with a command to copy
+    if not any(_vouches(one, certificate) for one in known):
         obstacles += [_unreadable(path) for path in unreadable] or _unknown(
             certificate, der, where, rejected
         )

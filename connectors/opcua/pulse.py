@@ -48,9 +48,8 @@ async def watch(session: OpcuaSession, heard: Callable[[], float]) -> None:
         except UaStatusCodeError as error:
             if is_session_lost(error):
                 raise
-            log.debug(
-                "opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error
-            )  # a refusal is an answer
+            # a refusal is an answer
+            log.debug("opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error)
         except TimeoutError:
             if heard() <= asked:
                 raise DeviceError.of(

@@ -207,9 +207,8 @@ class CauseCounter:
             ]
             for known in over:
                 known.ended = True
-            calm = [
-                known for known in over if known.lines < NOTES_AT_ONCE
-            ]  # the others come and go all the time
+            # the others come and go all the time
+            calm = [known for known in over if known.lines < NOTES_AT_ONCE]
             notes += _over(logger, level, event_name, [known for known in calm if known.counted])
             for known in calm:
                 known.counted = False

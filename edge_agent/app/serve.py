@@ -64,9 +64,8 @@ class StoreService:
     """Everything behind the broker. `run` works until `stop` is set."""
 
     def __init__(self, site: Site, clock: Clock) -> None:
-        tls_context(
-            site.mqtt
-        )  # certificates that cannot be used are said at once: no retry mends them
+        # certificates that cannot be used are said at once: no retry mends them
+        tls_context(site.mqtt)
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
@@ -177,9 +176,8 @@ class StoreService:
                 await self._compute()
             except StoreError as error:
                 log.warning("metrics-postponed reason=%s", error)
-            except (
-                Exception
-            ):  # reason: what the figures stumble over must never stop the data from being stored
+            except Exception:
+                # reason: what the figures stumble over must never stop the data from being stored
                 log.exception("metrics-failed")
 
     async def _compute(self) -> list[dict[str, Any]]:
@@ -198,9 +196,8 @@ class StoreService:
             await asyncio.to_thread(self._store.ask_for_life)
             return await self._compute()
         results = await asyncio.to_thread(self._store.metrics)  # beside what is being written
-        return [
-            result for result in results if "period" not in result
-        ]  # those: `production_metrics`
+        # those: `production_metrics`
+        return [result for result in results if "period" not in result]
 
     async def _replay(self, ids: Sequence[str]) -> dict[str, Any]:
         """Entries of the quarantine into the store after all."""

@@ -137,7 +137,8 @@ def was_notes(site: Site) -> Iterator[Finding]:
     except (
         ConnectionError,
         FindingsError,
-    ):  # what a service that does not answer would say is no matter of the file
+    ):
+        # what a service that does not answer would say is no matter of the file
         return
     for claim in found["was_aside"]:
         if not claim["guest"]:

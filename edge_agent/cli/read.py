@@ -58,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.app.values.current import well
     from edge_agent.app.values.reading import Reading
 
-    logging.getLogger().addHandler(
-        logging.NullHandler()
-    )  # what connectors log is in the reasons below the table
+    # what connectors log is in the reasons below the table
+    logging.getLogger().addHandler(logging.NullHandler())
     reading = Reading(args.config, args.names, raw=args.raw)
     if args.watch:
         return _watch(reading, raw=args.raw, as_json=args.json)

@@ -44,9 +44,8 @@ def run(args: argparse.Namespace) -> int:
             raise ConnectionError
         outcome: dict[str, Any] = ask(door, "reload", config=str(source))
     except ConnectionError:
-        load(
-            source, secrets=False
-        )  # whoever starts the agent next wants to know what is wrong with it
+        # whoever starts the agent next wants to know what is wrong with it
+        load(source, secrets=False)
         print(
             "采集代理未运行，配置没有问题 / no agent runs here; the configuration is fine: "
             f"{command('run', 'CONFIG')}"

@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
     from edge_agent.process import configure_heap
 
-    os.umask(
-        0o077
-    )  # the store writes files of its own making beside it, in a folder that others may enter
+    # the store writes files of its own making beside it, in a folder that others may enter
+    os.umask(0o077)
     configure_heap()
     return run_service(lambda: StoreService(load(args.config), Clock.from_environment()), args.log)

@@ -105,9 +105,8 @@ def _beside(file: Path, data: bytes, suffix: str) -> Path:
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
         former = file.stat()
-        if (
-            os.geteuid() == 0
-        ):  # a file of root's with mode 0600 could not be read by the service any more
+        # a file of root's with mode 0600 could not be read by the service any more
+        if os.geteuid() == 0:
             os.fchown(stream.fileno(), former.st_uid, former.st_gid)
         os.fchmod(stream.fileno(), former.st_mode & 0o7777)
     return Path(name)

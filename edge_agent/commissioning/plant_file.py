@@ -235,9 +235,8 @@ class _JoinPlan:
             former = present.tags.get(name)
             try:
                 same = former is not None and model.model_validate(dict(keys)) == former
-            except (
-                ValidationError
-            ):  # `optional` alone, over the tag of a profile; `check` judges the rest
+            except ValidationError:
+                # `optional` alone, over the tag of a profile; `check` judges the rest
                 same = former is not None
             if same:
                 continue

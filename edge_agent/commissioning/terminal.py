@@ -178,9 +178,8 @@ def progress(zh: str, en: str) -> Iterator[Progress]:
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; SIGTERM ends it like Ctrl-C, with every connection closed."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # whoever runs it in a thread minds the signals
+    # whoever runs it in a thread minds the signals
+    if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

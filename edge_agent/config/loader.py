@@ -115,9 +115,8 @@ def _site_keys(top: YamlMapping, found: Findings, spared: Findings | None) -> An
     written = top.copy()
     for key in SHARED:
         written.drop(key)
-    if (
-        "store" in written and written["store"] is None
-    ):  # `store:` with nothing behind it is a section too
+    # `store:` with nothing behind it is a section too
+    if "store" in written and written["store"] is None:
         written["store"] = YamlMapping(written.values_at["store"])
     written = anchored(written, File, defaults=True)
     data = resolved(written, found, spared)
@@ -154,9 +153,8 @@ def _devices(
     del tables
     builder = _DeviceBuilder(top, plugins, found, spared, needed)
     builder.check_defaults()
-    top.drop(
-        "devices"
-    )  # with the list below, so that what was written goes while what is made of it comes
+    # with the list below, so that what was written goes while what is made of it comes
+    top.drop("devices")
     raw.reverse()
     built = (builder.device(raw.pop()) for _ in range(len(raw)))
     return tuple(device for device in built if device is not None)

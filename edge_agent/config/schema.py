@@ -183,9 +183,8 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     properties = top["properties"]
     properties["devices"]["items"] = chosen
     properties["templates"]["additionalProperties"] = chosen
-    properties["store"] = {
-        "anyOf": [properties["store"], {"type": "null"}]
-    }  # `store:` with nothing behind it
+    # `store:` with nothing behind it
+    properties["store"] = {"anyOf": [properties["store"], {"type": "null"}]}
     properties["defaults"] |= {
         "additionalProperties": False,
         "properties": {

@@ -128,7 +128,8 @@ def _file(reference: SecretReference, at: FilePosition, found: Findings) -> str 
     except (
         OSError,
         ValueError,
-    ):  # unreadable, not UTF-8, or no path at all: the sentence below says it all
+    ):
+        # unreadable, not UTF-8, or no path at all: the sentence below says it all
         pass
     zh = f"密钥文件 {reference.argument!r} 不存在、为空或读不出来，请检查路径和权限。"
     en = (

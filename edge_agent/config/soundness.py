@@ -129,9 +129,8 @@ class _Repair:
             path = path[:-1]  # without an item, those behind it would have other places
         if path:
             self._faulty.add(path)
-            _value_at(self._data, path[:-1]).pop(
-                path[-1], None
-            )  # gone for another fault of it already
+            # gone for another fault of it already
+            _value_at(self._data, path[:-1]).pop(path[-1], None)
 
     def _stand_in(self, path: _Path, key: str) -> Any:
         owners = [one for annotation in types_at(self._model, path) for one in models(annotation)]

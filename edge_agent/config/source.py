@@ -57,9 +57,8 @@ def read(path: Path, found: Findings) -> YamlMapping | None:
         if told:
             return None if mended is None else _judged(path, mended, found)
         place, zh, en = explain(path, text, error)
-        if "maximum nesting depth" in str(
-            error
-        ):  # newer libyaml looks ahead, and has a bound of its own
+        # newer libyaml looks ahead, and has a bound of its own
+        if "maximum nesting depth" in str(error):
             found.add("too-deep", place, *_TOO_DEEP)
         else:
             found.add("yaml-syntax", place, zh, en)
@@ -112,9 +111,8 @@ def _bytes(path: Path) -> bytes:
             "这是文件夹，请给出 YAML 文件。",
             "this is a folder; name a YAML file.",
         )
-    if os.path.exists(path) and not os.path.isfile(
-        path
-    ):  # a fifo or a device would block or never end
+    # a fifo or a device would block or never end
+    if os.path.exists(path) and not os.path.isfile(path):
         zh, en = "这不是普通文件，请给出 YAML 文件。", "not a regular file; name a YAML file."
         raise _Refused("not-a-file", place, zh, en)
     try:

@@ -33,9 +33,8 @@ def check_state(found: SoundFindings, *, whole: bool) -> None:
                 f"the tag name {derived!r} is kept for the state derived by `state`; rename the "
                 "tag."
             )
-            found.found.add(
-                "reserved-name", locate(written, "tags", derived), zh, en
-            )  # also of a faulty tag
+            # also of a faulty tag
+            found.found.add("reserved-name", locate(written, "tags", derived), zh, en)
         if isinstance(source, StateMap):
             _tag(source.tag, ("state", part, "tag"), known, found)
             for value, word in source.map.items():

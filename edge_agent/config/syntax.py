@@ -135,9 +135,8 @@ def causes(
         told += blamed
         stop = after
     if any(width.PLAIN[at[2]] == ":" for at in told):
-        lines = text.split(
-            "\n"
-        )  # in block style the lines after it would only be read as one text with it
+        # in block style the lines after it would only be read as one text with it
+        lines = text.split("\n")
         more = [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
         told = told + more
         text = _plain(lines, more)

@@ -34,9 +34,8 @@ def socket_path(owned: Path) -> Path:
     """
     digest = hashlib.blake2b(os.fsencode(os.path.abspath(owned)), digest_size=4).hexdigest()
     name = f"{owned.name}-{digest}.sock"
-    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[
-        0
-    ]  # several are separated by colons
+    # several are separated by colons
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime and (Path(runtime) / name).exists():
         return Path(runtime) / name
     for root in filter(None, RUNTIME_ROOTS):

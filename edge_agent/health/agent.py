@@ -76,9 +76,8 @@ def notices(facts: AgentFacts) -> Iterator[Notice]:
 
 def _delivery(facts: AgentFacts) -> Iterator[Notice]:
     if facts.broker is not None:
-        if (
-            facts.connected
-        ):  # the connection stands again, so nothing queues; it is not to be trusted yet
+        # the connection stands again, so nothing queues; it is not to be trusted yet
+        if facts.connected:
             zh = "与消息服务器的连接不稳定"
             en = "The connection to the broker is unstable"
         else:

@@ -265,9 +265,8 @@ class DeviceHealth:
         if self._transition is not None:
             row["transition"] = self._transition
             self._transition = None
-        elif (
-            self.cause is not None
-        ):  # again, for whoever has not heard it: another store, or one that was emptied
+        elif self.cause is not None:
+            # again, for whoever has not heard it: another store, or one that was emptied
             row["cause"] = {"zh": self.cause.zh, "en": self.cause.en}
         # What is true of all tags is said by the device's own transition.
         moves = self.tags.moves() if self.state != "offline" else []

@@ -21,9 +21,8 @@ def notify(state: str) -> bool:
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return False
-    address = (
-        "\0" + path[1:] if path.startswith("@") else path
-    )  # an abstract socket is written with an @
+    # an abstract socket is written with an @
+    address = "\0" + path[1:] if path.startswith("@") else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
             door.connect(address)

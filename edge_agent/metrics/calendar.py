@@ -46,9 +46,8 @@ def _clock(text: object) -> object:
     if isinstance(text, int | float):
         if not isinstance(text, bool) and 0 <= text <= 24 * 60 and text == int(text):
             return time(int(text) // 60 % 24, int(text) % 60)
-        raise ValueError(
-            "不是时刻，请写成 '8:00' no time of day, write it as '8:00'"
-        )  # 8:00:00 is 28800 there, 25:00 is 1500
+        # 8:00:00 is 28800 there, 25:00 is 1500
+        raise ValueError("不是时刻，请写成 '8:00' no time of day, write it as '8:00'")
     if (
         isinstance(text, str)
         and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text))

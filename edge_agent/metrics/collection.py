@@ -64,9 +64,8 @@ def _sums(
     for key, device in links:
         part, whole = pair(assessment.live.devices.get(device, DeviceFacts()))
         if part is not None and whole is not None:
-            rows.setdefault(
-                device, (key, Fraction(part), Fraction(whole))
-            )  # a shared device counts once
+            # a shared device counts once
+            rows.setdefault(device, (key, Fraction(part), Fraction(whole)))
     numerator = exact_sum([part for _, part, _ in rows.values()])
     denominator = exact_sum([whole for _, _, whole in rows.values()])
     value = divide(numerator, denominator)

@@ -314,9 +314,8 @@ def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
             findings.append(
                 _bad(place, f"未知的键或类型不符；可用：{known}", f"one of the keys {known}")
             )
-    values["looked_for_changes"] = (
-        "unchanged_h" in facts
-    )  # null: somebody looked, and none was seen
+    # null: somebody looked, and none was seen
+    values["looked_for_changes"] = "unchanged_h" in facts
     values.setdefault("connected", "last_good_age_s" in values)
     return DeviceFacts(**values)
 

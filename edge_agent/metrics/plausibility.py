@@ -425,9 +425,8 @@ class _Judging:
         beside = self._rise(left, right, dt, whole=False)
         steps = [self._rise(at, left, dt, whole=True) for at in self._before(left, 1)]
         steps += [self._rise(right, at, dt, whole=True) for at in self._after(right, 1)]
-        known = [
-            step for step in steps if step >= 0
-        ]  # a fall says nothing, and one of the two may be odd itself
+        # a fall says nothing, and one of the two may be odd itself
+        known = [step for step in steps if step >= 0]
         if not known:
             return False
         return rise > (_STEEP_ALONE if alone else _STEEP) * max(beside, min(known, default=0.0))

@@ -55,9 +55,8 @@ def client_for(
         reconnect_on_failure=False,
         manual_ack=inbound is not None,
     )
-    client.max_inflight_messages_set(
-        0
-    )  # the window is the caller's: paho must send whatever it is given
+    # the window is the caller's: paho must send whatever it is given
+    client.max_inflight_messages_set(0)
     if will is not None:
         client.will_set(will.topic, will.payload, 1, retain=will.retained)
     if config.username is not None:

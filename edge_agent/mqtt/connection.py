@@ -266,9 +266,8 @@ class MqttConnection:
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
-        self._fd = (
-            -1
-        )  # remembered until here: uvloop wants the number of a socket that paho has already closed
+        # remembered until here: uvloop wants the number of a socket that paho has already closed
+        self._fd = -1
         self._writing = False
 
     def _tick(self) -> None:

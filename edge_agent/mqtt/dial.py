@@ -15,9 +15,8 @@ def dial(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> 
     (HandshakeError)."""
     sock = socket.create_connection((host, port), limit)
     try:
-        sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # a burst is one `send`: nothing to wait for
+        # a burst is one `send`: nothing to wait for
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             sock = _handshaken(sock, context, host)
         sock.setblocking(False)

@@ -99,10 +99,11 @@ class _Part:
                 return rule.number, rests_on
         if any(lasting.since is not None for lasting in self.lasting):
             return None
+        # the device speaks a word that its map does not know: not available, and said so
         return (
             0,
             _OUTSIDE,
-        )  # the device speaks a word that its map does not know: not available, and said so
+        )
 
     def _all_absent(self, seen: Seen) -> int | None:
         """The status of the tags when the device has none of them; None when it has one, or that is

@@ -44,9 +44,8 @@ class SegmentQuarantine:
         if self.size + len(data) > self._max_bytes or self._files >= _MOST_FILES:
             log.warning("outbox-quarantine-full bytes=%d files=%d", self.size, self._files)
             return
-        with contextlib.suppress(
-            OSError
-        ):  # keeping evidence must not stop the agent; it is logged above
+        # keeping evidence must not stop the agent; it is logged above
+        with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with open(self._folder / name, "wb", opener=_private) as file:
                 file.write(data)

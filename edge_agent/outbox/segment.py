@@ -215,9 +215,8 @@ class Writer:
             if written != raw.size:
                 raise OSError(28, "the disk took only part of a record")
         except OSError:
-            with contextlib.suppress(
-                OSError
-            ):  # what cannot be cut off now is skipped by the reader's CRC check
+            # what cannot be cut off now is skipped by the reader's CRC check
+            with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, start)
             raise
         index.offsets.append(start)
@@ -237,9 +236,8 @@ class Writer:
         index.data_end = index.offsets[keep] if keep < len(index.offsets) else index.data_end
         del index.offsets[keep:], index.values[keep:]
         segment.adopt(index)
-        with contextlib.suppress(
-            OSError
-        ):  # a later segment with the same entries wins over what remains here
+        # a later segment with the same entries wins over what remains here
+        with contextlib.suppress(OSError):
             os.ftruncate(self.fd, index.data_end)
 
     def close(self) -> None:

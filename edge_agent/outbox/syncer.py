@@ -108,9 +108,8 @@ class Syncer:
     def _round(self) -> None:
         if self._failure is not None:
             return
-        current = (
-            self._writer
-        )  # taken first: `switch` may put it among the closing ones at any moment
+        # taken first: `switch` may put it among the closing ones at any moment
+        current = self._writer
         try:
             while self._closing:
                 self._sync(self._closing[0])
@@ -136,14 +135,12 @@ class Syncer:
     def _remove(self) -> None:
         if not self._retired:
             return
-        with contextlib.suppress(
-            OSError
-        ):  # then a power cut may bring back the question what became of them
+        # then a power cut may bring back the question what became of them
+        with contextlib.suppress(OSError):
             self._sync_acks()
         while self._retired:
-            with contextlib.suppress(
-                OSError
-            ):  # a file that stays is found again, and freed, at the next opening
+            # a file that stays is found again, and freed, at the next opening
+            with contextlib.suppress(OSError):
                 self._retired.popleft().unlink(missing_ok=True)
 
 

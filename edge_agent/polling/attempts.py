@@ -107,9 +107,8 @@ class RetryBudget:
         now = asyncio.get_running_loop().time()
         while places and (places[0][2].done() or (places[0][0] <= now and self._tokens >= 1.0)):
             _, _, place = heapq.heappop(places)
-            if (
-                not place.done()
-            ):  # as that of a task cancelled meanwhile is, or one that was preferred
+            # as that of a task cancelled meanwhile is, or one that was preferred
+            if not place.done():
                 self._tokens -= 1.0
                 self._served = now
                 place.set_result(None)

@@ -331,9 +331,8 @@ class ConnectionLoop:
             self._note_silence(turn)
             if error.lost:
                 raise error
-        alone = device.breaker.alone(
-            turn.table
-        )  # the tags of such a table are bad since it was set aside
+        # the tags of such a table are bad since it was set aside
+        alone = device.breaker.alone(turn.table)
         if not alone and device.failed(error, clock.time_ns(), clock.monotonic()):
             log.warning("device-failed device=%s reason=%r", device.plan.id, str(error))
         try:
@@ -344,9 +343,8 @@ class ConnectionLoop:
                 await connection.open()
         finally:
             now = clock.monotonic()
-            if (
-                self._shared
-            ):  # the others waited, for the new connection as well; one alone is asked as ever
+            # the others waited, for the new connection as well; one alone is asked as ever
+            if self._shared:
                 device.breaker.failed(turn.table, now, now - started)
                 self._has_token = False
                 self._mute = all(each.breaker.is_open for each in self._devices)

@@ -44,9 +44,8 @@ def keep(
     ):
         return None
     last = max((each.kept_at for each in versions), default=0)
-    version = RegisterVersion(
-        register.version, since, max(now_ns, last + 1)
-    )  # of two, the later one counts
+    # of two, the later one counts
+    version = RegisterVersion(register.version, since, max(now_ns, last + 1))
     store.keep_register(version, packed(register, notes))
     return version
 

@@ -189,9 +189,8 @@ def _from_birth(
         log.warning("birth-not-usable device=%s", key)
         return None
     found: DeviceCommon = sound.value
-    return found.model_copy(
-        update={"id": key}
-    )  # which is longer than a name may be, if both of its parts are long
+    # which is longer than a name may be, if both of its parts are long
+    return found.model_copy(update={"id": key})
 
 
 def _tag_from_birth(entry: Mapping[str, Any]) -> TagCommon:

@@ -147,9 +147,8 @@ class StoreFacts:
         return {device: row.last_t for device, row in self._store.health(from_ns, to_ns).items()}
 
     def first_good(self, to_ns: int) -> dict[str, int]:
-        facts = self._store.live_facts(
-            to_ns - 1, to_ns
-        )  # the first connection is of all time, whatever the window
+        # the first connection is of all time, whatever the window
+        facts = self._store.live_facts(to_ns - 1, to_ns)
         return {device: row.first_ns for device, row in facts.items() if row.first_ns is not None}
 
     def series(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -222,9 +222,8 @@ def _device_links(parsed: ParsedRegister, devices: DeviceNames | None) -> Iterat
             except AmbiguousNameError as error:
                 yield _ambiguous(parsed, row, "gateway_device", error)
                 key = link
-            if (
-                position == 0
-            ):  # only the primary device speaks for a machine: the others may be shared
+            # only the primary device speaks for a machine: the others may be shared
+            if position == 0:
                 users[key or link].append(row)
             if devices is not None and key is None:
                 yield _unknown_device(parsed, row, link, devices.ids)

@@ -65,9 +65,8 @@ def _differs(
     each: FigureDifference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
 ) -> bool:
     if each.before is None and each.after is None:
-        return bool(
-            each.lists
-        )  # no value then, none now: counts that make up no figure are no difference
+        # no value then, none now: counts that make up no figure are no difference
+        return bool(each.lists)
     counts = [
         (figure or {}).get(name) for name in ("numerator", "denominator") for figure in (old, new)
     ]

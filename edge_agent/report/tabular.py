@@ -140,9 +140,8 @@ def digits(number: Fraction) -> str:
         shift += 1
     if scaled.denominator != 1:
         return str(number)
-    figures = str(abs(scaled.numerator)).rjust(
-        shift + 1, "0"
-    )  # a Decimal would round to its context's 28 digits
+    # a Decimal would round to its context's 28 digits
+    figures = str(abs(scaled.numerator)).rjust(shift + 1, "0")
     return f"{'-' if number < 0 else ''}{figures[:-shift]}.{figures[-shift:]}"
 
 

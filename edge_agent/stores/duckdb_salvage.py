@@ -396,9 +396,8 @@ def _exchange(path: Path, fresh: Path) -> Path:
             os.link(source, target)
         except OSError:  # a file system without links
             formats.copy(source, target)
-    os.replace(
-        fresh, path
-    )  # never without a file in its place; the log of another file is told by the engine
+    # never without a file in its place; the log of another file is told by the engine
+    os.replace(fresh, path)
     beside.unlink(missing_ok=True)
     if log_path(fresh).exists():
         os.replace(log_path(fresh), beside)

@@ -83,9 +83,8 @@ class FormerNames:
             self._claims[key] = former
             self._since[key] = t if type(t) is int else _NO_TIME
             if self._spoke.get(former, 0) <= self._since[key] - _CLOCKS_NS:
-                self._alive.discard(
-                    (key, former)
-                )  # else its successor merely started again beside it
+                # else its successor merely started again beside it
+                self._alive.discard((key, former))
         if (self._claims.get(key), self._since.get(key)) != before:
             self._renew()
 

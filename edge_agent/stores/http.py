@@ -90,9 +90,8 @@ class HttpEndpoint:
             headers |= {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
         target = f"{self._base}{path}?{urlencode(query)}" if query else self._base + path
         connection = self._take()
-        if (
-            method == "GET" and connection.sock is not None
-        ):  # kept for so long that the server may have closed it
+        # kept for so long that the server may have closed it
+        if method == "GET" and connection.sock is not None:
             with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
                 return self._finish(connection, method, target, body, headers)
             connection = self._new()
@@ -169,9 +168,8 @@ class HttpEndpoint:
             limit = self._limit(ends)
             if sock.fileno() >= 0:  # closed with the last part where the server keeps no connection
                 sock.settimeout(limit)
-        parts.append(
-            answer.read()
-        )  # `read1` does not notice the end, and the connection would not serve again
+        # `read1` does not notice the end, and the connection would not serve again
+        parts.append(answer.read())
         return answer.status, b"".join(parts)
 
     def _limit(self, ends: float | None) -> float:

@@ -190,9 +190,8 @@ class RemoteStore(ABC):
         try:
             self.identify()
         finally:
-            self.store_id = (
-                self.store_id or before
-            )  # as long as no other is known the marks are this one's
+            # as long as no other is known the marks are this one's
+            self.store_id = self.store_id or before
         log.warning(
             "store-replaced before=%s now=%s address=%r", before, self.store_id, self._address
         )

@@ -164,10 +164,11 @@ class Chain(RuleBasedStateMachine):
         """The store ends in the middle of its transaction, and the ingest with it."""
         messages = self.ingest._pending
         broken = patch.object(DuckDbStore, "_write_marks", side_effect=StoreError("gone"))
+        # it would go on trying; the kill below ends that
         with (
             broken,
             contextlib.suppress(TimeoutError),
-        ):  # it would go on trying; the kill below ends that
+        ):
             self.runner.run(asyncio.wait_for(self.ingest._commit_messages(messages), 0.02))
         self.ingest_is_killed()
 

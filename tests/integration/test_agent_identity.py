@@ -143,9 +143,8 @@ def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(
                         assert one.box.store == first.store_id
                     stream = one.box.stream
                     with closing(DuckDbStore(tmp_path / "b.duckdb", agent="ipc-01")) as second:
-                        one.publisher._store_seen_at -= (
-                            confirm.LIFE_S
-                        )  # so long ago was the first one heard
+                        # so long ago was the first one heard
+                        one.publisher._store_seen_at -= confirm.LIFE_S
                         async with ingesting(broker.port, second, tmp_path):
                             one.read(2.0)
                             await until(lambda: one.box.store == second.store_id)

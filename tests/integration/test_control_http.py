@@ -95,9 +95,8 @@ def test_healthz_is_503_only_when_data_is_lost_or_work_has_stopped(
 )
 def test_anything_else_is_refused(request_: bytes, answer: str) -> None:
     head, body = with_pages([], request_)
-    assert head.split(" ")[1:2] == [answer] or (
-        answer == "431" and head == ""
-    )  # a reset may overtake the answer
+    # a reset may overtake the answer
+    assert head.split(" ")[1:2] == [answer] or (answer == "431" and head == "")
     assert not (request_.startswith(b"HEAD") and body)
 
 

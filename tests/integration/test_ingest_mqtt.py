@@ -336,9 +336,8 @@ def test_a_stream_or_an_agent_that_no_topic_can_name_ends_nothing(tmp_path: Path
                 await asyncio.to_thread(
                     a.send, "data", data(1, stream="#/0/1"), data(2, stream="a\u3000/0/1")
                 )
-                await until(
-                    lambda: ingest.counters.stored == 2
-                )  # a space beyond ASCII is not printable: refused
+                # a space beyond ASCII is not printable: refused
+                await until(lambda: ingest.counters.stored == 2)
                 await asyncio.to_thread(a.send, "data", data(3))
                 await until(lambda: a.marked() == [[3, 3]], what=f"{a.marks[-1:]}")
                 assert ingest.counters.malformed == 1

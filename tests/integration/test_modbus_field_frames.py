@@ -74,9 +74,8 @@ def test_a_frame_that_stops_midway_is_told_as_such_in_both_languages(pieces):
         while True:
             tid, unit, pdu = await question(reader)
             frame = tcp(tid, unit, same(pdu))
-            writer.write(
-                frame if len(opened) > 2 else frame[:pieces]
-            )  # the poll is asked once more
+            # the poll is asked once more
+            writer.write(frame if len(opened) > 2 else frame[:pieces])
 
     async def main():
         async with listening(serve) as url:

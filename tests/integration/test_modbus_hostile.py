@@ -283,9 +283,8 @@ def test_frames_that_come_unasked_are_nobodys_and_the_connection_stays():
             await conn.open()
             for _ in range(4):
                 assert (await conn.read(plan.tables[0])).values == TRUTH
-                await asyncio.sleep(
-                    0.01
-                )  # lets the unasked bytes arrive: the poll interval of this loop
+                # lets the unasked bytes arrive: the poll interval of this loop
+                await asyncio.sleep(0.01)
             assert len(opened) == 1
             await conn.close()
 
@@ -305,9 +304,8 @@ def test_bytes_that_come_unasked_and_are_no_frame_cost_the_connection_and_no_pol
             await conn.open()
             for _ in range(3):
                 assert (await conn.read(plan.tables[0])).values == TRUTH
-                await asyncio.sleep(
-                    0.01
-                )  # lets the unasked bytes arrive: the poll interval of this loop
+                # lets the unasked bytes arrive: the poll interval of this loop
+                await asyncio.sleep(0.01)
             await conn.close()
 
     run(main())

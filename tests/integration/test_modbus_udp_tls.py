@@ -188,9 +188,8 @@ def test_a_tls_answer_in_pieces_is_one_answer(tmp_path):
         for piece in (answer[:9], answer[9:100], answer[100:]):
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(
-                0.005
-            )  # lets each piece arrive alone: the poll interval of a slow gateway
+            # lets each piece arrive alone: the poll interval of a slow gateway
+            await asyncio.sleep(0.005)
 
     async def main():
         async with tcp_device(pieces, context) as url:

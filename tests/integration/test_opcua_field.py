@@ -268,9 +268,8 @@ def test_opcua_an_item_that_the_server_lost_cannot_keep_its_last_value_good(
             for subscription in machine.server.iserver.subscription_service.subscriptions.values():
                 service = subscription.monitored_item_srv
                 for item in list(service._monitored_items.values()):
-                    service.delete_monitored_items(
-                        [item.monitored_item_id]
-                    )  # the server forgets them
+                    # the server forgets them
+                    service.delete_monitored_items([item.monitored_item_id])
             machine.write("Written", 2.0)
             await until(lambda: stream.last["Written"] == 2.0)
             machine.write("Written", 3.0)

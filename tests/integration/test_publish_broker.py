@@ -111,9 +111,8 @@ def test_everything_arrives_once_and_in_order(broker: Server, tmp_path: Path) ->
                 put(box, 200)
                 await until(lambda: len(seen.entries()) >= 500)
                 assert seen.entries() == sequence(box, 1, 500)
-                await until(
-                    lambda: publisher.confirmed == 2500
-                )  # a witness may hear of it before we do
+                # a witness may hear of it before we do
+                await until(lambda: publisher.confirmed == 2500)
                 assert (publisher.published, publisher.acknowledged) == (2500, 2500)
                 assert publisher.connected
                 assert publisher.ack_age() is not None
@@ -277,9 +276,8 @@ def test_a_part_of_the_window_is_kept_for_live_data(tmp_path: Path) -> None:
                 assert session is not None
                 server.pause()
                 await until(lambda: stopped(server))
-                for _ in range(
-                    10
-                ):  # turns of the loop, in which it reads what the broker said before
+                # turns of the loop, in which it reads what the broker said before
+                for _ in range(10):
                     await asyncio.sleep(0)
                 assert session._backlog_under_way == session.in_flight > 0
                 assert box.pending > 1000, "the backlog was through before the test began"

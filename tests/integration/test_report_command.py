@@ -177,15 +177,13 @@ def values(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_figures_of_a_known_shift(reported: tuple[Path, dict[str, Any]]) -> None:
     found = values(reported[1])
-    assert (
-        found["M-11@EQ-1"] == 80 / 119
-    )  # the last health row lies in the last minute, which is not over
+    # the last health row lies in the last minute, which is not over
+    assert found["M-11@EQ-1"] == 80 / 119
     made = next(figure for figure in reported[1]["figures"] if figure["key"] == "M-12@EQ-1")
     assert (made["denominator"], made["numerator"]) == (119, 108)  # 65535 -> 0 is a part
     assert found["M-19@line:ML1"] == pytest.approx(2 * 6 * 0.0001229, rel=0.01)
-    assert found["M-20@EQ-2"] == pytest.approx(
-        39 / (39 + 80 * 4), rel=1e-6
-    )  # 1 kW standing, 4 kW working
+    # 1 kW standing, 4 kW working
+    assert found["M-20@EQ-2"] == pytest.approx(39 / (39 + 80 * 4), rel=1e-6)
     assert found["M-04a-effective"] == 0.5
     assert found["M-04a-declared"] == 0.75
     assert found["M-01-prorata"] == pytest.approx((2 / 3 + 1) / 2)
@@ -453,9 +451,8 @@ def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Pat
     assert last["M-14"] == pytest.approx(50 / 200)
     energy = tables["trend_energy"]["rows"][-1]
     assert energy[1:] == [pytest.approx(200 / 400), pytest.approx(0.3)]
-    assert tables["trend"]["rows"][0][1:] == [None] * (
-        len(heads) - 1
-    )  # nothing is stored of a year before
+    # nothing is stored of a year before
+    assert tables["trend"]["rows"][0][1:] == [None] * (len(heads) - 1)
 
 
 def test_months_without_results_cost_a_trend_one_question_each(config: Path) -> None:

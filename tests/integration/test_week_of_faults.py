@@ -251,9 +251,8 @@ def everything(story: Story, start: int, end: int) -> dict[str, Fraction]:
     plant = story.plant(start, end)
     found: dict[str, Fraction] = {}
     for counter in plant.facts.counters:
-        if (
-            counter.device == "m3"
-        ):  # nobody's for a day: what its machines have of it is summed below
+        # nobody's for a day: what its machines have of it is summed below
+        if counter.device == "m3":
             continue
         counted = plant.counted(counter.device, counter.role)
         assert counted is not None

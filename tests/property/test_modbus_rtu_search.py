@@ -75,9 +75,8 @@ def test_the_answer_is_found_and_nothing_else(kind, parts, data):
     around = [frame(part[0]) if isinstance(part, list) else part for part in parts]
     right = frame(bytes([REQUEST.unit, 3, 4]) + DATA)
     place = data.draw(st.integers(0, len(around)))
-    newline = (
-        b"\n" if kind == "ascii" else b""
-    )  # noise without an end of line would belong to the answer's line
+    # noise without an end of line would belong to the answer's line
+    newline = b"\n" if kind == "ascii" else b""
     stream = b"".join([*around[:place], newline, right, *around[place:]])
     assert searched(framing(), pieces(data, stream)) == [DATA]
 

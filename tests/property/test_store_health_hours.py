@@ -122,9 +122,8 @@ def test_when_the_rows_are_gone_full_minutes_still_add_up_and_late_rows_count(
     begin = next(begins)
     for place, batch in enumerate(batches):
         now = begin + 9 * DAY + place * HOUR_NS
-        once = [
-            row | {"t": row["t"] + place} for row in batch if row["t"] % HOUR_NS
-        ]  # none comes twice
+        # none comes twice
+        once = [row | {"t": row["t"] + place} for row in batch if row["t"] % HOUR_NS]
         write(raw, once, begin, now)
         write(store, once, begin, now)
         if place % 2 == 0:
@@ -151,9 +150,8 @@ def of_minutes(store: DuckDbStore, start: int, end: int, *, exact: bool) -> list
         {key: rows[:, :9].tolist() for key, rows in minutes.items()},
     ]
     if exact:
-        newest = {
-            key: replace(row, latency_ms=None) for key, row in found.items()
-        }  # it may be that of another row
+        # it may be that of another row
+        newest = {key: replace(row, latency_ms=None) for key, row in found.items()}
         told += [
             newest,
             {key: int(rows[:, 9].max()) for key, rows in minutes.items()},

@@ -206,9 +206,8 @@ class FaultWeek:
         if name == "m4":
             pulses = np.cumsum(5 * works)
             weight = np.where(MINUTES >= RESCALED, 6, 4)
-            counted["energy"] = np.cumsum(
-                5 * works * weight
-            )  # the step across counts in the new scaling
+            # the step across counts in the new scaling
+            counted["energy"] = np.cumsum(5 * works * weight)
             shown["energy"], unit["energy"] = (pulses + 20_000) * weight, Fraction(1, 100)
             return
         counted["energy"] = np.cumsum(works * (3 if name == "m2" else 1))

@@ -85,6 +85,5 @@ async def proxy(target: int) -> AsyncIterator[Proxy]:
         server.close()
         made.cut()
         while made._open:
-            await asyncio.sleep(
-                0.01
-            )  # poll interval: until both directions of every connection have ended
+            # poll interval: until both directions of every connection have ended
+            await asyncio.sleep(0.01)

@@ -144,9 +144,8 @@ class _Recorder:
         """A subscription that ran out while nobody fetched, and requests that are refused; in this
         order."""
         await self._subscribe("Both", ["Float"], 1000, lifetime=3)
-        await asyncio.sleep(
-            3 * _PATIENCE_S
-        )  # no answer to wait for: that nobody asks is what ends it
+        # no answer to wait for: that nobody asks is what ends it
+        await asyncio.sleep(3 * _PATIENCE_S)
         await self._published("run out", 2)
         with contextlib.suppress(TimeoutError, ConnectionError):
             request = ua.ReadRequest()

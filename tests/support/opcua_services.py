@@ -102,7 +102,6 @@ async def relay(target: int) -> AsyncIterator[Relay]:
     finally:
         server.close()
         while made.open:
-            await asyncio.sleep(
-                0.01
-            )  # poll interval: until both directions of every connection have ended
+            # poll interval: until both directions of every connection have ended
+            await asyncio.sleep(0.01)
         await server.wait_closed()

@@ -89,9 +89,8 @@ def test_nothing_of_the_written_file_stays_behind(tmp_path: Path) -> None:
 def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        logs, "configure", lambda *_: None
-    )  # the test run's own logs stay as they are
+    # the test run's own logs stay as they are
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     before = gc.get_threshold()
     seen: list[object] = []
 

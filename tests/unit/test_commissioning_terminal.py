@@ -173,9 +173,8 @@ def test_a_command_fits_a_terminal_and_speaks_its_language(
     assert_fits(found, 80)
     text = "".join(found)
     text = QUOTED.sub("", text) if locale.startswith("en") else text
-    if (
-        locale.startswith("en") and name != "register from"
-    ):  # whose empty columns have Chinese names
+    # whose empty columns have Chinese names
+    if locale.startswith("en") and name != "register from":
         assert CHINESE.search(text) is None, text
     if locale.startswith("zh"):
         assert CHINESE.search(text)

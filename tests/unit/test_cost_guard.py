@@ -237,16 +237,18 @@ def held_by(folder: Path, devices: int, tags: int) -> int:
 def test_memory_of_equal_devices_does_not_depend_on_their_tags(tmp_path: Path) -> None:
     """Tags, plans, decoders and what a birth says of tags are held once; a device adds its own
     state."""
+    # the first: caches and what is imported late
     shapes = (
         (2, 2),
         (20, 100),
         (220, 100),
         (220, 200),
-    )  # the first: caches and what is imported late
+    )
+    # in a process of its own, where no earlier test has left anything
     code = (
         "import sys; from pathlib import Path; from tests.unit.test_cost_guard import held_by\n"
         f"print(*(held_by(Path(sys.argv[1]), *shape) for shape in {shapes}))"
-    )  # in a process of its own, where no earlier test has left anything
+    )
     said = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         check=True,

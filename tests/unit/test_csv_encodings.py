@@ -85,9 +85,8 @@ def test_a_file_of_utf_8_with_a_damaged_byte_names_its_row() -> None:
 def test_few_letters_that_read_well_in_two_languages_are_doubtful(text: str, encoding: str) -> None:
     found = decoded(f"tag,address,description\na,40001,{text}\n".encode(encoding))
     assert found.doubt is not None
-    assert (
-        text in "".join(found.doubt) or encoding == "cp949"
-    )  # of several other readings one is shown
+    # of several other readings one is shown
+    assert text in "".join(found.doubt) or encoding == "cp949"
 
 
 @pytest.mark.parametrize("stated", ["utf-8", "utf-16", "gbk", "euc_kr"])

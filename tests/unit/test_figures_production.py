@@ -294,9 +294,8 @@ def test_a_gap_of_three_days_is_unknown_and_not_a_failure(
     whole = figures(store, tmp_path, 0, three + 120)["machines"]["EQ-1"]
     assert (whole["seconds"]["APT"], whole["seconds"]["unknown"]) == (2 * 3600, 6 * 3600)
     assert (whole["seconds"]["ADET"], whole["failures"]) == (6 * 3600, 0)
-    parts = whole[
-        "parts"
-    ]  # what was made in the three days is shared by time: six of their hours are shifts
+    # what was made in the three days is shared by time: six of their hours are shifts
+    parts = whole["parts"]
     assert parts["produced"] == pytest.approx(10 * 6 / 72)
     assert parts["produced"] + parts["produced_outside_planned"] == pytest.approx(10)
 
@@ -541,9 +540,8 @@ def test_a_machine_that_is_switched_off_at_night_is_networked(
     without = (
         LiveRates(site(tmp_path, equipment=tmp_path / "equipment.csv")).live(store, at).devices
     )
-    assert without["m1"].coverage == Fraction(
-        24 * 60, 36 * 60 - 1
-    )  # without a calendar all time counts
+    # without a calendar all time counts
+    assert without["m1"].coverage == Fraction(24 * 60, 36 * 60 - 1)
 
 
 def test_late_data_of_a_shift_is_seen_within_the_hour(store: DuckDbStore, tmp_path: Path) -> None:

@@ -375,9 +375,8 @@ def test_everything_whole_has_every_device_every_figure_and_every_detail(
         "missing": MISSING | {"covered": {}},
         "metrics": metrics(),
     }
-    show(
-        document, site(tmp_path, "devices: []"), CONFIG
-    )  # where nobody looks at a screen it is whole too
+    # where nobody looks at a screen it is whole too
+    show(document, site(tmp_path, "devices: []"), CONFIG)
     told = capsys.readouterr().out
     assert all(row["name"] in told for row in rows)
     assert all(each["id"] in told or each["name_en"] in told for each in metrics())

@@ -94,12 +94,13 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
 
 def test_a_subscription_that_publishes_more_seldom_than_asked_is_covered_all_the_same() -> None:
     device = health(streaming=True)
+    # the tags' period is a second; what comes proves that the link lives
     for second in (
         0.0,
         3.0,
         6.0,
         9.0,
-    ):  # the tags' period is a second; what comes proves that the link lives
+    ):
         device.answered(good(int(second)), second, 0.0)
     assert device.row(9.0)["covered_s"] == 9.0
 
@@ -113,9 +114,8 @@ def test_readings_between_two_seldom_signs_of_life_are_counted_once_and_as_good(
         if second and second % 5 == 0:  # a row comes in the middle of two signs
             rows.append(device.row(float(second)))
     assert sum(row["bad"] for row in rows) == 0
-    assert (
-        sum(row["good"] for row in rows) == 2 * 60
-    )  # two tags a second; the last sign came with the last row
+    # two tags a second; the last sign came with the last row
+    assert sum(row["good"] for row in rows) == 2 * 60
     assert sum(row["covered_s"] for row in rows) == 60.0
 
 

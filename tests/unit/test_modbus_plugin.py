@@ -378,9 +378,8 @@ def test_the_models_combine_with_other_keys():
 
     device = Device(id="d", url="tcp://h")
     assert isinstance(device, Options)
-    assert (
-        PLUGIN.connection_key(device).split("|")[0] == "tcp://h:502"
-    )  # behind the bar: whose codec it is
+    # behind the bar: whose codec it is
+    assert PLUGIN.connection_key(device).split("|")[0] == "tcp://h:502"
 
 
 def test_options_of_another_connector_are_a_programming_error():

@@ -301,9 +301,8 @@ def test_a_half_says_which_and_nothing_else_does(tmp_path: Path, keys: str) -> N
 def test_a_denormal_float_is_uncertain_and_names_the_order_that_reads(
     wire: str, configured: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = encode(
-        230.0, "float32", wire
-    )  # 43 66 00 00: its low register is empty, as that of many readings
+    # 43 66 00 00: its low register is empty, as that of many readings
+    data = encode(230.0, "float32", wire)
     registers = dict(enumerate(struct.unpack(">2H", data)))
     tag = {"address": "holding/0", "type": "float32", "word_order": configured, "kind": "float"}
     with caplog.at_level(logging.WARNING):

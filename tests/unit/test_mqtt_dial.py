@@ -29,9 +29,8 @@ def test_a_connection_made_in_the_turn_of_the_cancellation_is_closed(
         loop = asyncio.get_running_loop()
 
         def connected(*_: object) -> socket.socket:
-            loop.call_soon(
-                lambda: loop.call_soon(task.cancel)
-            )  # after the result came, before its waiter runs
+            # after the result came, before its waiter runs
+            loop.call_soon(lambda: loop.call_soon(task.cancel))
             return ours
 
         monkeypatch.setattr(dial, "dial", connected)

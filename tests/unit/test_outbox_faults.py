@@ -329,9 +329,8 @@ def test_a_damaged_last_record_of_an_unfinished_segment_is_a_gap(tmp_path: Path,
     path = tmp_path / "killed"
     raw, begins = unfinished(path, 5)
     damaged = bytearray(raw)
-    damaged[begins[4] + at] ^= (
-        raw[begins[4] + at] or 1
-    )  # at 8, the length: a greater one looks like a record cut short
+    # at 8, the length: a greater one looks like a record cut short
+    damaged[begins[4] + at] ^= raw[begins[4] + at] or 1
     (path / "0000000001.seg").write_bytes(damaged)
     entries, gaps, outbox = outcome(path)
     assert [entry.seq for entry in entries] == [1, 2, 3, 4]

@@ -163,9 +163,8 @@ def test_an_included_file_is_edited_where_its_device_stands(tmp_path: Path) -> N
     )
     config = plant(tmp_path, "include: lines/*.yaml\n")
     former = line.read_text()
-    assert (
-        imported(tmp_path, config, text="变量名,地址,类型\nx,409999,float\n") == 2
-    )  # too high an address
+    # too high an address
+    assert imported(tmp_path, config, text="变量名,地址,类型\nx,409999,float\n") == 2
     assert line.read_text() == former.replace("address: 1}", "address: 1}")
     line.write_text(former.replace("address: 1}", "address: 40010}"))
     assert imported(tmp_path, config) == 0

@@ -158,9 +158,8 @@ def test_probes_cost_what_the_new_connection_costs_too() -> None:
     class SlowToOpen(Scripted):
         async def open(self) -> None:
             await super().open()
-            await asyncio.sleep(
-                0.03
-            )  # 0.6 s of the fast clock; the pause between probes is then 11.4 s
+            # 0.6 s of the fast clock; the pause between probes is then 11.4 s
+            await asyncio.sleep(0.03)
 
     def answer(table: TagTable) -> Batch:
         if table.device == "dead":
@@ -314,9 +313,8 @@ def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
         silent = False
         budget.refund()
         await until(lambda: one.health.state != "offline")
-        overruns = (
-            one.health.overruns_total
-        )  # before turns in which this machine itself may be late
+        # before turns in which this machine itself may be late
+        overruns = one.health.overruns_total
         await until(lambda: one.health.state == "online")
         assert loop.stalled()
         before = asked

@@ -273,9 +273,8 @@ def test_a_meter_that_is_no_device_is_listed_once(files: Path) -> None:
         "unknown-meter": "2:meter_id"
     }
     assert listed(files, *rows, header=header, devices=("d1", "d2", "m9")) == {}
-    assert (
-        listed(files, *rows, header=header) == {}
-    )  # without a configuration nobody knows the devices
+    # without a configuration nobody knows the devices
+    assert listed(files, *rows, header=header) == {}
 
 
 def test_the_check_command_looks_into_the_calendar_and_at_the_date(

@@ -62,9 +62,8 @@ def remarks(document: dict[str, Any]) -> list[str]:
 
 def test_an_ordinary_factory_has_one_remark_on_its_data() -> None:
     seen = rows(reported(golden.plant()), "data_remarks")
-    assert [row[0] for row in seen] == [
-        "cmm01"
-    ]  # the machine whose last good value is ten days old
+    # the machine whose last good value is ten days old
+    assert [row[0] for row in seen] == ["cmm01"]
 
 
 def imported(
@@ -120,9 +119,8 @@ def test_a_counter_that_runs_backwards() -> None:
         each.startswith("lathe01.parts The counter ran backwards 1 time ")
         for each in remarks(document)
     )
-    assert (
-        figure(document, "M-12@EQ-001")["denominator"] == 60 + 50
-    )  # the fall itself counts nothing
+    # the fall itself counts nothing
+    assert figure(document, "M-12@EQ-001")["denominator"] == 60 + 50
 
 
 def test_a_restart_at_the_target_is_no_remark() -> None:
@@ -226,9 +224,8 @@ def test_all_machines_scrapped() -> None:
         "M-19",
     ):
         assert figure(document, key)["value"] is None, key
-    assert (
-        figure(document, "M-01-prorata")["value"] == 0
-    )  # key processes without a machine count as manual
+    # key processes without a machine count as manual
+    assert figure(document, "M-01-prorata")["value"] == 0
 
 
 def test_a_key_process_without_machines(tmp_path: Path) -> None:
@@ -268,9 +265,8 @@ def test_a_gap_of_three_days_from_an_outage() -> None:
     assert span == {"from": "2026-04-30T08:00:00+00:00", "to": "2026-05-03T08:00:00+00:00"}
     assert figure(document, "M-11@EQ-001")["value"] == pytest.approx(2 / 5)
     assert figure(document, "M-11@EQ-001")["details"]["data_coverage"] == pytest.approx(2 / 5)
-    assert (
-        figure(document, "M-17-mtbf@EQ-001")["denominator"] == 0
-    )  # lost communication is no failure
+    # lost communication is no failure
+    assert figure(document, "M-17-mtbf@EQ-001")["denominator"] == 0
     assert figure(document, "M-05")["value"] == pytest.approx(2 / 5)
 
 
@@ -311,9 +307,8 @@ def test_state_numbers_outside_the_map() -> None:
         for each in remarks(document)
     )
     assert any("240.0 min" in each for each in remarks(document))
-    assert (
-        figure(document, "M-11@EQ-001")["value"] == 0.5
-    )  # four hours of eight are known, nothing is guessed
+    # four hours of eight are known, nothing is guessed
+    assert figure(document, "M-11@EQ-001")["value"] == 0.5
     assert figure(document, "M-12@EQ-001")["value"] is not None
 
 

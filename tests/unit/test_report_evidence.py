@@ -119,9 +119,8 @@ def test_the_acceptance_log_is_by_day_of_the_plant() -> None:
 
 def test_days_follow_the_change_of_clock() -> None:
     zone = ZoneInfo("Europe/Berlin")
-    start = (
-        1_774_700_000 * 10**9
-    )  # 2026-03-28 13:13 in Berlin; the clock is put forward in the night
+    # 2026-03-28 13:13 in Berlin; the clock is put forward in the night
+    start = 1_774_700_000 * 10**9
     days = list(local_days(start, start + 2 * golden.DAY, zone))
     assert [day for day, _, _ in days] == [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]
     assert days[1][2] - days[1][1] == 23 * 60 * golden.MINUTE

@@ -80,10 +80,11 @@ def test_parts_of_overtime_are_no_part_of_oee() -> None:
     plant = golden.plant(end=START + 2 * HOUR, plan=plan, counters=counters,
                          states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)})  # fmt: skip
     found = figures(plant, FigureOptions())
+    # a nominal cycle of a minute
     assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (
         1,
         1,
-    )  # a nominal cycle of a minute
+    )
     assert found["M-13@EQ-001"].numerator == 3600
     assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
     assert found["M-14"].value == 1
@@ -216,10 +217,11 @@ def test_the_plan_counts_on_to_the_next_band() -> None:
 
 
 def test_a_month_without_data_is_null_with_reasons() -> None:
+    # one connected later, one before
     first = {
         "lathe01": END + HOUR,
         "lathe02": START - 60 * golden.DAY,
-    }  # one connected later, one before
+    }
     plant = golden.plant(minutes={}, first_good=first, states={}, counters=(), lateness={})
     found = figures(plant, FigureOptions())
     for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):

@@ -108,9 +108,8 @@ def test_a_file_that_cannot_be_opened_afresh_costs_no_data(
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "connect", refuse)
-        store.write(
-            batch(store, 1, 10)
-        )  # committed: what follows must not look like a failed write
+        # committed: what follows must not look like a failed write
+        store.write(batch(store, 1, 10))
         with pytest.raises(StoreError):
             store.write(batch(store, 2, 10))
         with pytest.raises(StoreError):

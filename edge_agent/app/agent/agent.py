@@ -93,9 +93,8 @@ class EdgeAgent:
         )
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
-        self._outbox.on_dropped = (
-            self._publish_gap_records
-        )  # at once: a kill would take the knowledge of the hole with it
+        # at once: a kill would take the knowledge of the hole with it
+        self._outbox.on_dropped = self._publish_gap_records
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         self._started = time.monotonic()
 

@@ -104,9 +104,8 @@ class ProductionService:
         """The newest figures of every line: of the window that runs, else of the last one that is
         over."""
         if self._kept is None:
-            self._kept = await asyncio.to_thread(
-                self._store.metrics
-            )  # not behind what is being written
+            # not behind what is being written
+            self._kept = await asyncio.to_thread(self._store.metrics)
         found = {
             document["id"]: document for document in self._kept if "period" in document
         } | self._figures.running

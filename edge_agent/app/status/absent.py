@@ -87,9 +87,8 @@ def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Sequen
     """
     marks = store.incomplete_marks()
     told: dict[str, IntervalSet] = {}
-    for gap in store.gaps(
-        0, _EVER
-    ):  # read after the marks: a gap told meanwhile must not look like a hole
+    # read after the marks: a gap told meanwhile must not look like a hole
+    for gap in store.gaps(0, _EVER):
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
     found = SequenceGaps([], [], [])
     for stream, have in sorted(marks.items()):

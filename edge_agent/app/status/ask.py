@@ -149,9 +149,8 @@ def ask_metrics(site: Site) -> list[dict[str, Any]] | None:
 def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
     """What is missing of the last `seconds`: from the running service, else from the store
     itself."""
-    seconds = min(
-        seconds, time.time()
-    )  # before 1970 there is nothing, and nanoseconds end soon after
+    # before 1970 there is nothing, and nanoseconds end soon after
+    seconds = min(seconds, time.time())
     try:
         answer: dict[str, Any] = ask(serve_socket(site), "missing", seconds=seconds)
     except ConnectionError:

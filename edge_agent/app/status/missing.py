@@ -290,9 +290,8 @@ def _causes_at_start(
     if not any(row.state == "offline" for row in before):
         return {}
     found: dict[str, tuple[str, str]] = {}
-    for row in store.transitions(
-        span.start - BEFORE_NS, span.start
-    ):  # in order of time: the newest stays
+    # in order of time: the newest stays
+    for row in store.transitions(span.start - BEFORE_NS, span.start):
         if not row.get("tag"):
             why = _sentence_of(row)
             if why is None:
@@ -323,9 +322,8 @@ def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) ->
         and within.state in _ANSWERS
         and within.last_t > story.since
     ):
-        back = _answered_again(
-            store, device, heard, story.since, within.last_t
-        )  # the transition that ended it was lost
+        # the transition that ended it was lost
+        back = _answered_again(store, device, heard, story.since, within.last_t)
         story.end(back, back)
     if story.since is None and within is not None and within.state == "offline":
         # the transition that began it was lost, or went to the store before this one

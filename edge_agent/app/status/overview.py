@@ -160,9 +160,8 @@ def _device(
     ):
         proven = None
     if proven is not None:
-        good_t = max(
-            good_t, proven
-        )  # a subscription that proves itself confirms what did not change
+        # a subscription that proves itself confirms what did not change
+        good_t = max(good_t, proven)
     age = max(0.0, (now_ns - good_t) / 1e9) if good_t != NO_TIME else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
     return {

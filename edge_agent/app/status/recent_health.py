@@ -304,9 +304,8 @@ class _State:
         self.tag_moves = [row for row in self.tag_moves if row["t"] > t]
         for device in self.devices.values():
             device.holes = [hole for hole in device.holes if hole.until > t]
-            del device.moves[
-                : max(0, bisect_right(device.moves, t, key=_time) - 1)
-            ]  # the last one stands on
+            # the last one stands on
+            del device.moves[: max(0, bisect_right(device.moves, t, key=_time) - 1)]
             device.starts = {start: last for start, last in device.starts.items() if start > t}
             del device.states[: max(0, bisect_right(device.states, (t, "\uffff", "")) - 1)]
 

@@ -77,9 +77,8 @@ class Reading:
                         site, tags = self._wanted()
                         watched = WatchedDevices(site, self._plugins, tags, self._clock)
                         await own.enter_async_context(watched.running())
-                        await asyncio.sleep(
-                            LOOK_S / 2
-                        )  # what answers at once is there at the first look
+                        # what answers at once is there at the first look
+                        await asyncio.sleep(LOOK_S / 2)
                     document = await asyncio.to_thread(
                         self._shown, await watched.document(ask=self._raw)
                     )

@@ -385,9 +385,8 @@ def _shape(kind: str, entry: Mapping[str, Any], words: int | None) -> dict[str, 
         half, byte = _HALVES[kind]
         return {"type": half, "byte": byte}
     fixed = {"FIXED": "int", "UFIXED": "uint"}
-    if (
-        words is not None and kind == "FLOAT32"
-    ):  # of the register style: an unsigned fixed point, deprecated
+    # of the register style: an unsigned fixed point, deprecated
+    if words is not None and kind == "FLOAT32":
         return {"type": f"uint{16 * words}"} if words in (1, 2, 4) else None
     if kind in fixed:
         return {"type": f"{fixed[kind]}{16 * words}"} if words in (1, 2, 4) else None

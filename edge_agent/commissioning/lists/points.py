@@ -363,17 +363,15 @@ class _Row:
         self._read("count", "count", cells.whole_number)
         self._read("word_order", "word_order", word_order)
         if self._keys.get("type") != "string":
-            self._keys.pop(
-                "length", None
-            )  # many lists give a length to numbers, too; only a string takes one
+            # many lists give a length to numbers, too; only a string takes one
+            self._keys.pop("length", None)
         if self._keys.get("word_order") is not None and self._keys.get("type") in (
             "bool",
             "int8",
             "uint8",
         ):
-            del self._keys[
-                "word_order"
-            ]  # a list states it for every row; where there is one byte it means nothing
+            # a list states it for every row; where there is one byte it means nothing
+            del self._keys["word_order"]
 
     def _type(self, opcua: bool) -> None:
         """The type; the byte order, too, where both are in one cell."""

@@ -161,9 +161,8 @@ def _workbook(path: Path, data: bytes) -> Iterator[SheetRows]:
             if sum(info.file_size for info in archive.infolist()) > _UNPACKED:
                 raise _too_large(path)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", module="openpyxl"
-            )  # what other programs leave out is no concern here
+            # what other programs leave out is no concern here
+            warnings.filterwarnings("ignore", module="openpyxl")
             book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, read_only=True)
             left = MOST_CELLS
             for sheet in book.worksheets:

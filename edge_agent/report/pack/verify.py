@@ -112,9 +112,8 @@ def _ours(name: str) -> bool:
 def _read_zip(path: Path) -> dict[str, bytes]:
     with ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if len(sizes) != len(
-            archive.infolist()
-        ):  # one program would unpack the first of them, another the last
+        # one program would unpack the first of them, another the last
+        if len(sizes) != len(archive.infolist()):
             raise ValueError("two files of one name in it")
         if MANIFEST not in sizes or sum(sizes.values()) > min(
             _LARGEST, _SMALL + _RATIO * path.stat().st_size
@@ -246,9 +245,8 @@ def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> VerifiedItem:
 
 def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[VerifiedItem]:
     plant, options = plant_of(files)
-    figures = json.loads(
-        json.dumps(computing.to_json(computing.figures(plant, options)))
-    )  # as a file says them
+    # as a file says them
+    figures = json.loads(json.dumps(computing.to_json(computing.figures(plant, options))))
     former = manifest["schema"] == _FORMER
     found = _by_key(figures, former=former)
     yield from _stated(files, manifest, plant, options)
@@ -266,9 +264,8 @@ def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterat
     listed = {entry["path"] for entry in manifest["files"]}
     for name, content in for_people(plant, manifest["project"], _timezone(files)).items():
         there = files.get(name)
-        if (
-            there is not None or name not in listed
-        ):  # a listed file that is gone was told by its hash
+        # a listed file that is gone was told by its hash
+        if there is not None or name not in listed:
             yield VerifiedItem(
                 "table",
                 name,
