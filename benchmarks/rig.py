@@ -205,7 +205,7 @@ def measure(
     served, before = devices.totals(), seen.totals("mark")
     members = family(agent.pid)
     cpu, start = sum(map(cpu_seconds, members)), time.monotonic()
-    due = _whole_cycles(seen, load, before["values"], seconds)
+    due = _due_in_full_cycles(seen, load, before["values"], seconds)
     served_after, after = devices.totals(), seen.totals()
     cpu, took = sum(map(cpu_seconds, members)) - cpu, time.monotonic() - start
     values = after["values"] - before["values"]
@@ -251,7 +251,9 @@ def _after_arrival(seen: CounterProcess, every: float) -> None:
         risen, quiet, before = risen or now > before, 0 if now > before else quiet + 1, now
 
 
-def _whole_cycles(seen: CounterProcess, load: ExpectedLoad, before: float, seconds: float) -> float:
+def _due_in_full_cycles(
+    seen: CounterProcess, load: ExpectedLoad, before: float, seconds: float
+) -> float:
     """Wait until the values of so many whole cycles have arrived, or should have long ago; the
     seconds of these cycles.
 

@@ -94,7 +94,7 @@ class ConfirmationWatch:
         if now - self._again[1] >= 1.0:
             self._again = (self._again[1], now)
 
-    def is_lacking(self, now: float) -> bool:
+    def lacks_entries(self, now: float) -> bool:
         """Whether sending again did not help: a live ingest still lacks what the broker
         acknowledges."""
         return now - self._again[0] < LACKING_S

@@ -162,10 +162,10 @@ class Publisher:
         return 0 if self._outbox.ingest_seen else self._outbox.stats.unseen
 
     @property
-    def is_store_lacking(self) -> bool:
+    def store_lacks_entries(self) -> bool:
         """`confirm: store`: what the broker acknowledges does not reach the store, time and again:
         a health finding."""
-        return self._watch.is_lacking(time.monotonic())
+        return self._watch.lacks_entries(time.monotonic())
 
     def ack_age(self) -> float | None:
         """Seconds since the last PUBACK; None before the first."""

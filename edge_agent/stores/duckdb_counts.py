@@ -50,7 +50,7 @@ def keep(
     """Keep one hour, in the transaction that is open: `runs.compact` has made room for it."""
     none = np.zeros(0, np.int64)
     at = {each.sid: np.concatenate([none, *each.moments(cuts, edges)]) for each in counters}
-    found = list(_told(connection, at, hour, hour + HOUR_NS))
+    found = list(_read_decisive(connection, at, hour, hour + HOUR_NS))
     if found:
         sizes = [len(told) for _, told in found]
         together = SampleRuns.join([told for _, told in found], merged=False)
@@ -256,7 +256,7 @@ def _read_into(
         for sid, told in runs.by_series([runs.read_kept_runs(cursor, sids, hours)]).items():
             found[sid].append(told)
     for start, end in runs.uncovered_spans(hours, first, last):
-        for sid, told in _told(cursor, at, start, end):
+        for sid, told in _read_decisive(cursor, at, start, end):
             found[sid].append(told)
 
 
@@ -266,7 +266,7 @@ select t - t % $stretch start, count(*) from samples where t >= $from and t < $t
 group by 1 order by 1"""
 
 
-def _told(
+def _read_decisive(
     cursor: Cursor, at: Mapping[int, Longs], first: int, last: int
 ) -> Iterator[tuple[int, SampleRuns]]:
     """From the samples of a stretch, which is read some series at a time and as many hours as

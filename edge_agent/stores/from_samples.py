@@ -59,7 +59,9 @@ def counted(
         start = from_ns - AROUND_NS
         end = to_ns + AROUND_NS
         days = range(start - start % _DAY, end, _DAY)
-        parts = [_told(read, name, at, max(day, start), min(end, day + _DAY)) for day in days]
+        parts = [
+            _read_decisive(read, name, at, max(day, start), min(end, day + _DAY)) for day in days
+        ]
         parts = [*_before(read, last_before, name, at, start, parts, from_ns), *parts]
         parts += _after(read, newest(name), name, at, end, parts, to_ns)
         runs = in_order(parts)
@@ -68,7 +70,7 @@ def counted(
     return found
 
 
-def _told(read: Read, name: Name, at: Longs, first: int, last: int) -> SampleRuns:
+def _read_decisive(read: Read, name: Name, at: Longs, first: int, last: int) -> SampleRuns:
     part = read(*name, first, last)
     return telling(part.t, part.num, part.status, at)
 
@@ -107,7 +109,7 @@ def _before(
             if newest is None:
                 break
             first = newest - length
-            found = [_told(read, name, at, first, min(start, newest + _MS)), *found]
+            found = [_read_decisive(read, name, at, first, min(start, newest + _MS)), *found]
             start = first
             length = min(2 * length, _LONGEST)
     return found
@@ -131,7 +133,7 @@ def _after(
         and end <= newest
         and good_readings([*parts, *found], from_ns=to_ns) < AROUND
     ):
-        found.append(_told(read, name, at, end, end + length))
+        found.append(_read_decisive(read, name, at, end, end + length))
         end = end + length
         length = min(2 * length, _LONGEST)
     return found

@@ -115,7 +115,7 @@ class LineStore(RemoteStore):
         for device, seconds in covered.items():
             times = good.get(device, {})
             rows = [
-                (_whole_milliseconds(times[ms]), round(s * 1e9))
+                (_round_to_milliseconds(times[ms]), round(s * 1e9))
                 for ms, s in sorted(seconds.items())
                 if s > 0 and ms in times
             ]
@@ -168,7 +168,7 @@ class LineStore(RemoteStore):
             summary = HealthSummary(
                 scheduled, covered, due, done, ok, bad, values, overruns,
                 first_t=_nanoseconds(first[series]), last_t=_nanoseconds(last[series]),
-                last_good_t=_whole_milliseconds(good[series]) if series in good else None,
+                last_good_t=_round_to_milliseconds(good[series]) if series in good else None,
                 state=state_name(state.get(series)), reason=reason_name(reason.get(series)),
                 latency_ms=latency.get(series),
             )  # fmt: skip
@@ -224,7 +224,7 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1000) * 1_000_000
 
 
-def _whole_milliseconds(ns: float) -> int:
+def _round_to_milliseconds(ns: float) -> int:
     """A time kept as a number, to the millisecond below, as the server cuts the times of samples:
     they stay in order.
 

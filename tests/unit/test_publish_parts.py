@@ -169,10 +169,10 @@ def test_an_ingest_that_comes_back_gets_its_time_anew() -> None:
 
 def test_sending_again_once_is_chance_and_twice_in_a_row_is_a_finding() -> None:
     watch = confirm.ConfirmationWatch(0.0)
-    assert not watch.is_lacking(0.0)
+    assert not watch.lacks_entries(0.0)
     watch.sent_again(100.0)
     watch.sent_again(100.0)
-    assert not watch.is_lacking(101.0), "two streams in one round are one time"
+    assert not watch.lacks_entries(101.0), "two streams in one round are one time"
     watch.sent_again(131.0)
-    assert watch.is_lacking(140.0)
-    assert not watch.is_lacking(100.0 + confirm.LACKING_S), "nothing had to be sent again since"
+    assert watch.lacks_entries(140.0)
+    assert not watch.lacks_entries(100.0 + confirm.LACKING_S), "nothing had to be sent again since"

@@ -82,7 +82,7 @@ class SelfHealth:
             broker=self._publisher.problem,
             refusal=self._publisher.refusal,
             broker_fault=self._publisher.fault,
-            lacking=self._publisher.is_store_lacking,
+            lacking=self._publisher.store_lacks_entries,
             ingest_silent=self._publisher.ingest_silent,
             freed_unseen=self._publisher.freed_before_store,
             outbox_bytes=stats.bytes,
