@@ -23,6 +23,7 @@ from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.status.ask import agent_status, save_final_status
 from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
+from edge_agent.backup.contents import state_folder
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
@@ -146,6 +147,7 @@ class EdgeAgent:
             "reload": self._reload.ask,
             "settle": self._return_free_memory,
             "values": self._values,
+            "keep_segments": self._keep_segments,
         }
         return serve_control(self.site, self._answer, operations, self.health)
 
@@ -239,6 +241,12 @@ class EdgeAgent:
         """Give free memory back; what is held then would grow only by a leak."""
         release_free_memory()
         return process_usage()
+
+    async def _keep_segments(self, seconds: float) -> dict[str, Any]:
+        """For a backup: no file of the outboxes goes for so long; 0 ends it."""
+        self._outbox.keep_segments(seconds)
+        self._former.keep_segments(seconds)
+        return {"state_folder": str(state_folder())}
 
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
         """The newest values of the tags that `names` mean. Raises FindingsError for a name that
