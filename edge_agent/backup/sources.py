@@ -38,7 +38,7 @@ class OutboxSource:
 def outbox_source(site: Site) -> Iterator[OutboxSource]:
     """While the block runs. Raises FindingsError where the agent refuses, or is about to start."""
     path = site.outbox.path
-    socket = client.socket_path(path)
+    socket = client.socket_path(path / "agent")
 
     def keep(seconds: float) -> Any:
         return client.ask(socket, "keep_segments", seconds=seconds)

@@ -19,7 +19,8 @@ from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.folders import outboxes
 from edge_agent.outbox.outbox import LOCK, RESERVE
 
-_LEFT_OUT: Final = (LOCK, RESERVE, ACKS)
+_LAST_STATUS: Final = "last.json"
+_LEFT_OUT: Final = (LOCK, RESERVE, ACKS, _LAST_STATUS)
 _PASSING: Final = (".new", ".sock", ".part")
 
 
