@@ -18,7 +18,7 @@ import orjson
 from edge_agent.clock import Clock
 from edge_agent.health.ne107 import Health, Notice
 from edge_agent.stores import duckdb_check
-from edge_agent.words import command
+from edge_agent.words import command, number_of
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,9 @@ class DailyStoreCheck:
             "store_damaged",
             f"数据库文件有损坏（{blocks} 块，日志 {log_bytes} 字节）：用 {look} 查看，"
             f"停止 serve 后运行 {salvage}；能读出的全部保留。",
-            f"Bytes of the store's file are damaged ({blocks} blocks, {log_bytes} bytes of the "
-            f"log): see `{look}`, then stop serve and run `{salvage}`, which keeps all that reads.",
+            f"Bytes of the store's file are damaged ({number_of(blocks, 'block')}, "
+            f"{number_of(log_bytes, 'byte')} of the log): see `{look}`, then stop serve and run "
+            f"`{salvage}`, which keeps all that reads.",
         )
 
 

@@ -31,7 +31,7 @@ from edge_agent.stores.duckdb_refusals import is_locked, refuse_foreign
 
 #: Tables are named with a damaged block up to this number of blocks.
 _NAMED: Final = 1_000
-_AGAIN_S: Final = 5.0
+_AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

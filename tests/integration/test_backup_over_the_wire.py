@@ -126,7 +126,12 @@ def test_a_plant_goes_on_elsewhere_and_counts_everything_once(tmp_path: Path) ->
 
     def pending(folder: Path) -> int:
         return (
-            int(ask(socket_path(folder / "data/outbox/agent"), "status")["outbox"]["pending_entries"]) > 5
+            int(
+                ask(socket_path(folder / "data/outbox/agent"), "status")["outbox"][
+                    "pending_entries"
+                ]
+            )
+            > 5
         )
 
     known, killed = run(scenario(), 110)

@@ -92,7 +92,7 @@ class EdgeAgent:
         self.fleet = DeviceRegistry(
             site, workshop, self._plugins, clock, self._publisher, metronome
         )
-        self.health = SelfHealth(self._outbox, self._publisher, clock)
+        self.health = SelfHealth(self._outbox, self._publisher, clock, self.fleet.standstill)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         # at once: a kill would take the knowledge of the hole with it
         self._outbox.on_dropped = self._publish_gap_records
@@ -125,6 +125,7 @@ class EdgeAgent:
                 keepers = [
                     group.create_task(self._write_health_periodically(), name="health"),
                     group.create_task(self._look(), name="look"),
+                    group.create_task(self.fleet.standstill.run(), name="standstill"),
                     group.create_task(self._reload.run(), name="reload"),
                     group.create_task(watchdog.feed(self.fleet.stalled), name="watchdog"),
                 ]
