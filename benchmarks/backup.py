@@ -30,6 +30,7 @@ from edge_agent.control import client, server
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
 from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb_snapshot import log_bytes
 from edge_agent.tasks import cancel_and_wait
 
 TAGS = 200
@@ -105,6 +106,7 @@ async def serve(path: Path, rate: int) -> None:
     lease = BackupLease(
         lambda: benched.call(benched.store.pause_checkpoints),
         lambda: benched.call(benched.store.resume_checkpoints),
+        lambda: log_bytes(path),
     )
 
     renewed = lease.renew

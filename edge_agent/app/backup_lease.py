@@ -16,6 +16,8 @@ from edge_agent.stores.duckdb_snapshot import StoreSnapshot
 
 log = logging.getLogger(__name__)
 
+#: A longer log would make the checkpoint that follows hold up storing for more than a second.
+MOST_LOG_BYTES: Final = 256_000_000
 #: Without a sign of life for so long a backup is over, whatever became of it.
 LEASE_S: Final = 30.0
 
@@ -27,8 +29,11 @@ class BackupLease:
         self,
         pause: Callable[[], Awaitable[StoreSnapshot]],
         resume: Callable[[], Awaitable[None]],
+        log_bytes: Callable[[], int],
         lease_s: float = LEASE_S,
     ) -> None:
+        """`log_bytes`: how long the store's log is now."""
+        self._log_bytes = log_bytes
         self._lease_s = lease_s
         self._pause = pause
         self._resume = resume
@@ -60,9 +65,14 @@ class BackupLease:
         return {"lease": lease, **asdict(taken)}
 
     def renew(self, lease: str) -> bool:
-        """Whether it still runs; for another `lease_s`."""
+        """Whether it still runs; for another `lease_s`. Raises FindingsError, and ends it, when the
+        log has become too long meanwhile."""
         if not lease or lease != self._lease or time.monotonic() >= self._until:
             return False
+        if self._log_bytes() > MOST_LOG_BYTES:
+            self._until = 0.0
+            self._some.set()
+            raise _too_slow()
         self._until = time.monotonic() + self._lease_s
         return True
 
@@ -92,3 +102,14 @@ class BackupLease:
         except StoreError as error:
             log.warning("checkpoints-not-resumed reason=%s", error)
         log.info("%s seconds=%.1f", event, time.monotonic() - self._began)
+
+
+def _too_slow() -> FindingsError:
+    return FindingsError.one(
+        "backup-too-slow",
+        "复制太慢：其间的新数据已达 256 MB，为不耽误入库已中止，没有写成备份。"
+        "请把备份写到本机较快的磁盘，再复制到别处。",
+        "Copying takes too long: 256 MB of new data came meanwhile, and so as not to hold up "
+        "storing it was broken off; no backup was made. Write the backup to a faster disk of this "
+        "machine, and copy it elsewhere from there.",
+    )

@@ -136,6 +136,12 @@ class Renewal:
 
 
 def _quietly(ask: Callable[[], Any]) -> None:
-    """A question whose answer does not matter: what it was about is looked at in the end."""
-    with contextlib.suppress(ConnectionError, FindingsError):
+    """A question whose answer does not matter, unless the copy must be broken off: what it was
+    about is looked at in the end."""
+    try:
         ask()
+    except ConnectionError:
+        return
+    except FindingsError as error:
+        if error.findings[0].code == "backup-too-slow":
+            raise

@@ -71,8 +71,8 @@ class Standstill:
         return self._ended
 
     def excused(self, fault: DeviceError, start: float) -> DeviceError:
-        """A failure of what was begun, or last confirmed, at `start`: as one of ours, where we stood
-        still since then."""
+        """A failure of what was begun, or last confirmed, at `start`: as one of ours, where we
+        stood still since then."""
         if status_name(fault.status) not in _BY_SILENCE:
             return fault
         seconds = self.seconds_since(start)

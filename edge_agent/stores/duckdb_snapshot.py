@@ -50,12 +50,15 @@ class PausesCheckpoints(Protocol):
 def snapshot(path: Path, descriptor: int) -> StoreSnapshot:
     """Between two commits. `descriptor`: the file, open already: where this process has the store
     open too, to open and close another one would give up the engine's lock. Raises OSError."""
-    log = log_path(path)
-    return StoreSnapshot(
-        newest_state(descriptor),
-        os.fstat(descriptor).st_size,
-        log.stat().st_size if log.exists() else 0,
-    )
+    return StoreSnapshot(newest_state(descriptor), os.fstat(descriptor).st_size, log_bytes(path))
+
+
+def log_bytes(path: Path) -> int:
+    """How long the log of a store is; 0 where there is none. Raises OSError."""
+    try:
+        return log_path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class SnapshotCopy:

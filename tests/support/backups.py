@@ -27,6 +27,7 @@ from edge_agent.control import client, server
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
 from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb_snapshot import log_bytes
 
 path, messages = Path(sys.argv[1]), int(sys.argv[2])
 store = DuckDbStore(path, agent="ipc-01")
@@ -53,6 +54,7 @@ async def main():
     lease = BackupLease(
         lambda: loop.run_in_executor(worker, store.pause_checkpoints),
         lambda: loop.run_in_executor(worker, store.resume_checkpoints),
+        lambda: log_bytes(path),
         lease_s=2.0)
     async def renew(lease):
         return renewed(lease)

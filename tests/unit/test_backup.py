@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -25,13 +26,16 @@ from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.errors import FindingsError
 from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb_snapshot import SnapshotCopy
+from edge_agent.stores.sidecar import Sidecar
 from tests.support import damage
 from tests.support.backups import last_complete, plant, writing
+from tests.support.sites import write
 
 pytestmark = pytest.mark.slow
 
 EVERYWHERE = bool(os.environ.get("EDGE_AGENT_DAMAGE"))
-BACKUPS, KILLS, FLIPS = (60, 40, 4000) if EVERYWHERE else (3, 2, 60)
+BACKUPS, KILLS, FLIPS = (60, 40, 4000) if EVERYWHERE else (2, 1, 60)
 
 
 def refusal(backup: Path, into: Path) -> str:
@@ -56,12 +60,12 @@ def test_every_backup_under_load_is_a_moment_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copying is slow, and checkpoints are due again and again meanwhile."""
-    monkeypatch.setattr(Renewal, "__call__", lambda self: time.sleep(0.04))
+    monkeypatch.setattr(Renewal, "__call__", lambda self: time.sleep(0.06))
     config = plant(tmp_path / "plant")
     path = tmp_path / "plant/data/store.duckdb"
     reached = []
     with writing(path, 100) as writer:
-        while path.stat().st_size < 4_000_000:
+        while path.stat().st_size < 3_000_000:
             assert writer.process.poll() is None
             time.sleep(0.05)  # poll interval of this waiter
         for number in range(BACKUPS):
@@ -277,15 +281,14 @@ def test_while_a_store_is_copied_nobody_else_opens_it(
     """The lock is the engine's own, and lasts to the end of the copy."""
     config = plant(tmp_path / "p")
     path = tmp_path / "p/data/store.duckdb"
-    damage.make_store(path, 200) if path.parent.mkdir() is None else None
+    path.parent.mkdir()
+    damage.make_store(path, 200)
     program = (
         "import duckdb, sys\n"
         "try: duckdb.connect(sys.argv[1])\n"
         "except duckdb.IOException as error: print('lock' in str(error))\n"
     )
     answers = []
-    from edge_agent.stores.duckdb_snapshot import SnapshotCopy
-
     looked = SnapshotCopy.is_consistent
 
     def consistent(copy: SnapshotCopy) -> bool:
@@ -313,6 +316,61 @@ def test_damaged_blocks_are_told_and_copied_as_they_are(
     restore(tmp_path / "b", tmp_path / "r")
     with duckdb.connect(str(tmp_path / "r/data/store.duckdb")) as connection:
         assert connection.execute("select count(*) from marks").fetchall()
+
+
+def test_of_a_store_behind_http_the_marks_are_in_it_and_the_rest_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "p"
+    (folder / "data").mkdir(parents=True)
+    store = (
+        "store: {kind: influxdb1, url: 'http://127.0.0.1:1', bucket: plant, password: !env DB}\n"
+    )
+    config = write(folder, store + "devices: []\n")
+    monkeypatch.delenv("DB", raising=False)
+    sidecar = Sidecar(folder / "data/store.sqlite")
+    try:  # it is open meanwhile
+        sidecar.use("0123", "http://127.0.0.1:1", adopt=False)
+        assert main(["backup", str(config), "--out", str(tmp_path / "b")]) == 0
+    finally:
+        sidecar.close()
+    text = capsys.readouterr().out
+    assert "back the server up with its own tool now, after this backup" in text
+    assert "keep them apart: DB" in text
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b", "p"]
+    assert main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "r")]) == 0
+    text = capsys.readouterr().out
+    assert "Restore the data of influxdb1 with its own tool" in text
+    assert "Set these variables (passwords): DB" in text
+    with closing(sqlite3.connect(tmp_path / "r/data/store.sqlite")) as db:
+        assert db.execute("select id from stores").fetchall() == [("0123",)]
+
+
+def test_a_plant_without_a_store_or_outbox_is_backed_up_too(tmp_path: Path) -> None:
+    config = plant(tmp_path / "p")
+    make_backup(config, tmp_path / "b")
+    found = restore(tmp_path / "b", tmp_path / "r")
+    assert (found.files, found.store_id) == (1, "")
+    assert (tmp_path / "r/site.yaml").read_bytes() == config.read_bytes()
+
+
+def test_the_folder_of_certificates_is_in_it_and_where_it_belongs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    (state / "edge-agent/pki/trusted").mkdir(parents=True)
+    (state / "edge-agent/pki/own.key").write_text("key")
+    (state / "edge-agent/pki/trusted/a.pem").write_text("certificate")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    device = "devices:\n  - {id: d, endpoint: 'opc.tcp://127.0.0.1:1', tags: {a: {node: i=2258}}}\n"
+    config = write(tmp_path / "p", device.replace("id: d,", "id: d, connector: opcua,"))
+    assert main(["backup", str(config), "--out", str(tmp_path / "b")]) == 0
+    assert main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "r")]) == 0
+    folder = tmp_path / "r/outside/001-pki"
+    assert (folder / "own.key").read_text() == "key"
+    assert (folder / "trusted/a.pem").read_text() == "certificate"
+    assert f"{folder} into the state folder" in capsys.readouterr().out
 
 
 def test_paths_lead_to_the_same_files_after_a_restore(tmp_path: Path) -> None:
