@@ -25,7 +25,7 @@ _KEEP_S: Final = 60.0
 
 
 @dataclass(slots=True)
-class OutboxSource:
+class LeasedOutbox:
     """The outboxes of the agent; no file of them goes while this lasts."""
 
     path: Path
@@ -35,7 +35,7 @@ class OutboxSource:
 
 
 @contextlib.contextmanager
-def outbox_source(site: Site) -> Iterator[OutboxSource]:
+def leased_outbox(site: Site) -> Iterator[LeasedOutbox]:
     """While the block runs. Raises FindingsError where the agent refuses, or is about to start."""
     path = site.outbox.path
     socket = client.socket_path(path / "agent")
@@ -55,17 +55,17 @@ def outbox_source(site: Site) -> Iterator[OutboxSource]:
                     "or stop it first.",
                     str(path),
                 ) from None
-            yield OutboxSource(path, state_folder(), lambda: None)
+            yield LeasedOutbox(path, state_folder(), lambda: None)
         return
     with contextlib.ExitStack() as stack:
         stack.callback(_quietly, lambda: keep(0))
-        yield OutboxSource(
+        yield LeasedOutbox(
             path, Path(answer["state_folder"]), lambda: _quietly(lambda: keep(_KEEP_S))
         )
 
 
 @dataclass(slots=True)
-class StoreSource:
+class LeasedStore:
     """The embedded store, which is not written over while this lasts."""
 
     path: Path
@@ -78,7 +78,7 @@ class StoreSource:
 
 
 @contextlib.contextmanager
-def store_source(path: Path) -> Iterator[StoreSource]:
+def leased_store(path: Path) -> Iterator[LeasedStore]:
     """While the block runs; the file exists. Raises FindingsError where another process has it, or
     another backup is being made."""
     socket = client.socket_path(path)
@@ -87,14 +87,14 @@ def store_source(path: Path) -> Iterator[StoreSource]:
     except ConnectionError:
         with owned(path) as descriptor:
             taken = snapshot(path, descriptor)
-            yield StoreSource(path, descriptor, taken, False, lambda: None)
+            yield LeasedStore(path, descriptor, taken, False, lambda: None)
         return
     lease = answer.pop("lease")
     with contextlib.ExitStack() as stack:
         stack.callback(_quietly, lambda: client.ask(socket, "backup_end", lease=lease))
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, descriptor)
-        yield StoreSource(
+        yield LeasedStore(
             path,
             descriptor,
             StoreSnapshot(**answer),

@@ -24,12 +24,12 @@ import orjson
 from edge_agent.backup.container import FORMAT, BackupReader, BackupWriter, is_backup
 from edge_agent.backup.contents import PlantLayout
 from edge_agent.backup.sources import (
-    OutboxSource,
+    LeasedOutbox,
+    LeasedStore,
     Renewal,
-    StoreSource,
     copied_marks,
-    outbox_source,
-    store_source,
+    leased_outbox,
+    leased_store,
 )
 from edge_agent.config import load
 from edge_agent.config.models import Site
@@ -110,7 +110,7 @@ class _Backup:
     def run(self) -> None:
         """Write all of it."""
         with ExitStack() as stack:
-            outbox = stack.enter_context(outbox_source(self._site))
+            outbox = stack.enter_context(leased_outbox(self._site))
             self._layout = PlantLayout.of(self._config, self._site, outbox.state_folder)
             self._writer = BackupWriter(self._file, self._facts())
             self._plant_files()
@@ -163,20 +163,20 @@ class _Backup:
 
     # --- what changes -----------------------------------------------------------------------------
 
-    def _states(self, outbox: OutboxSource) -> bool:
+    def _states(self, outbox: LeasedOutbox) -> bool:
         """Outbox and store as of one moment; False when a checkpoint came between."""
         store = self._site.store
         acks = copying.acknowledgements(outbox.path)
         if store.kind != "duckdb":
             self._marks(store.path.with_suffix(".sqlite"))
         elif store.path.exists():
-            with store_source(store.path) as source:
+            with leased_store(store.path) as source:
                 self._outbox(outbox, acks, Renewal(outbox.renew, source.renew))
                 return self._store(source, Renewal(source.renew))
         self._outbox(outbox, acks, Renewal(outbox.renew))
         return True
 
-    def _outbox(self, outbox: OutboxSource, acks: dict[Path, bytes], renewal: Renewal) -> None:
+    def _outbox(self, outbox: LeasedOutbox, acks: dict[Path, bytes], renewal: Renewal) -> None:
         self._report.outbox_bytes = 0
         for path, content in acks.items():
             self._add(self._layout.place(path), content)
@@ -191,7 +191,7 @@ class _Backup:
             renewal()
         outbox.renew()
 
-    def _store(self, source: StoreSource, renewal: Renewal) -> bool:
+    def _store(self, source: LeasedStore, renewal: Renewal) -> bool:
         taken = source.taken
         total = taken.bytes + taken.log_bytes
         done = 0
