@@ -35,7 +35,7 @@ from tests.support.sites import write
 pytestmark = pytest.mark.slow
 
 EVERYWHERE = bool(os.environ.get("EDGE_AGENT_DAMAGE"))
-BACKUPS, KILLS, FLIPS = (60, 40, 4000) if EVERYWHERE else (2, 1, 60)
+BACKUPS, KILLS, FLIPS = (25, 40, 4000) if EVERYWHERE else (2, 1, 60)
 
 
 def refusal(backup: Path, into: Path) -> str:
@@ -60,7 +60,14 @@ def test_every_backup_under_load_is_a_moment_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copying is slow, and checkpoints are due again and again meanwhile."""
-    monkeypatch.setattr(Renewal, "__call__", lambda self: time.sleep(0.06))
+    renewed = Renewal.__call__
+
+    def slowly(renewal: Renewal) -> None:
+        time.sleep(0.06)
+        renewed(renewal)
+
+    monkeypatch.setattr(Renewal, "__call__", slowly)
+    monkeypatch.setattr("edge_agent.backup.sources._RENEW_S", 0.3)
     config = plant(tmp_path / "plant")
     path = tmp_path / "plant/data/store.duckdb"
     reached = []
@@ -264,8 +271,8 @@ def test_a_store_that_another_program_has_open_is_not_copied(tmp_path: Path) -> 
     path = tmp_path / "p/data/store.duckdb"
     DuckDbStore(path).close()
     program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); sys.stdin.read()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", program, path], **pipes) as other:
+    argv = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline()
         with pytest.raises(FindingsError) as caught:

@@ -25,6 +25,7 @@ from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
 from edge_agent.backup.contents import state_folder
 from edge_agent.clock import Clock
+from edge_agent.control.server import Operation
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.health import watchdog
@@ -144,7 +145,7 @@ class EdgeAgent:
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
     def _serve_control(self) -> contextlib.AbstractAsyncContextManager[None]:
-        operations = {
+        operations: dict[str, Operation] = {
             "reload": self._reload.ask,
             "settle": self._return_free_memory,
             "values": self._values,
