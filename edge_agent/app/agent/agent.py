@@ -25,9 +25,9 @@ from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
 from edge_agent.backup.contents import state_folder
 from edge_agent.clock import Clock
-from edge_agent.control.server import Operation
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.control.server import Operation
 from edge_agent.health import watchdog
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, learned_folder
