@@ -36,9 +36,9 @@ from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.columns import FLOAT, INT, NO_TIME
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb import write
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 KINDS: Final = ("state", "power", "meter", "counters")
 MACHINES: Final = 40

@@ -42,7 +42,7 @@ def open_store(config: StoreConfig, agent: str = "", others: Collection[str] = (
     stand in it by their ids alone, and what was written before agents were kept is its own;
     `others` are the further agents of its plant. Raises FindingsError when it cannot be opened."""
     if config.kind == "duckdb":
-        from edge_agent.stores.duckdb import DuckDbStore
+        from edge_agent.stores.duckdb.store import DuckDbStore
 
         return DuckDbStore(
             config.path,
@@ -60,13 +60,13 @@ def open_store(config: StoreConfig, agent: str = "", others: Collection[str] = (
             "store.url",
         )
     if config.kind == "influxdb":
-        from edge_agent.stores.influxdb import InfluxDbStore
+        from edge_agent.stores.influxdb.store import InfluxDbStore
 
         return InfluxDbStore(config, agent, others)
     if config.kind == "influxdb1":
-        from edge_agent.stores.influxdb1 import InfluxDb1Store
+        from edge_agent.stores.influxdb1.store import InfluxDb1Store
 
         return InfluxDb1Store(config, agent, others)
-    from edge_agent.stores.line import LineStore
+    from edge_agent.stores.line.store import LineStore
 
     return LineStore(config, agent, others)

@@ -18,7 +18,7 @@ from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.columns import Codes, Floats, Longs
-from edge_agent.stores.http import bounded_wait
+from edge_agent.stores.remote.http import bounded_wait
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000

@@ -45,10 +45,12 @@ from edge_agent.stores.changed_series import ChangedSeries, hours_of
 from edge_agent.stores.columns import Floats, Longs, SampleRuns, Samples
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, clipped, joined
 from edge_agent.stores.forgotten import Entry
-from edge_agent.stores.http import NotAnsweredError, bounded_wait
-from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.registers import RegisterVersion
+from edge_agent.stores.remote.http import NotAnsweredError, bounded_wait
+from edge_agent.stores.remote.lines import STORE_ID, Encoder, TextStyle, escape_tag
+from edge_agent.stores.remote.rows import HealthRows, in_time
+from edge_agent.stores.remote.sidecar import Sidecar
 from edge_agent.stores.rollups import (
     HOUR_NS,
     HealthTotals,
@@ -57,8 +59,6 @@ from edge_agent.stores.rollups import (
     hour_of,
     split_window,
 )
-from edge_agent.stores.rows import HealthRows, in_time
-from edge_agent.stores.sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 
 import duckdb
 
-from edge_agent.stores.duckdb_blocks import (
+from edge_agent.stores.duckdb.blocks import (
     DATA,
     HEADER,
     HEADERS,
@@ -23,8 +23,8 @@ from edge_agent.stores.duckdb_blocks import (
     mended_header,
     read_log,
 )
-from edge_agent.stores.duckdb_log import log_path
-from edge_agent.stores.duckdb_refusals import is_locked, refuse_foreign
+from edge_agent.stores.duckdb.log import log_path
+from edge_agent.stores.duckdb.refusals import is_locked, refuse_foreign
 
 #: Tables are named with a damaged block up to this number of blocks.
 _NAMED: Final = 1_000

@@ -8,13 +8,10 @@ from typing import Final
 
 import duckdb
 
-from edge_agent.stores import duckdb_counts as counts
-from edge_agent.stores import duckdb_loads as loads
-from edge_agent.stores import duckdb_runs as runs
-from edge_agent.stores import duckdb_steps as steps
 from edge_agent.stores.base import Name
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.duckdb import counts, loads, runs, steps
 from edge_agent.stores.evidence import REACH_NS, Span
 
 Connection = duckdb.DuckDBPyConnection
