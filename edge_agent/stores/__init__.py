@@ -12,12 +12,12 @@ from edge_agent.stores.base import (
     LiveFacts,
     Refusal,
     Silence,
-    Store,
     StoreCounts,
     StreamMark,
     WriteBatch,
 )
 from edge_agent.stores.columns import Chunk, Rows, SampleRuns, Samples
+from edge_agent.stores.protocols import Store
 
 __all__ = [
     "Chunk",

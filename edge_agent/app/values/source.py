@@ -16,8 +16,9 @@ from edge_agent.app.status.ask import serve_socket
 from edge_agent.config.models import Site
 from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
-from edge_agent.stores import Store, open_store
+from edge_agent.stores import open_store
 from edge_agent.stores.columns import Codes, Floats, Longs
+from edge_agent.stores.protocols import MonitoredStore
 from edge_agent.stores.remote.http import bounded_wait
 from edge_agent.words import command
 
@@ -141,7 +142,7 @@ def _skip_empty_span(source: HistorySource, device: str, tag: str, start: int, t
 class StoreSource:
     """A store that this process has opened."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MonitoredStore) -> None:
         self._store = store
 
     def devices(self) -> dict[str, StoredDevice]:
@@ -216,7 +217,7 @@ def _numbers(values: Sequence[Any]) -> Floats:
     )
 
 
-def operations(store: Store) -> dict[str, server.Operation]:
+def operations(store: MonitoredStore) -> dict[str, server.Operation]:
     """What `ServedSource` asks, answered by the process that owns the store."""
     source = StoreSource(store)
 

@@ -42,7 +42,7 @@ class Compaction:
         powers: Mapping[Name, Sequence[Name]],
         counters: Mapping[Name, Sequence[Name]],
     ) -> None:
-        """As `Store.watch`."""
+        """As `FigureIndex.watch`."""
         self._watched = sorted({catalogue.sid(*name) for name in names})
         self._loads = [_load_of(catalogue, name, cuts, {name[0]}) for name, cuts in powers.items()]
         self._counters = [_load_of(catalogue, name, cuts, set()) for name, cuts in counters.items()]

@@ -278,7 +278,7 @@ class HealthTables:
         return {key: _totals(*found[key]) for key in sorted(found)}
 
     def steps(self, cursor: Connection, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
-        """Device -> rows of integers, as `Store.health_sums`; steps are whole minutes."""
+        """Device -> rows of integers, as `HealthStore.health_sums`; steps are whole minutes."""
         found: dict[str, list[MinuteRows]] = defaultdict(list)
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
