@@ -8,10 +8,10 @@ from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
+from edge_agent.stores.health_rows import HealthRows
 from edge_agent.stores.remote.http import READ_S, HttpEndpoint
 from edge_agent.stores.remote.influxql import InfluxQl
 from edge_agent.stores.remote.lines import TextStyle
-from edge_agent.stores.remote.rows import HealthRows
 from edge_agent.stores.remote.store import RemoteStore
 
 
