@@ -64,6 +64,10 @@ class InstalledStores(Mapping[str, StoreKind]):
             )
         return cast("StoreKind", plugin)
 
+    def __contains__(self, name: object) -> bool:
+        """Also of one that cannot be loaded: it is installed."""
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -108,7 +112,9 @@ def file_model(written: YamlMapping, found: Findings) -> type[File]:
 
 def check_store(section: StoreSection, written: YamlMapping, found: Findings) -> None:
     """What a store that is not built in finds wrong with its own keys together."""
-    if section.kind not in BUILT_IN:
+    if section.kind in BUILT_IN:
+        return
+    with contextlib.suppress(ConfigError):  # it cannot be loaded, which `file_model` has reported
         for problem in InstalledStores()[section.kind].check(section):
             found.add("bad-store", locate(written, "store", problem.key), problem.zh, problem.en)
 

@@ -224,3 +224,10 @@ class StorePlugin(Generic[OptionsT]):
     one."""
     sdk_version: int
     """SDK_VERSION of the contract it was written for."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.sdk_version <= SDK_VERSION:
+            raise ValueError(
+                f"it was written for version {self.sdk_version} of edge_agent.stores.sdk, "
+                f"here is {SDK_VERSION}"
+            )
