@@ -142,7 +142,7 @@ class StoreSection(Model):
     path: Path = Path("data/store.duckdb")
     """The database file of `duckdb`."""
     retention: Retention = Retention()
-    """How much `duckdb` keeps."""
+    """How much `duckdb` keeps, and stores of other packages."""
     quarantine: Path = Path("data/quarantine")
     """Folder of messages the store can never take, with the reason."""
     listen: Listen | None = None
@@ -155,7 +155,7 @@ class StoreConfig(StoreSection):
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
     """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and
-    its like."""
+    its like. Other packages may bring more (docs/store-guide.md)."""
     url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(port_in_range)] | None = (
         Field(default=None, examples=["http://127.0.0.1:8086"])
     )
