@@ -3,7 +3,8 @@ several runs.
 
 `./run bench month ...` and `./run bench crowds ...` are benchmarks of their own: the figures of a
 month (`benchmarks/month.py`), and what devices cost that do not answer (`benchmarks/crowds.py`); so
-are `./run bench marks`, `health` and `status`: a store service after years (`benchmarks/years.py`).
+are `./run bench marks`, `health` and `status`: a store service after years (`benchmarks/years.py`),
+and `./run bench backup`: what a backup costs a service that goes on (`benchmarks/backup.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import crowds, ingest, month, results, rig, shapes, tables, years
+from benchmarks import backup, crowds, ingest, month, results, rig, shapes, tables, years
 from benchmarks.results import Run
 
 IDLE_S = 30.0
@@ -74,6 +75,9 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["crowds"]:
         crowds.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["backup"]:
+        backup.main(sys.argv[2:])
         return
     if sys.argv[1:2] in (["marks"], ["health"], ["status"]):
         years.main(sys.argv[1:])

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from edge_agent.app.backup_lease import BackupLease
 from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.forgetting import forgettable
@@ -19,6 +20,7 @@ from edge_agent.app.health_hours import keep_hours
 from edge_agent.app.status import missing, overview
 from edge_agent.app.status.recent_day import RecentDay
 from edge_agent.app.status.recent_health import RecentHealth
+from edge_agent.app.store_check import DailyStoreCheck
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
@@ -35,6 +37,7 @@ from edge_agent.production.registers import keep
 from edge_agent.production.schedule import ProductionFigures
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
+from edge_agent.stores.duckdb.snapshot import PausesCheckpoints, log_bytes
 from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.stores.registers import RegisterVersion
 from edge_agent.tasks import cancel_and_wait
@@ -82,6 +85,16 @@ class StoreService:
             clock=clock,
             stored=self._day.take,
         )
+        self._check: DailyStoreCheck | None = None
+        self._backup: BackupLease | None = None
+        if isinstance(self._store, PausesCheckpoints):
+            store = self._store
+            self._check = DailyStoreCheck(site.store.path, clock)
+            self._backup = BackupLease(
+                lambda: self._ingest.call(store.pause_checkpoints),
+                lambda: self._ingest.call(store.resume_checkpoints),
+                lambda: log_bytes(site.store.path),
+            )
         self._notice_times = NoticeTimes()
         self._computing = asyncio.Lock()
         self._production: ProductionService | None = None
@@ -104,6 +117,9 @@ class StoreService:
                     group.create_task(self._day.run(), name="recent-health"),
                     group.create_task(watchdog.feed(self._stalled), name="watchdog"),
                 ]
+                if self._check is not None and self._backup is not None:
+                    tasks.append(group.create_task(self._check.run(), name="store-check"))
+                    tasks.append(group.create_task(self._backup.run(), name="backup-lease"))
                 if self._production is not None:
                     tasks.append(group.create_task(self._production.run(), name="production"))
                 watchdog.notify("READY=1")
@@ -127,6 +143,12 @@ class StoreService:
             "keep_register": self._keep_register,
             "names": self._names,
         }
+        if self._backup is not None:
+            own |= {
+                "backup_begin": self._backup.begin,
+                "backup_renew": self._renew_backup,
+                "backup_end": self._backup.end,
+            }
         if self._production is not None:
             own |= {
                 "production": self._production.production,
@@ -232,6 +254,7 @@ class StoreService:
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
+            "store_check": None if self._check is None else self._check.found,
             "process": process_usage(),
         }
 
@@ -240,6 +263,9 @@ class StoreService:
         await self._ingest.call(self._store.release_caches)
         release_free_memory()
         return process_usage()
+
+    async def _renew_backup(self, lease: str) -> bool:
+        return self._backup is not None and self._backup.renew(lease)
 
     async def _forget(self, written: str) -> dict[str, Any]:
         """End a listing."""
@@ -351,6 +377,9 @@ class StoreService:
             zh = f"设备台账有误，指标暂不计算：请运行 {look}。"
             en = f"The equipment register is faulty and no metric is computed: run `{look}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
+        damaged = None if self._check is None else self._check.notice()
+        if damaged is not None:
+            notices.append(damaged)
         if self._quarantine.filled:
             zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
             en = f"Data was set aside: see `{command('quarantine', 'list')}`."

@@ -45,6 +45,8 @@ COMMANDS = (
     "convert",
     "init",
     "store",
+    "backup",
+    "restore",
 )
 
 _DESCRIPTION = (

@@ -14,12 +14,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "verify",
-        help="核验证据包：哈希与每个数值 / verify an evidence pack: hashes and every figure",
+        help="核验证据包的哈希与每个数值，或备份的每个字节 / verify an evidence pack: hashes and "
+        "every figure; or every byte of a backup",
         description="只凭证据包重新计算每个数值；有差异或哈希不符时退出码为 1。"
+        "备份文件（backup）则核对每个字节。"
         " Computes every figure again from the pack alone; exit status 1 when one differs or a "
-        "hash is wrong.",
+        "hash is wrong. Of a backup every byte is checked.",
     )
-    command.add_argument("pack", type=Path, metavar="PACK", help="文件夹或 zip / folder or zip")
+    command.add_argument(
+        "pack", type=Path, metavar="PACK", help="文件夹、zip 或备份 / folder, zip or backup"
+    )
     command.add_argument(
         "--previous",
         type=Path,
@@ -33,8 +37,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every check, the differing ones marked."""
+    from edge_agent.backup.container import is_backup
     from edge_agent.report.pack.verify import chain, read_pack, summary, verify
 
+    if args.pack.is_file() and is_backup(args.pack):
+        return _backup(args)
     if args.previous:
         checks = verify(read_pack(args.pack), read_pack(args.previous))
         missing = None
@@ -55,6 +62,26 @@ def run(args: argparse.Namespace) -> int:
             _print_item(check)
         _conclude(result)
     return 0 if result["equal"] else 1
+
+
+def _backup(args: argparse.Namespace) -> int:
+    """Every byte of a backup, instead of a pack. Raises FindingsError for a damaged one."""
+    from edge_agent.backup.write import verify_backup
+    from edge_agent.commissioning.terminal import printer, progress
+    from edge_agent.words import number_of
+
+    with progress("正在核验", "verifying") as shown:
+        found = verify_backup(args.pack, shown)
+    if args.json:
+        print(json.dumps({"equal": True, **found}, ensure_ascii=False, indent=1))
+        return 0
+    size = f"{found['bytes'] / 1e6:,.1f} MB"
+    printer().pair(
+        f"备份完好：{found['made']}，{found['members']} 个成员，{size}，每个字节都与写入时一致。",
+        f"The backup of {found['made']} is sound: {number_of(found['members'], 'member')}, {size}, "
+        "every byte as it was written.",
+    )
+    return 0
 
 
 def _print_item(check: Any) -> None:

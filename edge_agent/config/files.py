@@ -97,14 +97,14 @@ def _targets(
             )
             found.add("bad-value", here, zh, en)
         elif any(sign in name for sign in "*?["):
-            matches = _matches(file.parent, name)
-            if not matches:
+            meant = matches(file.parent, name)
+            if not meant:
                 zh, en = (
                     f"没有文件符合 {name!r}，请检查路径。",
                     f"no file matches {name!r}; check the path.",
                 )
                 found.add("no-file", here, zh, en)
-            yield from ((match, here) for match in matches)
+            yield from ((match, here) for match in meant)
         elif not os.path.exists(file.parent / name):
             # Said at the line that includes it: the missing file has no lines of its own.
             zh, en = (
@@ -116,7 +116,9 @@ def _targets(
             yield file.parent / name, here
 
 
-def _matches(folder: Path, pattern: str) -> list[Path]:
+def matches(folder: Path, pattern: str) -> list[Path]:
+    """The files that a pattern of `include` means, by name; `folder`: that of the including
+    file."""
     base = folder
     parts = Path(pattern).parts
     if Path(pattern).is_absolute():

@@ -176,13 +176,17 @@ def _make_room(path: Path, part: str) -> None:
 
 def _taken(path: Path, part: str, listener: int) -> FindingsError:
     """Who answers at the socket: a part of ours, or a stranger."""
+    silent = False
     try:
         known = ask(path, "status", limit=0.5)
-    except (ConnectionError, FindingsError):
+    except ConnectionError:
         known = None
+    except FindingsError as error:
+        known = None
+        silent = error.findings[0].code != "service-unknown"
     if isinstance(known, dict) and "ne107" in known:
         part = "run" if "agent" in known else "serve"
-    elif not _is_ours(listener):
+    elif not (silent and _is_ours(listener)):
         return FindingsError.one(
             "socket-of-another",
             f"另一个程序（进程 {listener}）占用了 edge-agent {part} 的本机套接字：请停止该程序，"

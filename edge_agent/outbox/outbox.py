@@ -14,6 +14,7 @@ import fcntl
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
@@ -89,6 +90,7 @@ class Outbox:
         """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have
         it forgotten."""
         self._dropped = False
+        self._kept_until = 0.0
         self._mark = path / INGEST_SEEN
         self.ingest_seen = self._mark.exists()
         """Whether a live ingest was ever seen for what this outbox holds."""
@@ -347,8 +349,22 @@ class Outbox:
     def tick(self) -> None:
         """Try what the disk refused. Call it about once a second; `append` does the same."""
         self._journal.retry_failed_writes()
+        if self._kept_until and time.monotonic() >= self._kept_until:
+            self._free_everywhere()
         self._tidy()
         self._append_gap_documents()
+
+    def keep_segments(self, seconds: float) -> None:
+        """For so long no file goes that was delivered: somebody copies the folder. The bound comes
+        before that. 0: no more."""
+        self._kept_until = time.monotonic() + seconds if seconds > 0 else 0.0
+        if not self._kept_until:
+            self._free_everywhere()
+
+    def _free_everywhere(self) -> None:
+        self._kept_until = 0.0
+        for segment in list(self._journal.segments):
+            self._free(segment)
 
     def sync(self) -> None:
         """Make everything durable now. Blocks; `durable_seq` says whether it succeeded."""
@@ -406,6 +422,8 @@ class Outbox:
 
     def _free(self, segment: Segment) -> None:
         """A finished segment of which nothing is pending goes."""
+        if self._kept_until:
+            return
         if segment.sealed and self._ledger.state(segment.stream).released.covers(
             segment.first, segment.last
         ):
@@ -435,6 +453,8 @@ class Outbox:
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""
         if self._disk() + size + TRAILER_BASE > self._max_bytes:
+            if self._kept_until:
+                self._free_everywhere()
             self._drop_oldest_acknowledged()
         while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
             self._drop(self._journal.segments[0])

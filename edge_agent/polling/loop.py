@@ -18,6 +18,7 @@ from edge_agent.polling.backoff import DeviceBackoff
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.poll_timer import PollTimer
 from edge_agent.polling.schedule import PollSchedule
+from edge_agent.polling.standstill import Standstill
 from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.sdk import Connection, Pollable, Retrying, ShowsRaw, Streaming
 
@@ -41,9 +42,10 @@ class ConnectionLoop:
         turnstile: StartLimiter | None = None,
         retries: RetryBudget | None = None,
         slots: ConnectionSlots | None = None,
+        standstill: Standstill | None = None,
     ) -> None:
-        """`metronome`, `turnstile`, `retries`, `slots`: those of all connections of the process;
-        None = its own."""
+        """`metronome`, `turnstile`, `retries`, `slots`, `standstill`: those of all connections of
+        the process; None = its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
@@ -52,6 +54,7 @@ class ConnectionLoop:
         self._turnstile = turnstile or StartLimiter()
         self._retries = retries or RetryBudget()
         self._slots = slots or ConnectionSlots()
+        self._standstill = standstill or Standstill()
         self._has_slot = self._has_token = False
         self._place: asyncio.Future[None] | None = None
         """Among those who wait for their next attempt."""
@@ -73,7 +76,8 @@ class ConnectionLoop:
     def stalled(self) -> bool:
         """True when the loop has not taken a step for far longer than its slowest period asks for;
         waiting for its place among thousands of dead devices is none of its doing."""
-        return self._place is None and time.monotonic() - self._progress > self._patience
+        since = max(self._progress, self._standstill.until())
+        return self._place is None and time.monotonic() - since > self._patience
 
     def _beat(self) -> None:
         self._progress = time.monotonic()
@@ -96,7 +100,7 @@ class ConnectionLoop:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
         try:
             while True:
-                fault = await self._until_lost()
+                fault = self._standstill.excused(await self._until_lost(), self._progress)
                 self._mark_failed(fault)  # first: leaving a dead line in order may take seconds
                 await self._close()
                 pause = self._backoff.wait()
@@ -310,6 +314,7 @@ class ConnectionLoop:
             batch = await connection.read(turn.table)
         except Exception as error:  # noqa: BLE001 - whatever a connector stumbles over, its device has not answered
             fault = error if isinstance(error, DeviceError) else self._internal(error)
+            fault = self._standstill.excused(fault, self._progress)
             await self._unanswered(connection, turn, fault, started)
             return
         now = clock.monotonic()

@@ -149,6 +149,18 @@ def test_somebodys_socket_is_said_to_be_somebodys(
     assert listening(tmp_path / "a.sock")[0] == 0o600, "now that nobody listens it is"
 
 
+def test_a_stranger_whose_command_names_us_is_still_one(tmp_path: Path) -> None:
+    """An editor or a script in a folder of that name; a busy agent says nothing, and no nonsense."""
+    folder = tmp_path / "edge-agent"
+    folder.mkdir()
+    stranger = Stranger(folder / "a.sock", "hello\n")
+    try:
+        text = why_not(folder / "a.sock", "run")
+    finally:
+        stranger.stop()
+    assert text.startswith("socket-of-another ")
+
+
 @pytest.mark.parametrize(
     ("part", "document", "said"),
     [

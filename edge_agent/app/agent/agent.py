@@ -23,9 +23,11 @@ from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.status.ask import agent_status, save_final_status
 from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
+from edge_agent.backup.contents import state_folder
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.control.server import Operation
 from edge_agent.health import watchdog
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, learned_folder
@@ -91,7 +93,7 @@ class EdgeAgent:
         self.fleet = DeviceRegistry(
             site, workshop, self._plugins, clock, self._publisher, metronome
         )
-        self.health = SelfHealth(self._outbox, self._publisher, clock)
+        self.health = SelfHealth(self._outbox, self._publisher, clock, self.fleet.standstill)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         # at once: a kill would take the knowledge of the hole with it
         self._outbox.on_dropped = self._publish_gap_records
@@ -124,6 +126,7 @@ class EdgeAgent:
                 keepers = [
                     group.create_task(self._write_health_periodically(), name="health"),
                     group.create_task(self._look(), name="look"),
+                    group.create_task(self.fleet.standstill.run(), name="standstill"),
                     group.create_task(self._reload.run(), name="reload"),
                     group.create_task(watchdog.feed(self.fleet.stalled), name="watchdog"),
                 ]
@@ -142,10 +145,11 @@ class EdgeAgent:
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
     def _serve_control(self) -> contextlib.AbstractAsyncContextManager[None]:
-        operations = {
+        operations: dict[str, Operation] = {
             "reload": self._reload.ask,
             "settle": self._return_free_memory,
             "values": self._values,
+            "keep_segments": self._keep_segments,
         }
         return serve_control(self.site, self._answer, operations, self.health)
 
@@ -239,6 +243,12 @@ class EdgeAgent:
         """Give free memory back; what is held then would grow only by a leak."""
         release_free_memory()
         return process_usage()
+
+    async def _keep_segments(self, seconds: float) -> dict[str, Any]:
+        """For a backup: no file of the outboxes goes for so long; 0 ends it."""
+        self._outbox.keep_segments(seconds)
+        self._former.keep_segments(seconds)
+        return {"state_folder": str(state_folder())}
 
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
         """The newest values of the tags that `names` mean. Raises FindingsError for a name that

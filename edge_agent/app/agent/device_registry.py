@@ -20,6 +20,7 @@ from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.poll_timer import PollTimer
+from edge_agent.polling.standstill import Standstill
 from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.process import descriptors_left
 from edge_agent.sdk import Confirmable, Connection, Pollable
@@ -94,6 +95,7 @@ class DeviceRegistry:
         self._turnstile = StartLimiter()
         self._retries = RetryBudget()
         self._slots = ConnectionSlots()
+        self.standstill = Standstill()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
@@ -279,6 +281,7 @@ class DeviceRegistry:
             self._turnstile,
             self._retries,
             self._slots,
+            self.standstill,
         )
         return _ConnectionTask(members, connection, loop)
 

@@ -69,6 +69,11 @@ class OrphanedOutboxes:
             if worker in limits:
                 one.outbox.resize(limits[worker])
 
+    def keep_segments(self, seconds: float) -> None:
+        """As `Outbox.keep_segments`, of each that is being emptied."""
+        for one in self._open.values():
+            one.outbox.keep_segments(seconds)
+
     def figures(self) -> list[Document]:
         """The counters of each, also of those that were let go."""
         return [*self._ended, *(figures(one.outbox, one.publisher) for one in self._open.values())]

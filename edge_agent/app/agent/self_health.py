@@ -12,6 +12,7 @@ from edge_agent.health.clocks import OwnClock
 from edge_agent.health.ne107 import HealthJudgement, NoticeTimes, judged
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.standstill import Standstill
 from edge_agent.publish import Publisher
 
 #: Dropped values count as being dropped now for so long, seconds.
@@ -25,7 +26,9 @@ class _Disk:
     waiting_for: int = 0
     since: float = 0.0
 
-    def look(self, durable: int, last: int, now: float) -> float:
+    def look(self, durable: int, last: int, now: float, stood_until: float) -> float:
+        """`stood_until`: when this process last stood still; the disk is not to blame for that."""
+        self.since = max(self.since, stood_until)
         if durable >= self.waiting_for:
             self.waiting_for = last
             self.since = now
@@ -48,7 +51,14 @@ class _Drops:
 class SelfHealth:
     """Watches the parts of one agent; `judgement` is that of the last look."""
 
-    def __init__(self, outbox: Outbox, publisher: Publisher, clock: Clock) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        clock: Clock,
+        standstill: Standstill | None = None,
+    ) -> None:
+        self._standstill = standstill or Standstill()
         self._outbox = outbox
         self._publisher = publisher
         self._clock = clock
@@ -90,7 +100,9 @@ class SelfHealth:
             dropping=self._drops.look(stats.dropped, now),
             dropped=stats.dropped,
             damaged=stats.quarantined_bytes,
-            unsynced_s=self._disk.look(stats.durable_seq, self._outbox.last_seq, now),
+            unsynced_s=self._disk.look(
+                stats.durable_seq, self._outbox.last_seq, now, self._standstill.until()
+            ),
             stalled=stalled,
             devices=len(devices),
             offline=sum(device.health.unreached for device in devices),

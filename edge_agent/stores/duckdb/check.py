@@ -4,13 +4,16 @@ belongs to."""
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import duckdb
+import orjson
 
 from edge_agent.stores.duckdb.blocks import (
     DATA,
@@ -28,6 +31,7 @@ from edge_agent.stores.duckdb.refusals import is_locked, refuse_foreign
 
 #: Tables are named with a damaged block up to this number of blocks.
 _NAMED: Final = 1_000
+_AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +178,30 @@ def _mend_at(file: BinaryIO, copy: BinaryIO, at: int, size: int) -> bool:
     copy.seek(at)
     copy.write(repaired)
     return True
+
+
+def main(path: Path) -> None:
+    """Check beside a running service, as slowly as nobody minds; print `StoreCheck` as JSON. What
+    is found damaged is looked at twice: a header may have been half written."""
+    os.nice(19)
+    found = check(path, pause=_politely())
+    if not found.is_sound:
+        time.sleep(_AGAIN_S)
+        found = check(path, pause=_politely())
+    print(orjson.dumps({**asdict(found), "sound": found.is_sound}).decode())
+
+
+def _politely() -> Callable[[], None]:
+    """Rest after each megabyte for as long as reading it took, and a little more."""
+    before = time.monotonic()
+
+    def pause() -> None:
+        nonlocal before
+        time.sleep(min(1.0, time.monotonic() - before) + 0.005)
+        before = time.monotonic()
+
+    return pause
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -46,6 +46,11 @@ class OpenedFile:
         self._overwritten = False
 
     @property
+    def descriptor(self) -> int:
+        """Of the file, to read from; nobody else may close it."""
+        return self._descriptor
+
+    @property
     def overwritten(self) -> bool:
         """Whether another file's content was copied into this one: closing must not write to it."""
         return self._overwritten
@@ -111,9 +116,12 @@ class OwnFile:
 
 
 def _header(descriptor: int) -> _Header:
-    names = os.pread(descriptor, _BLOCK, 0)
-    states = [
+    return _Header(os.pread(descriptor, _BLOCK, 0), newest_state(descriptor))
+
+
+def newest_state(descriptor: int) -> int:
+    """The number of the file's newest state: each checkpoint makes one. Raises OSError."""
+    return max(
         int.from_bytes(os.pread(descriptor, _BLOCK, place)[_NUMBER], "little")
         for place in (_BLOCK, 2 * _BLOCK)
-    ]
-    return _Header(names, max(states))
+    )

@@ -52,9 +52,9 @@ def aside(path: Path, moment: float | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def owned(path: Path) -> Iterator[None]:
-    """While nobody else has the store open: the lock is the engine's own. Raises FindingsError when
-    somebody has.
+def owned(path: Path) -> Iterator[int]:
+    """While nobody else has the store open: the lock is the engine's own. Gives the descriptor that
+    has it, to read from. Raises FindingsError when somebody has the store open.
 
     Not where this process has the store open: closing any descriptor of a file gives up the locks a
     process has on it.
@@ -65,7 +65,7 @@ def owned(path: Path) -> Iterator[None]:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise refusals.locked(path) from error
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -49,6 +49,7 @@ from edge_agent.stores.duckdb.log import LogCut
 from edge_agent.stores.duckdb.marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb.refusals import refusal
 from edge_agent.stores.duckdb.schema import connect, open_file, show_keys, translated
+from edge_agent.stores.duckdb.snapshot import NEVER, StoreSnapshot, snapshot
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.rollups import RAW_DAYS, HealthTotals, OpenHours, RolledHour, hour_of
@@ -61,6 +62,7 @@ _SNAPSHOT: Final = 300_000_000_000
 #: Samples after which the file is opened afresh: until then the engine keeps all blocks it wrote,
 #: and their index.
 _REFRESH_ROWS: Final = 500_000
+_NO_CHECKPOINTS: Final = f"set checkpoint_threshold = '{NEVER}'"
 #: Chunks one call of `retain` deletes at the most; the rest waits for the next call.
 _RETAIN_ROUNDS: Final = 24
 
@@ -92,6 +94,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._readers = 0
         self._since_opened = 0
         self._broken = False
+        self._checkpoints_paused = False
         self._touched = ChangedSeries()
         self._counting = counts.SeriesCounts(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
@@ -245,12 +248,32 @@ class DuckDbStore(OwnFile, KeptDocuments):
             raise StoreError(cause("store_reopen_failed", why=error)) from error
         self._broken = False
         self._since_opened = 0
+        if self._checkpoints_paused:
+            self._connection.execute(_NO_CHECKPOINTS)
+
+    def pause_checkpoints(self) -> StoreSnapshot:
+        """From now on nothing that is in the file is written over, until `resume_checkpoints`: it
+        and the log up to here can be copied. Raises StoreError."""
+        if (lost := self._file.misplaced()) is not None:
+            raise StoreError(lost)
+        with translated():
+            self._connection.execute(_NO_CHECKPOINTS)
+        self._checkpoints_paused = True
+        return snapshot(self._path, self._file.descriptor)
+
+    def resume_checkpoints(self) -> None:
+        """The next commit makes the checkpoint that was put off."""
+        self._checkpoints_paused = False
+        with translated():
+            self._connection.execute("reset checkpoint_threshold")
 
     def release_caches(self) -> None:
-        """Give back what the engine gathered since the file was opened. Not while somebody reads;
-        never raises."""
+        """Give back what the engine gathered since the file was opened. Not while somebody reads or
+        copies the file; never raises."""
         with self._gate:
-            if self._readers or self._broken or self._file.misplaced() is not None:
+            if self._readers or self._broken or self._checkpoints_paused:
+                return
+            if self._file.misplaced() is not None:
                 return
             try:
                 self._open_again()
@@ -510,6 +533,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
 
     def retain(self, now_ns: int) -> int:
         """Delete by age, then by size, oldest first and in chunks; returns the samples deleted."""
+        if self._checkpoints_paused:
+            return 0
         with translated():
             self._retain_health(now_ns)
             gone = self._retain_age(now_ns - int(self._days * _DAY))
