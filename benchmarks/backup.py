@@ -29,8 +29,8 @@ from edge_agent.backup.restore import restore
 from edge_agent.control import client, server
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_snapshot import log_bytes
+from edge_agent.stores.duckdb.snapshot import log_bytes
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.tasks import cancel_and_wait
 
 TAGS = 200

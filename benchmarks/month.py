@@ -32,13 +32,13 @@ import orjson
 
 from edge_agent.app.reports.command import monthly, subject
 from edge_agent.app.reports.validity import ReportSubject
-from edge_agent.config.models import StoreConfig as StoreConfig
+from edge_agent.config.models import StoreSection
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.columns import FLOAT, INT, NO_TIME
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb import write
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 KINDS: Final = ("state", "power", "meter", "counters")
 MACHINES: Final = 40
@@ -206,7 +206,7 @@ def keep(folder: Path) -> str:
 
 def open_duckdb(about: ReportSubject) -> DuckDbStore:
     """The embedded store of a site."""
-    config: StoreConfig = about.site.store
+    config: StoreSection = about.site.store
     return DuckDbStore(config.path, days=100_000.0)
 
 

@@ -13,8 +13,9 @@ import os
 import struct
 import sys
 
-#: Random float32 values in [1, 2): any even register offset gives well-formed numbers.
-_BLOCK = b"".join(struct.pack(">f", 1.0 + byte / 256.0) for byte in os.urandom(4096))
+#: Random float32 values in [1, 2), and [2, 4) from an odd register on: no register offset gives a
+#: denormal number, which would be uncertain.
+_BLOCK = b"".join(struct.pack(">HH", 0x3F80 | byte & 0x7F, 0x4000) for byte in os.urandom(4096))
 _HEADER = struct.Struct(">HHHBBHH")
 
 _MOST_REGISTERS = 125

@@ -26,9 +26,9 @@ from edge_agent.production.live_rates import LiveRates
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT, Chunk
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_health import HourContent
-from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.duckdb.health import HourContent
+from edge_agent.stores.duckdb.store import DuckDbStore
+from edge_agent.stores.duckdb.write import append
 from edge_agent.stores.minutes import MinuteRows
 from edge_agent.stores.rollups import RAW_DAYS, SUMMED
 

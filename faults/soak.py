@@ -16,7 +16,7 @@ from edge_agent.config.models import Site as Configuration
 from edge_agent.control.client import ask
 from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import FLOAT
-from edge_agent.stores.duckdb_schema import connect
+from edge_agent.stores.duckdb.schema import connect
 from faults.audit import Verdict, audit
 from faults.brokers import Broker
 from faults.proxy import Proxy, proxy

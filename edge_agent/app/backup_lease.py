@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.stores.duckdb_snapshot import StoreSnapshot
+from edge_agent.stores.duckdb.snapshot import StoreSnapshot
 
 log = logging.getLogger(__name__)
 

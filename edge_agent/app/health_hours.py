@@ -11,7 +11,7 @@ from typing import Final
 from edge_agent.clock import Clock
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.ingest.service import Ingest
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import HealthRollup
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ SHARE: Final = 10.0
 AT_ONCE: Final = 4
 
 
-async def keep_hours(store: Store, ingest: Ingest, clock: Clock) -> None:
+async def keep_hours(store: HealthRollup, ingest: Ingest, clock: Clock) -> None:
     """Until cancelled."""
     pause = LEAST_S
     while True:

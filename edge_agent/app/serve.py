@@ -37,7 +37,7 @@ from edge_agent.production.registers import keep
 from edge_agent.production.schedule import ProductionFigures
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
-from edge_agent.stores.duckdb_snapshot import PausesCheckpoints, log_bytes
+from edge_agent.stores.duckdb.snapshot import PausesCheckpoints, log_bytes
 from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.stores.registers import RegisterVersion
 from edge_agent.tasks import cancel_and_wait

@@ -17,7 +17,7 @@ import orjson
 
 from edge_agent.clock import Clock
 from edge_agent.health.ne107 import Health, Notice
-from edge_agent.stores import duckdb_check
+from edge_agent.stores.duckdb import check as duckdb_check
 from edge_agent.words import command, number_of
 
 log = logging.getLogger(__name__)

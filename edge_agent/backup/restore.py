@@ -24,8 +24,8 @@ import orjson
 from edge_agent.backup.container import FIRST, BackupReader, damaged
 from edge_agent.backup.write import LAYOUT
 from edge_agent.errors import Finding, FindingsError
-from edge_agent.stores.duckdb_refusals import refusal
-from edge_agent.stores.duckdb_schema import connect, mend
+from edge_agent.stores.duckdb.refusals import refusal
+from edge_agent.stores.duckdb.schema import connect, mend
 from edge_agent.stores.formats import sync_folder
 
 _PART: Final = ".restore.part"

@@ -17,8 +17,8 @@ from edge_agent.config.models import Site
 from edge_agent.control import client
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import copying
-from edge_agent.stores.duckdb_log import owned
-from edge_agent.stores.duckdb_snapshot import StoreSnapshot, snapshot
+from edge_agent.stores.duckdb.log import owned
+from edge_agent.stores.duckdb.snapshot import StoreSnapshot, snapshot
 
 _RENEW_S: Final = 5.0
 _KEEP_S: Final = 60.0

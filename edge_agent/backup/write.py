@@ -36,8 +36,8 @@ from edge_agent.config.models import Site
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import copying
 from edge_agent.process import own_version
-from edge_agent.stores.duckdb_log import log_path
-from edge_agent.stores.duckdb_snapshot import SnapshotCopy
+from edge_agent.stores.duckdb.log import log_path
+from edge_agent.stores.duckdb.snapshot import SnapshotCopy
 from edge_agent.stores.formats import sync_folder
 
 LAYOUT: Final = "layout.json"

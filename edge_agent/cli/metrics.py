@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from edge_agent.app.status.terminal import Terminal
-    from edge_agent.config.models import StoreConfig
+    from edge_agent.config.models import StoreSection
     from edge_agent.errors import Finding
     from edge_agent.metrics.live import LiveEvidence
     from edge_agent.register.model import Register
@@ -108,7 +108,7 @@ def run_show(args: argparse.Namespace) -> int:
     return 0 if metrics else 1
 
 
-def _newest(store: StoreConfig, agent: str) -> list[dict[str, Any]]:
+def _newest(store: StoreSection, agent: str) -> list[dict[str, Any]]:
     """From the running service, or from the embedded store when none runs. Raises ConnectionError
     for neither."""
     from edge_agent.control.client import ask, socket_path

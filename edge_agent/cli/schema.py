@@ -30,16 +30,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def schema() -> str:
-    """The text of `configs/edge-agent.schema.json`, with every installed connector."""
+    """The text of `configs/edge-agent.schema.json`, with every installed connector and store."""
     from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.config.schema import json_schema
+    from edge_agent.config.store_plugins import InstalledStores
 
-    return json.dumps(json_schema(InstalledPlugins()), ensure_ascii=False, indent=1) + "\n"
+    document = json_schema(InstalledPlugins(), InstalledStores().loadable())
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def reference() -> str:
-    """The text of `docs/configuration.md`, with every installed connector."""
+    """The text of `docs/configuration.md`, with every installed connector and store."""
     from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.config.reference import markdown
+    from edge_agent.config.store_plugins import InstalledStores
 
-    return markdown(InstalledPlugins())
+    return markdown(InstalledPlugins(), InstalledStores().loadable())

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from edge_agent.words import command, number_of
 
 if TYPE_CHECKING:
-    from edge_agent.stores.duckdb_check import StoreCheck
-    from edge_agent.stores.duckdb_salvage import Salvaged
+    from edge_agent.stores.duckdb.check import StoreCheck
+    from edge_agent.stores.duckdb.salvage import Salvaged
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,7 +73,7 @@ def _check(args: argparse.Namespace) -> int:
     """0: every byte is as it was written; 1: some are not."""
     import orjson
 
-    from edge_agent.stores.duckdb_check import check, tables_in
+    from edge_agent.stores.duckdb.check import check, tables_in
 
     path, _ = _store_of(args.config)
     found = check(path)
@@ -129,8 +129,8 @@ def _salvage(args: argparse.Namespace) -> int:
     import orjson
 
     from edge_agent.control.client import running, socket_path
-    from edge_agent.stores.duckdb_refusals import locked
-    from edge_agent.stores.duckdb_salvage import salvage
+    from edge_agent.stores.duckdb.refusals import locked
+    from edge_agent.stores.duckdb.salvage import salvage
 
     path, agent = _store_of(args.config)
     if running(socket_path(path)):

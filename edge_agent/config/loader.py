@@ -27,6 +27,7 @@ from edge_agent.config.plugins import (
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
 from edge_agent.config.soundness import ValidatedInstance, sound_part
+from edge_agent.config.store_plugins import check_store, file_model
 from edge_agent.config.tagset import TagSets
 from edge_agent.errors import ConfigError, Finding
 from edge_agent.sdk import Plugin
@@ -102,7 +103,7 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     devices = YamlSequence(top.place)
     for raw in expansion.devices(top, found):
         devices.add(builder.portable(raw), raw.table.place)
-    result = anchored(top, File, defaults=False)
+    result = anchored(top, file_model(top, found), defaults=False)
     result.drop("templates")
     result.put("defaults", builder.portable_defaults())
     result.put("devices", devices)
@@ -118,17 +119,21 @@ def _site_keys(top: YamlMapping, found: Findings, spared: Findings | None) -> An
     # `store:` with nothing behind it is a section too
     if "store" in written and written["store"] is None:
         written["store"] = YamlMapping(written.values_at["store"])
-    written = anchored(written, File, defaults=True)
+    model = file_model(written, found)
+    written = anchored(written, model, defaults=True)
     data = resolved(written, found, spared)
-    checks.check_site(_sound(data), written, found)
-    return validated(File, data, written, found)
+    sound = _sound(data, model)
+    checks.check_site(sound, written, found)
+    if "store" in sound and not sound["store"].faulty:
+        check_store(sound["store"].value, written, found)
+    return validated(model, data, written, found)
 
 
-def _sound(data: YamlMapping) -> dict[str, ValidatedInstance]:
+def _sound(data: YamlMapping, file: type[File]) -> dict[str, ValidatedInstance]:
     """The sections as far as they are sound, so that one fault does not hide what the checks find
     beside it."""
     result: dict[str, ValidatedInstance] = {}
-    for key, field in keys(File).items():
+    for key, field in keys(file).items():
         written = data.get(key, {})
         for model in models(field.annotation):
             if isinstance(written, dict) and (sound := sound_part(model, written)) is not None:

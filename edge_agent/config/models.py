@@ -134,18 +134,32 @@ class Retention(Model):
     """Size after which the oldest values are deleted."""
 
 
-class StoreConfig(Model):
+class StoreSection(Model):
+    """Where `edge-agent serve` puts the data: the keys that every store has."""
+
+    kind: str = "duckdb"
+    """Which store."""
+    path: Path = Path("data/store.duckdb")
+    """The database file of `duckdb`."""
+    retention: Retention = Retention()
+    """How much `duckdb` keeps, and stores of other packages."""
+    quarantine: Path = Path("data/quarantine")
+    """Folder of messages the store can never take, with the reason."""
+    listen: Listen | None = None
+    """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is
+    opened."""
+
+
+class StoreConfig(StoreSection):
     """Where `edge-agent serve` puts the data."""
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
     """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and
-    its like."""
+    its like. Other packages may bring more (docs/store-guide.md)."""
     url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(port_in_range)] | None = (
         Field(default=None, examples=["http://127.0.0.1:8086"])
     )
     """Where the store listens; needed by all but `duckdb`."""
-    path: Path = Path("data/store.duckdb")
-    """The database file of `duckdb`."""
     org: str | None = None
     """Organisation (InfluxDB 2)."""
     bucket: str | None = None
@@ -159,13 +173,6 @@ class StoreConfig(Model):
     timeout: Annotated[Duration, Field(ge=0.1)] = 5.0
     """How long a store that is not embedded may take to accept a batch; then it counts as away and
     is tried again."""
-    retention: Retention = Retention()
-    """How much `duckdb` keeps."""
-    quarantine: Path = Path("data/quarantine")
-    """Folder of messages the store can never take, with the reason."""
-    listen: Listen | None = None
-    """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is
-    opened."""
 
 
 class RegisterConfig(Model):
@@ -391,7 +398,7 @@ class Site(Model):
     agent: Agent
     mqtt: Mqtt
     outbox: OutboxConfig = OutboxConfig()
-    store: StoreConfig = StoreConfig()
+    store: StoreSection = StoreConfig()
     register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
     agents: tuple[AgentId, ...] = ()
     devices: tuple[DeviceCommon, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -16,6 +17,7 @@ from edge_agent.config.docstrings import meanings, purpose
 from edge_agent.config.plugins import Plugins
 from edge_agent.config.schema import every_model
 from edge_agent.config.shape import is_duration, keys
+from edge_agent.config.store_plugins import StoreKind
 from edge_agent.config.values import parse_rate
 
 _INTRODUCTION: Final = """\
@@ -96,8 +98,9 @@ _SECTIONS: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
 )
 
 
-def markdown(plugins: Plugins) -> str:
-    """The whole reference, ending with a section for each connector."""
+def markdown(plugins: Plugins, stores: Sequence[StoreKind] = ()) -> str:
+    """The whole reference, ending with a section for each connector, and for each store beside the
+    built-in ones."""
     parts = [_INTRODUCTION, _REUSE]
     parts += [_section(zh, en, model) for zh, en, model in _SECTIONS]
     for name in sorted(plugins):
@@ -110,6 +113,9 @@ def markdown(plugins: Plugins) -> str:
             _section(f"{name} `{key}`", model.__name__, model)
             for key, model in _nested(plugin.device_options)
         ]
+    for store in stores:
+        title = f"Store with `kind: {store.name}`"
+        parts.append(_section(f"{store.name} 存储 `store`", title, store.options))
     return "\n".join(parts)
 
 

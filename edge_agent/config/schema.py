@@ -3,6 +3,7 @@ best)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from edge_agent.config.docstrings import meanings
 from edge_agent.config.models import DeviceCommon, File
 from edge_agent.config.plugins import Plugins, device_model, tag_model
+from edge_agent.config.store_plugins import StoreKind, store_model
 from edge_agent.names import MAX_BYTES
 
 Schema = dict[str, Any]
@@ -42,11 +44,12 @@ _BOUNDS: Final = {
 _TEMPLATE: Final[Schema] = {"type": "string", "description": "Name of an entry of `templates`."}
 
 
-def json_schema(plugins: Plugins) -> Schema:
-    """The schema with the keys of the given connectors."""
+def json_schema(plugins: Plugins, stores: Sequence[StoreKind] = ()) -> Schema:
+    """The schema with the keys of the given connectors, and of stores beside the built-in ones."""
     devices = {name: device_model(plugins[name]) for name in sorted(plugins)}
     tags = [tag_model(plugins[name]) for name in sorted(plugins)]
-    wanted: list[type[BaseModel]] = [File, *devices.values(), *tags]
+    sections = {store.name: store_model(store) for store in stores}
+    wanted: list[type[BaseModel]] = [File, *devices.values(), *tags, *sections.values()]
     _, schema = models_json_schema(
         [(model, "validation") for model in wanted],
         by_alias=True,
@@ -61,6 +64,7 @@ def json_schema(plugins: Plugins) -> Schema:
     )
     top = definitions.pop("File")
     _connect(top, devices)
+    _connect_stores(top, sections)
     top.pop("title", None)
     head = {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -183,8 +187,6 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     properties = top["properties"]
     properties["devices"]["items"] = chosen
     properties["templates"]["additionalProperties"] = chosen
-    # `store:` with nothing behind it
-    properties["store"] = {"anyOf": [properties["store"], {"type": "null"}]}
     properties["defaults"] |= {
         "additionalProperties": False,
         "properties": {
@@ -194,3 +196,14 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     # The file that is included holds neither; the one that includes it is checked as a whole by
     # `edge-agent check`.
     top.pop("required", None)
+
+
+def _connect_stores(top: Schema, sections: Mapping[str, type[BaseModel]]) -> None:
+    """The section `store:` gets the keys of the store it names."""
+    properties = top["properties"]
+    chosen: Schema = properties["store"]
+    for name, model in sections.items():
+        named = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+        chosen = {"if": named, "then": {"$ref": f"#/definitions/{model.__name__}"}, "else": chosen}
+    # `store:` with nothing behind it
+    properties["store"] = {"anyOf": [chosen, {"type": "null"}]}

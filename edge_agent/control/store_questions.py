@@ -12,7 +12,7 @@ from edge_agent.control.client import ask, socket_path
 from edge_agent.control.server import Operation
 
 if TYPE_CHECKING:
-    from edge_agent.config.models import StoreConfig as StoreConfig
+    from edge_agent.config.models import StoreSection
     from edge_agent.stores import Store
 
 
@@ -41,7 +41,7 @@ def operations(store: Store) -> dict[str, Operation]:
     }
 
 
-def open_or_ask(config: StoreConfig, op: str, *, agent: str = "", **arguments: Any) -> Any:
+def open_or_ask(config: StoreSection, op: str, *, agent: str = "", **arguments: Any) -> Any:
     """One of `operations`, answered by the running service, or from the store itself when none
     runs. `agent`: the service's own."""
     from edge_agent.stores import open_store

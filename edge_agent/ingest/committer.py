@@ -11,11 +11,14 @@ from edge_agent.errors import PoisonError, StoreError
 from edge_agent.ingest.messages import Assembly, IngestMessage
 from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from edge_agent.reasons import cause
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import SampleStore
 
 
 def commit(
-    messages: Sequence[IngestMessage], store: Store, quarantine: MessageQuarantine, clock: Clock
+    messages: Sequence[IngestMessage],
+    store: SampleStore,
+    quarantine: MessageQuarantine,
+    clock: Clock,
 ) -> tuple[int, int]:
     """Returns (values stored, values quarantined). Raises StoreError (repeat it all) or PoisonError
     (split it).

@@ -11,7 +11,8 @@ from edge_agent.errors import PoisonError
 from edge_agent.ingest import messages
 from edge_agent.ingest.messages import Assembly, IngestMessage
 from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
-from edge_agent.stores import Store, StreamMark
+from edge_agent.stores import StreamMark
+from edge_agent.stores.protocols import SampleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Replayed:
 
 
 def replay(
-    entries: Sequence[RefusedMessage], store: Store, quarantine: MessageQuarantine, clock: Clock
+    entries: Sequence[RefusedMessage],
+    store: SampleStore,
+    quarantine: MessageQuarantine,
+    clock: Clock,
 ) -> Replayed:
     """Each entry on its own. Their numbers are marked as dealt with already, so marks do not hinder
     them.
@@ -51,7 +55,7 @@ def replay(
     return Replayed(stored, tuple(taken), refused)
 
 
-def _store(message: IngestMessage, entry: RefusedMessage, store: Store, clock: Clock) -> str:
+def _store(message: IngestMessage, entry: RefusedMessage, store: SampleStore, clock: Clock) -> str:
     """Write one message, or the refused tags of one; returns the reason when it is refused
     again."""
     assembly = Assembly.of([message], clock.time_ns())

@@ -29,7 +29,7 @@ from edge_agent.ingest.window import ReceiveWindow
 from edge_agent.mqtt.backoff import SHORTEST_S, ReconnectBackoff
 from edge_agent.mqtt.flap_detector import SHORT_S, FlapDetector, flapping
 from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import SampleStore
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Ingest:
     def __init__(
         self,
         config: Mqtt,
-        store: Store,
+        store: SampleStore,
         topics: Topics,
         quarantine: MessageQuarantine,
         *,

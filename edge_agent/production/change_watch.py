@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 
 from edge_agent.metrics.live import StoredSignals
-from edge_agent.stores import Store
 from edge_agent.stores.base import GoodValues
 from edge_agent.stores.columns import NO_TIME, Longs
 from edge_agent.stores.last_changes import DERIVED, StoredValues, stored_values, values_in
+from edge_agent.stores.protocols import FactStore
 
 _STILL_NS: Final = 600_000_000_000
 """A device none of whose values changed for so long seems to stand still."""
@@ -40,7 +40,9 @@ class ChangeWatch:
         device."""
         self._all_of_series: list[int] = []
 
-    def stored(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, StoredSignals]:
+    def stored(
+        self, store: FactStore, since: Mapping[str, int], now: int
+    ) -> dict[str, StoredSignals]:
         """Device of `since` -> what is stored of it up to `now` (ns); a device that is new is
         looked at from there."""
         new = {device: start for device, start in since.items() if device not in self._changed}
@@ -69,7 +71,7 @@ class ChangeWatch:
             self._changed[device] = max((*_known(known), *_known(each.last_change)), default=None)
         return {device: each.last_sample for device, each in found.items()}
 
-    def _compare(self, store: Store) -> tuple[list[int], list[int]]:
+    def _compare(self, store: FactStore) -> tuple[list[int], list[int]]:
         """By place of a device: its newest good sample, and the newest that differs from that of
         the round before; NO_TIME without any."""
         values = store.good_values()
@@ -84,7 +86,7 @@ class ChangeWatch:
         self._values = values
         return newest.tolist(), changes.tolist()
 
-    def _place_series(self, store: Store, count: int) -> tuple[Longs, Longs]:
+    def _place_series(self, store: FactStore, count: int) -> tuple[Longs, Longs]:
         """The places of each series' device, of all series and of those that are not derived;
         series are only ever added, and columns may be longer than there are series."""
         for series in store.catalogue.series[len(self._all_of_series) :]:

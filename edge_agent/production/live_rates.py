@@ -30,8 +30,9 @@ from edge_agent.register.importing import load
 from edge_agent.register.membership import Membership
 from edge_agent.register.model import Register, schedules_of
 from edge_agent.register.names import names_in
-from edge_agent.stores import LiveFacts, Store
+from edge_agent.stores import LiveFacts
 from edge_agent.stores.base import HealthSummary
+from edge_agent.stores.protocols import FactStore
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class LiveRates:
         """Whether there is a register to compute from."""
         return self.register is not None
 
-    def compute(self, store: Store, now_ns: int) -> list[dict[str, Any]]:
+    def compute(self, store: FactStore, now_ns: int) -> list[dict[str, Any]]:
         """All metrics as of now, as full documents."""
         if self.register is None:
             return []
@@ -109,7 +110,7 @@ class LiveRates:
         return [result.to_full_json() for result in results.values()]
 
     def _newest(
-        self, store: Store, devices: SiteDevices, now_ns: int
+        self, store: FactStore, devices: SiteDevices, now_ns: int
     ) -> Mapping[str, HealthSummary]:
         """Device key -> its newest health, while its rows come. The last interval they speak of is
         where the figures end: what is not reported yet is no gap."""
@@ -117,12 +118,12 @@ class LiveRates:
         rows = store.health(now_ns - patience, now_ns)
         return {key: row for key, row in rows.items() if key in devices.by_key}
 
-    def live(self, store: Store, now_ns: int) -> LiveEvidence:
+    def live(self, store: FactStore, now_ns: int) -> LiveEvidence:
         """The facts of every device of the plant up to now, by what registers call it."""
         return self._live(store, SiteDevices.of(self._site, store), now_ns)
 
     def _live(
-        self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()
+        self, store: FactStore, devices: SiteDevices, now_ns: int, online: Collection[str] = ()
     ) -> LiveEvidence:
         """`online`: the keys of the devices that answer."""
         if self._hours is not None and self.register is not None:

@@ -13,13 +13,14 @@ from edge_agent.stores.base import AROUND_NS
 
 _DAY_NS: Final = 86_400_000_000_000
 _S: Final = 1_000_000_000
+#: Stores that keep what their server keeps; all others delete by `store.retention.days`.
+_OWN_RETENTION: Final = frozenset({"influxdb", "influxdb1", "line"})
 
 
 def readings_from(site: Site, now_ns: int) -> int:
     """A window that begins earlier than this (ns) may lack readings, its own or those beside its
-    start. Servers other than the embedded store keep what they are told to keep, which nobody here
-    knows: 0."""
-    if site.store.kind != "duckdb":
+    start. Servers keep what they are told to keep, which nobody here knows: 0."""
+    if site.store.kind in _OWN_RETENTION:
         return 0
     return now_ns - int(site.store.retention.days * _DAY_NS) + AROUND_NS
 

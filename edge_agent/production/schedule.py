@@ -24,9 +24,9 @@ from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.window_document import window_document
 from edge_agent.register.model import Register
-from edge_agent.stores import Store
 from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name
 from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.protocols import FactStore
 from edge_agent.stores.registers import unpacked, valid_at
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class ProductionFigures:
         self.running: dict[str, Document] = {}
         """The newest figures of windows that are not over, by id."""
 
-    def refresh(self, store: Store) -> bool:
+    def refresh(self, store: FactStore) -> bool:
         """Look again which devices speak for which machines; whether that changed, or this is the
         first look."""
         devices = SiteDevices.of(self._site, store)
@@ -159,7 +159,7 @@ class ProductionFigures:
         self._late -= {*chosen, *running}
         return [*sorted(running), *reversed(chosen)]
 
-    def compute(self, store: Store, period: Period, now: int) -> list[Document]:
+    def compute(self, store: FactStore, period: Period, now: int) -> list[Document]:
         """One document per metric of every line and of the site; none for a window before the first
         data of all, and none where readings have been deleted since its figures were kept: those
         stand."""
@@ -199,7 +199,7 @@ class ProductionFigures:
             self.running |= {document["id"]: document for document in documents}
         return documents
 
-    def _valid_register(self, store: Store, end: int) -> Register:
+    def _valid_register(self, store: FactStore, end: int) -> Register:
         """The version that was valid at the end of a window that is over: a later change of the
         register is none of its figures."""
         version = valid_at(store.register_versions(), end)
@@ -221,7 +221,9 @@ class ProductionFigures:
         for document in documents:
             self.running.pop(document["id"], None)
 
-    def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
+    def keep(
+        self, store: FactStore, period: Period, documents: Sequence[Document]
+    ) -> list[Document]:
         """Store the figures of a window that is over; what is new or changed comes back, with its
         revision."""
         before: dict[str, Document] = {}
@@ -248,7 +250,7 @@ class ProductionFigures:
             )
         return changed
 
-    def production(self, store: Store, start: int, end: int, now: int) -> Document:
+    def production(self, store: FactStore, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
         devices = SiteDevices.of(self._site, store)
         notes = CountNotes.usable(self._site)

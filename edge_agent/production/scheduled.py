@@ -15,8 +15,8 @@ import numpy as np
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.live import HealthSums
 from edge_agent.metrics.planned import PlannedTime, planned
-from edge_agent.stores import Store
 from edge_agent.stores.columns import Longs
+from edge_agent.stores.protocols import HealthStore
 
 _HOUR_NS: Final = 3_600_000_000_000
 _DAY_NS: Final = 24 * _HOUR_NS
@@ -74,7 +74,7 @@ class ScheduledHealth:
         return kept[2]
 
     def sums(
-        self, store: Store, device: str, hours: PlannedTime, start: int, end: int
+        self, store: HealthStore, device: str, hours: PlannedTime, start: int, end: int
     ) -> HealthSums:
         """What the health rows of planned time in `start..end` add up to."""
         totals = self._totals(store, hours, start, end)
@@ -84,7 +84,7 @@ class ScheduledHealth:
         scheduled_ms, covered_ms, good, bad = totals[place].tolist()
         return HealthSums(scheduled_ms / 1000, covered_ms / 1000, good, bad)
 
-    def _totals(self, store: Store, hours: PlannedTime, start: int, end: int) -> Longs:
+    def _totals(self, store: HealthStore, hours: PlannedTime, start: int, end: int) -> Longs:
         """Of every device, by its place; once for all machines of a schedule."""
         asked = (id(hours), start, end)
         if asked not in self._summed:
@@ -95,7 +95,7 @@ class ScheduledHealth:
             self._summed[asked] = hours, total
         return self._summed[asked][1]
 
-    def _span(self, store: Store, start: int, end: int, now: int) -> Longs:
+    def _span(self, store: HealthStore, start: int, end: int, now: int) -> Longs:
         until, found = self._spans.get((start, end), (-1, _NONE))
         if now > until:
             totals = store.health_totals(start, end)

@@ -18,7 +18,7 @@ from edge_agent.config.soundness import sound_part
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames
 from edge_agent.reasons import sentence
 from edge_agent.register.model import Equipment, Register
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import SampleReader
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class SiteDevices:
         self._by_key = {member.key: member for member in self.members}
 
     @classmethod
-    def of(cls, site: Site, store: Store) -> SiteDevices:
+    def of(cls, site: Site, store: SampleReader) -> SiteDevices:
         """As the store knows them now."""
         return cls(site, store.catalogue.known_devices(site.agents))
 
@@ -135,7 +135,7 @@ class SiteDevices:
         """What the devices of the plant's agents are called, without guests."""
         return self._plant_names
 
-    def unfollowed_names(self, store: Store) -> list[dict[str, Any]]:
+    def unfollowed_names(self, store: SampleReader) -> list[dict[str, Any]]:
         """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices
         as people are shown them."""
         rows = []

@@ -33,10 +33,11 @@ from edge_agent.production.counting import (
 from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, ReadingQuality
 from edge_agent.production.power_energy import UnitSpan, energy_while_known, in_units, moments
 from edge_agent.production.states import TagChanges
-from edge_agent.stores import SampleRuns, Store
+from edge_agent.stores import SampleRuns
 from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, TagCounts, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
+from edge_agent.stores.protocols import FactStore
 from edge_agent.stores.registers import RegisterStore, RegisterVersion
 
 _ENOUGH: Final = 600
@@ -122,22 +123,22 @@ class FactSource(RegisterStore, Protocol):
         looked for from there (ns) on."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """As `Store.transitions`."""
+        """As `HealthStore.transitions`."""
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """As `Store.gaps`."""
+        """As `HealthStore.gaps`."""
 
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """The results kept of metrics, as `Store.metrics`."""
+        """The results kept of metrics, as `ResultStore.metrics`."""
 
     def newest_stored(self, from_ns: int, to_ns: int) -> int | None:
-        """When the newest of them was kept, as `Store.newest_metric`."""
+        """When the newest of them was kept, as `ResultStore.newest_metric`."""
 
 
 class StoreFacts:
     """The answers of a store of this process; safe from any thread, as reading a store is."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: FactStore) -> None:
         self._store = store
 
     def known_devices(self, agents: Collection[str]) -> Mapping[str, Any]:

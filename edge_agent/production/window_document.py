@@ -41,7 +41,7 @@ from edge_agent.production.signals import PlantSignals, is_controller
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import FactSource, StoreFacts
 from edge_agent.register.model import Equipment, Register
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import FactStore
 
 #: M-21 speaks of the window's last hour.
 LATENESS_NS: Final = 3_600_000_000_000
@@ -59,7 +59,7 @@ _S: Final = 1_000_000_000
 
 
 def production(
-    store: Store,
+    store: FactStore,
     site: Site,
     register: Register,
     calendar: Calendar | None,

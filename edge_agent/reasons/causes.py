@@ -692,6 +692,16 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         " that is to be used in place, and start it again; the agents send what it lacks and "
         "they still have.",
     ),
+    "store_other": (
+        _FAILED,
+        "数据库在服务运行时被换成了另一个（{where}）：数据不再入库，也不再确认，"
+        "留在消息服务器和采集代理的发件箱里。请确认要用哪一个数据库，再重启入库服务；"
+        "采集代理会补发它所缺的。",
+        "Another database took the place of this one while the service runs ({where}): nothing is "
+        "stored or confirmed any more, and the data stay with the broker and in the agents' "
+        "outboxes. Make sure which database is meant, then restart the store service; the agents "
+        "send what it lacks.",
+    ),
     "store_query_refused": (
         _FAILED,
         "数据库拒绝了查询（{why}）：请查看数据库的日志。",

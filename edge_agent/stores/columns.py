@@ -161,6 +161,11 @@ class Samples:
         return len(self.t)
 
     @classmethod
+    def empty(cls) -> Samples:
+        none = np.zeros(0, np.int64)
+        return cls(none, np.zeros(0), np.zeros(0, np.uint8), np.zeros(0, np.uint32), none, none, [])
+
+    @classmethod
     def joined(cls, parts: Sequence[Samples]) -> Samples:
         """Several series that are one, sorted by `t`."""
         t = np.concatenate([part.t for part in parts])

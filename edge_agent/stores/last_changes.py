@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.stores.base import Name, Store, TagCounts
+from edge_agent.stores.base import Name, TagCounts
+from edge_agent.stores.protocols import FactStore
 
 _MINUTE: Final = 60_000_000_000
 #: How far back from the end is looked at first, and then: most devices change within minutes.
@@ -37,7 +38,9 @@ class StoredValues:
     """Of the newest one that differs from the one of the same tag before it."""
 
 
-def stored_values(store: Store, since: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
+def stored_values(
+    store: FactStore, since: Mapping[str, int], to_ns: int
+) -> dict[str, StoredValues]:
     """For every device of `since`: what changed from there (ns) to `to_ns`, and whether it has any
     value up to then.
 
@@ -73,7 +76,7 @@ def _changed(found: Mapping[str, StoredValues], device: str) -> int | None:
     return found[device].last_change if device in found else None
 
 
-def values_in(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
+def values_in(store: FactStore, starts: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
     """Devices with values between `starts` (ns) and `to_ns`, and what changed there; the others are
     missing."""
     found: dict[str, StoredValues] = {}
@@ -102,7 +105,7 @@ def _by_start(starts: Mapping[str, int]) -> dict[int, list[str]]:
     return found
 
 
-def _from_before(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, int]:
+def _from_before(store: FactStore, starts: Mapping[str, int], to_ns: int) -> dict[str, int]:
     """Of devices whose tags have one value each between `starts` and `to_ns`: when the newest of
     them took it, where it had another one before."""
     newest: dict[str, int] = {}
@@ -122,7 +125,7 @@ def _from_before(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[st
     return newest
 
 
-def _names(store: Store, devices: Sequence[str]) -> list[Name]:
+def _names(store: FactStore, devices: Sequence[str]) -> list[Name]:
     of_device = store.catalogue.of_device
     return [(device, tag) for device in devices for tag in sorted(of_device(device))]
 
@@ -133,7 +136,7 @@ def _varies(seen: TagCounts) -> bool:
     )
 
 
-def _last_change(store: Store, name: Name, from_ns: int, to_ns: int) -> int:
+def _last_change(store: FactStore, name: Name, from_ns: int, to_ns: int) -> int:
     """The newest sample of a tag that varies in this window and differs from the good one before
     it."""
     samples = store.samples(*name, from_ns, to_ns)
@@ -151,7 +154,7 @@ def _last_change(store: Store, name: Name, from_ns: int, to_ns: int) -> int:
     return int(rows[-1][0]) if rows else from_ns
 
 
-def _any_sample(store: Store, devices: Sequence[str], to_ns: int) -> dict[str, StoredValues]:
+def _any_sample(store: FactStore, devices: Sequence[str], to_ns: int) -> dict[str, StoredValues]:
     """Of devices without a value in the windows asked for: whether they have any before the end."""
     found = {}
     later = []

@@ -14,8 +14,8 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import NO_TIME, Samples
-from edge_agent.stores.influxql import InfluxQl
-from edge_agent.stores.line import LineStore
+from edge_agent.stores.line.store import LineStore
+from edge_agent.stores.remote.influxql import InfluxQl
 from fuzz.target import FuzzTarget, demand
 
 

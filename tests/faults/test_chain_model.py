@@ -28,7 +28,7 @@ from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.outbox import Outbox, OutboxEntry
 from edge_agent.publish import confirm
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.topics import Topics
 from tests.support.exploration import examples
 

@@ -21,7 +21,7 @@ from edge_agent.ingest.service import Ingest
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
 from edge_agent.publish import Publisher, confirm
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
 from tests.support.servers import mosquitto

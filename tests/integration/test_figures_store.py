@@ -22,7 +22,7 @@ from edge_agent.production import thinning
 from edge_agent.stores import Rows, SampleRuns, Silence, Store, WriteBatch, open_store
 from edge_agent.stores.base import TagCounts
 from edge_agent.stores.columns import FLOAT, NO_TIME, NONE
-from edge_agent.stores.line import LineStore
+from edge_agent.stores.line.store import LineStore
 from tests.support import servers
 
 SECOND = 1_000_000_000
@@ -297,7 +297,7 @@ def test_kept_hours_answer_as_the_samples_do(
     opened: tuple[str, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, store = opened
-    monkeypatch.setattr("edge_agent.stores.duckdb_runs._AT_ONCE", 1)
+    monkeypatch.setattr("edge_agent.stores.duckdb.runs._AT_ONCE", 1)
     windows = [
         (T0, T0 + 2 * HOUR),
         (T0 + 27 * SECOND, T0 + HOUR + 405 * SECOND),

@@ -32,7 +32,8 @@ from edge_agent.config import load
 from edge_agent.control import client
 from edge_agent.errors import StoreError
 from edge_agent.ingest import decode
-from edge_agent.stores import Rows, WriteBatch, http, open_store
+from edge_agent.stores import Rows, WriteBatch, open_store
+from edge_agent.stores.remote import http
 from tests.support import servers
 from tests.support.aio import run, until
 

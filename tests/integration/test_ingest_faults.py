@@ -26,7 +26,7 @@ from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt import backoff
 from edge_agent.stores import Store
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.topics import Topics
 from tests.support import servers
 from tests.support.aio import run, until

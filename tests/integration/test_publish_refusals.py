@@ -21,7 +21,7 @@ from edge_agent.mqtt.flap_detector import LONGEST_S, MANY, SHORT_S, FlapDetector
 from edge_agent.outbox import Outbox
 from edge_agent.publish import Publisher
 from edge_agent.publish.suspect_messages import HANGS_UP_S, SuspectMessages
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
 from tests.support.servers import mosquitto

@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 WRITER = """
 import sys
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 store = DuckDbStore(Path(sys.argv[1]))
 marks = store.marks().get("a/0/1")

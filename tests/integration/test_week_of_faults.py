@@ -25,7 +25,7 @@ from edge_agent.metrics.remarks import beyond_range
 from edge_agent.production.plant import Plant
 from edge_agent.register.importing import load as load_register
 from edge_agent.report.issue import Issue
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from tests.support import fault_week as week
 from tests.support.count_plant import MINUTE, T0, CountPlant
 from tests.support.fault_week import FIRST, LAST, MONTH_END, WEEK, FaultWeek, clock, ns

@@ -25,7 +25,7 @@ from edge_agent.model import Batch, Tag, TagTable
 from edge_agent.payload import data_tail, head
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Rows
-from edge_agent.stores.lines import Encoder, TextStyle
+from edge_agent.stores.remote.lines import Encoder, TextStyle
 from edge_agent.topics import Topics
 from tests.support.exploration import examples
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edge_agent.app.status.missing import recent_report, report
 from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.stores.rollups import HOUR_NS, LATE_NS
 from tests.support.exploration import examples
 

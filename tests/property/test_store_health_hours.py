@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.stores.minutes import MINUTE_NS, MinuteRows, packed, unpacked
 from edge_agent.stores.rollups import HOUR_NS, LATE_NS, RAW_DAYS, SUMMED
 from tests.support.exploration import examples

@@ -19,7 +19,7 @@ from edge_agent.names import fault
 from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores.base import merged
 from edge_agent.stores.columns import Chunk
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.stores.newest_samples import NewestSamples
 
 NAMES = st.text(

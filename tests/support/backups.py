@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edge_agent.control.client import socket_path
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from tests.support.sites import write
 
 STREAM = "ipc-01/0/9f3c"
@@ -26,8 +26,8 @@ from edge_agent.app.backup_lease import BackupLease
 from edge_agent.control import client, server
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_snapshot import log_bytes
+from edge_agent.stores.duckdb.store import DuckDbStore
+from edge_agent.stores.duckdb.snapshot import log_bytes
 
 path, messages = Path(sys.argv[1]), int(sys.argv[2])
 store = DuckDbStore(path, agent="ipc-01")

@@ -32,7 +32,7 @@ from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.window_document import production
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 S: Final = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * S, 3600 * S, 86_400 * S

@@ -15,8 +15,8 @@ import numpy as np
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT, TEXT
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_check import NO_NETWORK
+from edge_agent.stores.duckdb.check import NO_NETWORK
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 SECOND = 1_000_000_000
 T0 = 1_763_900_000 * SECOND

@@ -19,9 +19,9 @@ from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
 from edge_agent.ingest.messages import Assembly, IngestMessage
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.stores.registers import RegisterVersion
-from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.remote.sidecar import Sidecar
 
 T0, S = 1_763_900_000_000_000_000, 1_000_000_000
 _STREAM = "ipc-01/0/9f3c"

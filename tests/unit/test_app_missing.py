@@ -17,7 +17,7 @@ from edge_agent.control.prometheus import _Text
 from edge_agent.ingest.agents import Agents
 from edge_agent.stores.base import StreamMark, WriteBatch
 from edge_agent.stores.columns import Rows
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 T0 = 1_763_900_000_000_000_000
 S = 1_000_000_000

@@ -25,9 +25,9 @@ from edge_agent.backup.write import make_backup, verify_backup
 from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.errors import FindingsError
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_snapshot import SnapshotCopy
-from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.duckdb.snapshot import SnapshotCopy
+from edge_agent.stores.duckdb.store import DuckDbStore
+from edge_agent.stores.remote.sidecar import Sidecar
 from tests.support import damage
 from tests.support.backups import last_complete, plant, writing
 from tests.support.sites import write

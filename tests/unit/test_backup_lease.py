@@ -11,7 +11,7 @@ import pytest
 from edge_agent.app import backup_lease
 from edge_agent.app.backup_lease import BackupLease
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.stores.duckdb_snapshot import StoreSnapshot
+from edge_agent.stores.duckdb.snapshot import StoreSnapshot
 from tests.support.aio import run, until
 
 

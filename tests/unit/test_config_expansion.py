@@ -198,7 +198,7 @@ def test_expand_writes_everything_out_and_loads_to_the_same_site(tmp_path: Path)
         device.model_copy(update={"profile": None}) for device in first.devices
     ]
     assert second.register_ == first.register_
-    assert second.store.token == first.store.token
+    assert second.store.token == first.store.token  # type: ignore[attr-defined]
 
 
 def test_for_inside_tags_gives_a_tag_for_every_combination(tmp_path: Path) -> None:

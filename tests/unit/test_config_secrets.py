@@ -37,7 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("environment")
 def test_references_become_secrets(tmp_path: Path) -> None:
     loaded = site(tmp_path, SITE)
-    assert loaded.store.token == SecretStr("hunter3")
+    assert loaded.store.token == SecretStr("hunter3")  # type: ignore[attr-defined]
     users = [device.user for device in loaded.devices]  # type: ignore[attr-defined]
     assert [user.name for user in users] == ["wang", "wang"]
     assert [user.password.get_secret_value() for user in users] == ["hunter1", "hunter2"]

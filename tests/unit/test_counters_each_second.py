@@ -23,10 +23,10 @@ from edge_agent.production.gather import gather
 from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.thinning import counter_readings
 from edge_agent.stores import Rows, SampleRuns, WriteBatch
-from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.columns import INT, NO_TIME
 from edge_agent.stores.decisive_readings import QUARTER_NS, counted, in_order
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb import runs
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 pytestmark = pytest.mark.slow
 

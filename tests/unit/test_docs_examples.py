@@ -23,6 +23,7 @@ from edge_agent.config.models import File
 from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.config.schema import json_schema
 from edge_agent.sdk import Plugin
+from tests.support.store_packages import install
 from tests.unit.test_docs_connector_guide import guide_code
 
 pytestmark = pytest.mark.slow
@@ -122,8 +123,13 @@ def guide_plugins() -> dict[str, Plugin]:
 
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_a_configuration_on_a_page_is_accepted(
-    block: Block, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    block: Block,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if block.page.stem == "store-guide":
+        install(tmp_path, monkeypatch, sqlite="docs.examples.sqlite_store:PLUGIN")
     document = yaml.safe_load(block.text)
     assert isinstance(document, dict), block
     text = block.text
@@ -145,7 +151,11 @@ INLINE = re.compile(r"`((?:agent|mqtt|outbox|store|register|defaults): ?\{[^`\n]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_piece_of_yaml_inside_a_sentence_is_accepted(page: Path, tmp_path: Path) -> None:
+def test_a_piece_of_yaml_inside_a_sentence_is_accepted(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page.stem == "store-guide":
+        install(tmp_path, monkeypatch, sqlite="docs.examples.sqlite_store:PLUGIN")
     for piece in INLINE.findall(page.read_text(encoding="utf-8")):
         file = tmp_path / "site.yaml"
         file.write_text(yaml.safe_dump(completed(yaml.safe_load(piece))), encoding="utf-8")

@@ -28,7 +28,7 @@ from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.window_document import production
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 pytestmark = pytest.mark.slow
 

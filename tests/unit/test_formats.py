@@ -27,10 +27,10 @@ from edge_agent.outbox.record import MAGIC
 from edge_agent.outbox.survey import verify
 from edge_agent.report.pack.verify import read_pack
 from edge_agent.stores import Rows, WriteBatch
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_schema import VERSION
-from edge_agent.stores.sidecar import VERSION as SIDECAR_VERSION
-from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.duckdb.schema import VERSION
+from edge_agent.stores.duckdb.store import DuckDbStore
+from edge_agent.stores.remote.sidecar import VERSION as SIDECAR_VERSION
+from edge_agent.stores.remote.sidecar import Sidecar
 from tests.support.sites import write
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from edge_agent.ingest.replay import replay
 from edge_agent.ingest.watermark import Watermarks
 from edge_agent.ingest.window import ReceiveWindow
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from tests.support.aio import run
 
 

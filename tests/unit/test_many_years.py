@@ -17,11 +17,10 @@ from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.ingest.stream_marks import IDLE_S, StreamMarks
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores import Rows, StreamMark, WriteBatch
-from edge_agent.stores import duckdb_marks as marks
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.duckdb import marks, write
+from edge_agent.stores.duckdb.store import DuckDbStore
+from edge_agent.stores.remote.sidecar import Sidecar
 from tests.support.exploration import examples
 
 pytestmark = pytest.mark.slow

@@ -29,7 +29,7 @@ from edge_agent.reasons.causes import CAUSES
 from edge_agent.reasons.refusals import refusal_sentence
 from edge_agent.reasons.states import STATES
 from edge_agent.reasons.statuses import STATUSES
-from edge_agent.stores.http import HttpEndpoint, refusal
+from edge_agent.stores.remote.http import HttpEndpoint, refusal
 
 ROOT = Path(__file__).parents[2]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")

@@ -16,9 +16,9 @@ from edge_agent.production.registers import keep, valid_register
 from edge_agent.register.kinds import MachineKinds, published
 from edge_agent.register.membership import Absence, Membership
 from edge_agent.register.model import Equipment, Process, Register, canonical, from_canonical
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from edge_agent.stores.registers import RegisterStore, RegisterVersion, packed, unpacked, valid_at
-from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.remote.sidecar import Sidecar
 from tests.support import report_plant as golden
 
 S = 1_000_000_000

@@ -16,7 +16,7 @@ from edge_agent.production.roles import counters_of
 from edge_agent.production.states import SILENT, TagChanges, states
 from edge_agent.stores import HealthSummary, SampleRuns
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.remote import RemoteStore
+from edge_agent.stores.remote.store import RemoteStore
 
 pytestmark = pytest.mark.slow
 

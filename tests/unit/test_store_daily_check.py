@@ -14,7 +14,7 @@ import pytest
 
 from edge_agent.app.store_check import DailyStoreCheck
 from edge_agent.clock import Clock
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 from tests.support import damage
 from tests.support.aio import run, until
 

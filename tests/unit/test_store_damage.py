@@ -22,11 +22,11 @@ import pytest
 
 from edge_agent.cli.main import main
 from edge_agent.errors import FindingsError
-from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.duckdb_blocks import is_sound, mended
-from edge_agent.stores.duckdb_check import check
-from edge_agent.stores.duckdb_log import log_path
-from edge_agent.stores.duckdb_salvage import salvage
+from edge_agent.stores.duckdb.blocks import is_sound, mended
+from edge_agent.stores.duckdb.check import check
+from edge_agent.stores.duckdb.log import log_path
+from edge_agent.stores.duckdb.salvage import salvage
+from edge_agent.stores.duckdb.store import DuckDbStore
 from tests.support import damage
 from tests.support.damage import DATA, SIZE, STREAM, T0, flipped, outcome, spoiled
 
@@ -348,7 +348,7 @@ def test_a_store_in_use_is_not_salvaged(made: Path, tmp_path: Path) -> None:
     path = spoiled(made, tmp_path, {})
     program = (
         "import sys\nfrom pathlib import Path\nfrom edge_agent.errors import FindingsError\n"
-        "from edge_agent.stores.duckdb_salvage import salvage\n"
+        "from edge_agent.stores.duckdb.salvage import salvage\n"
         "try: salvage(Path(sys.argv[1]))\nexcept FindingsError as e: print(e.findings[0].code)\n"
     )
     with closing(DuckDbStore(path, agent="ipc-01")):

@@ -19,7 +19,7 @@ from edge_agent.errors import FindingsError, PoisonError, StoreError
 from edge_agent.stores import Chunk, Rows, StoreCounts, StreamMark, WriteBatch, open_store
 from edge_agent.stores.catalogue import CatalogueChanges
 from edge_agent.stores.columns import FLOAT, NO_TIME
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def test_a_failing_batch_leaves_nothing_behind(
         raise duckdb.ConversionException("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge_agent.stores.duckdb_write.agents", refuse)
+        patch.setattr("edge_agent.stores.duckdb.write.agents", refuse)
         with pytest.raises(PoisonError):
             store.write(batch)
     assert len(store.samples("m1", "x", 0, 2 * T0)) == 0
@@ -91,7 +91,7 @@ def test_a_store_that_failed_for_good_is_opened_again(
         raise duckdb.FatalException("database has been invalidated")
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge_agent.stores.duckdb_write.agents", fail)
+        patch.setattr("edge_agent.stores.duckdb.write.agents", fail)
         with pytest.raises(StoreError):
             store.write(WriteBatch(rows(store, T0), T0))
     store.write(WriteBatch(rows(store, T0), T0, marks=[StreamMark("a/0/1", 1, 1)]))
@@ -101,7 +101,7 @@ def test_a_store_that_failed_for_good_is_opened_again(
 def test_marks_are_merged_and_their_values_kept(
     store: DuckDbStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.stores.duckdb_marks.JOIN_ROWS", 3)
+    monkeypatch.setattr("edge_agent.stores.duckdb.marks.JOIN_ROWS", 3)
     for seq in (1, 2, 5, 3, 9, 4):
         store.write(
             WriteBatch(
@@ -291,7 +291,7 @@ def test_a_damaged_file_is_refused_with_the_next_step(tmp_path: Path) -> None:
 
 def test_a_file_in_use_is_refused_with_the_next_step(store: DuckDbStore, tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom edge_agent.stores.duckdb import DuckDbStore\n"
+        "import sys\nfrom pathlib import Path\nfrom edge_agent.stores.duckdb.store import DuckDbStore\n"
         "from edge_agent.errors import FindingsError\n"
         "try: DuckDbStore(Path(sys.argv[1]))\nexcept FindingsError as e: "
         "print(e.findings[0].code)\n"

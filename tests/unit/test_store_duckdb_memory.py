@@ -12,9 +12,9 @@ import pytest
 
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.stores import Rows, StreamMark, WriteBatch
-from edge_agent.stores import duckdb as module
 from edge_agent.stores.columns import FLOAT, NO_TIME
-from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb import store as module
+from edge_agent.stores.duckdb.store import DuckDbStore
 
 pytestmark = pytest.mark.slow
 

@@ -29,9 +29,10 @@ from edge_agent.production.counting import CountedReadings, CounterAbout, Counte
 from edge_agent.production.facts import MinuteHealth, ReadingQuality
 from edge_agent.production.states import TagChanges
 from edge_agent.production.store_source import CounterQuestion, FactSource, StoreFacts
-from edge_agent.stores import Store, open_store
+from edge_agent.stores import open_store
 from edge_agent.stores.base import Name
 from edge_agent.stores.evidence import Span
+from edge_agent.stores.protocols import FactStore
 from edge_agent.stores.registers import RegisterVersion
 
 Answer = Callable[..., Any]
@@ -179,7 +180,7 @@ class ServedFacts:
         return found
 
 
-def operations(store: Store) -> dict[str, Answer]:
+def operations(store: FactStore) -> dict[str, Answer]:
     """What `ServedFacts` asks beyond `store_questions.operations`, answered by the process that
     owns the store."""
     source = StoreFacts(store)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from edge_agent.identity import agent_of
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import Store
+from edge_agent.stores.protocols import MonitoredStore
 
 _EVER: Final = 2**63 - 1
 
@@ -79,7 +79,7 @@ class SequenceGaps:
     """Of either place, those that their agent says it still holds."""
 
 
-def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> SequenceGaps:
+def holes(store: MonitoredStore, pending_from: Mapping[str, int] | None = None) -> SequenceGaps:
     """Holes of all time. What comes after the newest entry of a stream cannot be seen.
 
     `pending_from`: stream -> the first number that its agent still holds, as far as the agents said

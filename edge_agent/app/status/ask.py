@@ -17,7 +17,6 @@ from edge_agent.control.client import ask, socket_path
 from edge_agent.errors import FindingsError
 from edge_agent.polling.device import PolledDevice
 from edge_agent.reasons import words_of
-from edge_agent.words import command
 
 if TYPE_CHECKING:
     from edge_agent.stores import Store
@@ -187,18 +186,9 @@ def _pending_from(site: Site) -> dict[str, int]:
 def store_of(site: Site) -> Store:
     """The store, opened here because no service runs; the caller closes it. Raises FindingsError
     when there is none yet, or it cannot be opened."""
-    from edge_agent.stores import open_store
+    from edge_agent.stores import open_store, require_local_file
 
-    path = (
-        site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
-    )
-    if not path.exists():  # opening would create it, perhaps as another user than the service's
-        raise FindingsError.one(
-            "no-store",
-            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
-            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
-            str(path),
-        )
+    require_local_file(site.store)
     site.require_store_secrets()
     return open_store(site.store, site.agent.id, site.agents)
 

@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 from edge_agent.app.status.absent import holes
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.reasons import sentence, status_of_cause
-from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.stores.base import HealthSummary, Silence
 from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.protocols import MonitoredStore
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
@@ -98,7 +99,7 @@ class DeviceEvidence:
 
 
 def report(
-    store: Store,
+    store: MonitoredStore,
     from_ns: int,
     to_ns: int,
     devices: Iterable[str] | None = None,
@@ -121,7 +122,7 @@ def report(
 
 
 def recent_report(
-    store: Store,
+    store: MonitoredStore,
     recent: RecentAnswers,
     from_ns: int,
     to_ns: int,
@@ -151,7 +152,7 @@ def silent_ns(row_s: float) -> int:
 
 
 def _document(
-    store: Store,
+    store: MonitoredStore,
     span: _Window,
     heard: Mapping[str, DeviceEvidence],
     tag_moves: Iterable[Mapping[str, Any]],
@@ -177,7 +178,7 @@ def _document(
 
 
 def _evidence_from_store(
-    store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]
+    store: MonitoredStore, span: _Window, moves: Sequence[Mapping[str, Any]]
 ) -> dict[str, DeviceEvidence]:
     """From the store; a device that has only transitions there is not known."""
     before = store.health(span.start - BEFORE_NS, span.start)
@@ -204,7 +205,7 @@ def _evidence_from_store(
 
 
 def of_plant(
-    store: Store,
+    store: MonitoredStore,
     devices: SiteDevices,
     from_ns: int,
     to_ns: int,
@@ -254,7 +255,7 @@ def _share(row: HealthSpan | None, before: HealthSpan | None, span: _Window) -> 
 
 
 def _ends_before_restarts(
-    store: Store, from_ns: int, moves: Sequence[Mapping[str, Any]]
+    store: MonitoredStore, from_ns: int, moves: Sequence[Mapping[str, Any]]
 ) -> dict[int, dict[str, HealthSummary]]:
     """For each moment at which devices started anew: the last that was heard of each before it."""
     starts = {row["t"] for row in moves if row["from"] == "starting"}
@@ -268,7 +269,7 @@ def _ends_before_restarts(
 
 
 def _silences(
-    store: Store,
+    store: MonitoredStore,
     span: _Window,
     before: Mapping[str, HealthSummary],
     within: Mapping[str, HealthSummary],
@@ -284,7 +285,7 @@ def _silences(
 
 
 def _causes_at_start(
-    store: Store, span: _Window, before: Sequence[HealthSummary]
+    store: MonitoredStore, span: _Window, before: Sequence[HealthSummary]
 ) -> dict[str, tuple[str, str]]:
     """The exact sentences of devices that may have been away already when the window began."""
     if not any(row.state == "offline" for row in before):
@@ -301,7 +302,9 @@ def _causes_at_start(
     return found
 
 
-def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) -> list[Outage]:
+def _outages(
+    device: str, heard: DeviceEvidence, span: _Window, store: MonitoredStore
+) -> list[Outage]:
     """The outages of one device in the window, in order."""
     story = _Story(device, span.start, store.catalogue)
     before = heard.before
@@ -339,7 +342,9 @@ def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) ->
     return story.outages
 
 
-def _answered_again(store: Store, device: str, heard: DeviceEvidence, since: int, last: int) -> int:
+def _answered_again(
+    store: MonitoredStore, device: str, heard: DeviceEvidence, since: int, last: int
+) -> int:
     """When rows say that the device answers again, to a minute; `last`: its newest row, which says
     so."""
     if heard.states is not None:
@@ -350,7 +355,9 @@ def _answered_again(store: Store, device: str, heard: DeviceEvidence, since: int
     return last
 
 
-def _offline_since(store: Store, device: str, heard: DeviceEvidence, start: int, last: int) -> int:
+def _offline_since(
+    store: MonitoredStore, device: str, heard: DeviceEvidence, start: int, last: int
+) -> int:
     """Since when the rows from `start` on have told of no good value any more, to a minute; in few
     questions."""
     if heard.states is not None:

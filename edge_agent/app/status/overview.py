@@ -16,10 +16,11 @@ from edge_agent.ingest.agents import AgentState
 from edge_agent.model import STATUS, is_bad, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
-from edge_agent.stores.base import DeviceReadings, LatestSample, Store
+from edge_agent.stores.base import DeviceReadings, LatestSample
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME
 from edge_agent.stores.newest_samples import AHEAD_NS
+from edge_agent.stores.protocols import MonitoredStore
 from edge_agent.words import command
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
@@ -45,7 +46,7 @@ VERSIONED = (
 
 
 def agents(
-    store: Store,
+    store: MonitoredStore,
     plant: SiteDevices,
     states: Mapping[str, AgentState],
     readings: Mapping[str, DeviceReadings],
@@ -86,7 +87,7 @@ def _agent(agent: str, plant: SiteDevices, state: AgentState, newest: int | None
 
 
 def devices(
-    store: Store,
+    store: MonitoredStore,
     plant: SiteDevices,
     now_ns: int,
     recent: Mapping[str, DeviceNow],

@@ -12,7 +12,7 @@ from edge_agent.app.status.missing import silent_ns
 from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.clock import Clock
 from edge_agent.errors import StoreError
-from edge_agent.stores import Store
+from edge_agent.stores.protocols import MonitoredStore
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _OVER: Final = object()
 class RecentDay:
     """`run` is a task; `take` belongs to its loop."""
 
-    def __init__(self, store: Store, clock: Clock, row_s: float) -> None:
+    def __init__(self, store: MonitoredStore, clock: Clock, row_s: float) -> None:
         """`row_s`: how often health rows come."""
         self.health = RecentHealth(silent_ns(row_s))
         self._store = store

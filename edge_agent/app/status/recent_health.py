@@ -19,10 +19,11 @@ import numpy as np
 
 from edge_agent.app.status.missing import BEFORE_NS, DeviceEvidence, HealthSpan
 from edge_agent.health.device import OFFLINE_ROW_S
-from edge_agent.stores.base import HealthSummary, Silence, Store, transitions
+from edge_agent.stores.base import HealthSummary, Silence, transitions
 from edge_agent.stores.columns import Longs
 from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.stores.newest_samples import AHEAD_NS
+from edge_agent.stores.protocols import HealthStore
 from edge_agent.stores.rollups import HOUR_NS, hour_of
 
 Row = Mapping[str, Any]
@@ -114,7 +115,7 @@ class RecentHealth:
                 self._waiting += rows
             self._state.take(rows, now_ns)
 
-    def read_past(self, store: Store, now_ns: int) -> Iterator[None]:
+    def read_past(self, store: HealthStore, now_ns: int) -> Iterator[None]:
         """Read the last day from the store, step by step; in the end all is known. Raises
         StoreError."""
         with self._lock:
@@ -325,7 +326,7 @@ class _State:
 
     # --- the past ---------------------------------------------------------------------------------
 
-    def read(self, store: Store, now_ns: int) -> Iterator[None]:
+    def read(self, store: HealthStore, now_ns: int) -> Iterator[None]:
         """A day from the store; between the steps others may work."""
         start = hour_of(now_ns - DAY_NS) - HOUR_NS
         self._make_room(now_ns)
@@ -371,7 +372,7 @@ class _State:
             good = row.last_good_t
             device.last_good_t = good if good is None else max(good, device.last_good_t or good)
 
-    def _read_moves(self, store: Store, start: int, now_ns: int) -> None:
+    def _read_moves(self, store: HealthStore, start: int, now_ns: int) -> None:
         """Transitions say to the nanosecond when a state changed, of which the hours know that it
         did."""
         moves = store.transitions(start, now_ns)

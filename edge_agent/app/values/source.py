@@ -15,11 +15,10 @@ import orjson
 from edge_agent.app.status.ask import serve_socket
 from edge_agent.config.models import Site
 from edge_agent.control import client, server
-from edge_agent.errors import FindingsError
-from edge_agent.stores import Store, open_store
+from edge_agent.stores import open_store, require_local_file
 from edge_agent.stores.columns import Codes, Floats, Longs
-from edge_agent.stores.http import bounded_wait
-from edge_agent.words import command
+from edge_agent.stores.protocols import MonitoredStore
+from edge_agent.stores.remote.http import bounded_wait
 
 _SECOND: Final = 1_000_000_000
 #: The first window of a series, and the longest: what lies ahead may be much denser than what was
@@ -141,7 +140,7 @@ def _skip_empty_span(source: HistorySource, device: str, tag: str, start: int, t
 class StoreSource:
     """A store that this process has opened."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: MonitoredStore) -> None:
         self._store = store
 
     def devices(self) -> dict[str, StoredDevice]:
@@ -216,7 +215,7 @@ def _numbers(values: Sequence[Any]) -> Floats:
     )
 
 
-def operations(store: Store) -> dict[str, server.Operation]:
+def operations(store: MonitoredStore) -> dict[str, server.Operation]:
     """What `ServedSource` asks, answered by the process that owns the store."""
     source = StoreSource(store)
 
@@ -247,16 +246,7 @@ def opened(site: Site) -> Iterator[HistorySource]:
     if client.running(door):
         yield ServedSource(door)
         return
-    path = (
-        site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
-    )
-    if not path.exists():  # opening would create it, perhaps as another user than the service's
-        raise FindingsError.one(
-            "no-store",
-            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
-            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
-            str(path),
-        )
+    require_local_file(site.store)
     store = open_store(site.store, site.agent.id, site.agents)
     try:
         yield StoreSource(store)

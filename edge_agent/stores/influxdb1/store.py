@@ -8,11 +8,11 @@ from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
-from edge_agent.stores.http import READ_S, HttpEndpoint
-from edge_agent.stores.influxql import InfluxQl
-from edge_agent.stores.lines import TextStyle
-from edge_agent.stores.remote import RemoteStore
-from edge_agent.stores.rows import HealthRows
+from edge_agent.stores.health_rows import HealthRows
+from edge_agent.stores.remote.http import READ_S, HttpEndpoint
+from edge_agent.stores.remote.influxql import InfluxQl
+from edge_agent.stores.remote.lines import TextStyle
+from edge_agent.stores.remote.store import RemoteStore
 
 
 class InfluxDb1Store(RemoteStore):

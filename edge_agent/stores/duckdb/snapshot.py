@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, runtime_checkable
 
-from edge_agent.stores.duckdb_blocks import DATA, is_sound, layout
-from edge_agent.stores.duckdb_file import newest_state
-from edge_agent.stores.duckdb_log import log_path
+from edge_agent.stores.duckdb.blocks import DATA, is_sound, layout
+from edge_agent.stores.duckdb.file import newest_state
+from edge_agent.stores.duckdb.log import log_path
 
 #: A threshold that no log reaches: DuckDB makes no checkpoint of its own.
 NEVER: Final = "1000TB"

@@ -18,9 +18,9 @@ import numpy as np
 from edge_agent.stores.base import LOOKBACK_NS
 from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import Floats, Longs
-from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.duckdb_runs import LAST, compacted, fetched, split, uncovered_spans
-from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.duckdb.read import Cursor, plain
+from edge_agent.stores.duckdb.runs import LAST, compacted, fetched, split, uncovered_spans
+from edge_agent.stores.duckdb.write import append
 from edge_agent.stores.evidence import Span
 from edge_agent.stores.stretch_integrals import StretchIntegral, StretchTotals, joined, piece
 

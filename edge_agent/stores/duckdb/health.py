@@ -22,8 +22,8 @@ import numpy as np
 
 from edge_agent.stores.base import HealthSummary, Silence
 from edge_agent.stores.columns import Longs
-from edge_agent.stores.duckdb_read import plain
-from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.duckdb.read import plain
+from edge_agent.stores.duckdb.write import append
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, clipped, joined
 from edge_agent.stores.minutes import MINUTE_NS, MinuteRows, packed, unpacked
 from edge_agent.stores.rollups import HOUR_NS, SUMMED, HealthTotals, Span, hour_of, split_window
@@ -278,7 +278,7 @@ class HealthTables:
         return {key: _totals(*found[key]) for key in sorted(found)}
 
     def steps(self, cursor: Connection, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
-        """Device -> rows of integers, as `Store.health_sums`; steps are whole minutes."""
+        """Device -> rows of integers, as `HealthStore.health_sums`; steps are whole minutes."""
         found: dict[str, list[MinuteRows]] = defaultdict(list)
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)

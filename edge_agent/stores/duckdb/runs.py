@@ -19,7 +19,7 @@ import numpy as np
 from edge_agent.stores.base import LOOKBACK_NS
 from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import Longs, SampleRuns
-from edge_agent.stores.duckdb_read import Cursor, plain
+from edge_agent.stores.duckdb.read import Cursor, plain
 from edge_agent.stores.evidence import Span
 
 #: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows,

@@ -21,9 +21,9 @@ import duckdb
 from edge_agent.errors import PoisonError, StoreError, newer_format
 from edge_agent.reasons import cause
 from edge_agent.stores import formats
-from edge_agent.stores.duckdb_check import NO_NETWORK
-from edge_agent.stores.duckdb_log import LogCut, log_path, mend_log, owned
-from edge_agent.stores.duckdb_refusals import is_damage, is_full, refusal, refuse_foreign
+from edge_agent.stores.duckdb.check import NO_NETWORK
+from edge_agent.stores.duckdb.log import LogCut, log_path, mend_log, owned
+from edge_agent.stores.duckdb.refusals import is_damage, is_full, refusal, refuse_foreign
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from edge_agent.model import status_name
 from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
-from edge_agent.stores.http import HttpEndpoint, understood
-from edge_agent.stores.lines import STATES, STORE_ID
-from edge_agent.stores.rows import HealthRows, in_time
+from edge_agent.stores.health_rows import HealthRows, in_time
+from edge_agent.stores.remote.http import HttpEndpoint, understood
+from edge_agent.stores.remote.lines import STATES, STORE_ID
 
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
 _SAMPLES: Final = 'select "num", "txt", "status", "source", "stored", "kind"::tag from "samples"'

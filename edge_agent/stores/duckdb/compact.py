@@ -8,13 +8,10 @@ from typing import Final
 
 import duckdb
 
-from edge_agent.stores import duckdb_counts as counts
-from edge_agent.stores import duckdb_loads as loads
-from edge_agent.stores import duckdb_runs as runs
-from edge_agent.stores import duckdb_steps as steps
 from edge_agent.stores.base import Name
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.duckdb import counts, loads, runs, steps
 from edge_agent.stores.evidence import REACH_NS, Span
 
 Connection = duckdb.DuckDBPyConnection
@@ -45,7 +42,7 @@ class Compaction:
         powers: Mapping[Name, Sequence[Name]],
         counters: Mapping[Name, Sequence[Name]],
     ) -> None:
-        """As `Store.watch`."""
+        """As `FigureIndex.watch`."""
         self._watched = sorted({catalogue.sid(*name) for name in names})
         self._loads = [_load_of(catalogue, name, cuts, {name[0]}) for name, cuts in powers.items()]
         self._counters = [_load_of(catalogue, name, cuts, set()) for name, cuts in counters.items()]

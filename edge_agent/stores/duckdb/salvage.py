@@ -5,7 +5,7 @@ What one changed byte did is put right, and costs nothing. Else each table is re
 parts, so that a damaged block costs its own rows. The damaged file is kept beside the new one. The
 new one has a new id, so that agents send again what they still have; where rows were lost the marks
 are left out too, and what is sent again is told from what is there by series and time
-(`duckdb_write`).
+(`write`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,11 @@ from typing import Any, Final
 import duckdb
 
 from edge_agent.errors import FindingsError
-from edge_agent.stores import duckdb_refusals as refusals
-from edge_agent.stores import duckdb_schema as schema
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import formats
-from edge_agent.stores.duckdb_blocks import read_log
-from edge_agent.stores.duckdb_check import NO_NETWORK, mended_copy
-from edge_agent.stores.duckdb_log import aside, log_path, owned
+from edge_agent.stores.duckdb import refusals, schema, write
+from edge_agent.stores.duckdb.blocks import read_log
+from edge_agent.stores.duckdb.check import NO_NETWORK, mended_copy
+from edge_agent.stores.duckdb.log import aside, log_path, owned
 
 log = logging.getLogger(__name__)
 

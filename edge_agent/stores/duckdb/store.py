@@ -21,13 +21,6 @@ from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import release_free_memory
 from edge_agent.reasons import cause
-from edge_agent.stores import duckdb_counts as counts
-from edge_agent.stores import duckdb_loads as loads
-from edge_agent.stores import duckdb_read as read
-from edge_agent.stores import duckdb_runs as runs
-from edge_agent.stores import duckdb_salvage as salvage
-from edge_agent.stores import duckdb_schema as schema
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     DaySteps,
@@ -47,15 +40,16 @@ from edge_agent.stores.base import (
 )
 from edge_agent.stores.changed_series import HOUR_NS, ChangedSeries, hours_covered_by, hours_of
 from edge_agent.stores.columns import Floats, Longs, SampleRuns, Samples
-from edge_agent.stores.duckdb_compact import Compaction
-from edge_agent.stores.duckdb_documents import KeptDocuments
-from edge_agent.stores.duckdb_file import OpenedFile, OwnFile
-from edge_agent.stores.duckdb_health import HealthTables
-from edge_agent.stores.duckdb_log import LogCut
-from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
-from edge_agent.stores.duckdb_refusals import refusal
-from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
-from edge_agent.stores.duckdb_snapshot import NEVER, StoreSnapshot, snapshot
+from edge_agent.stores.duckdb import counts, loads, read, runs, salvage, schema, write
+from edge_agent.stores.duckdb.compact import Compaction
+from edge_agent.stores.duckdb.documents import KeptDocuments
+from edge_agent.stores.duckdb.file import OpenedFile, OwnFile
+from edge_agent.stores.duckdb.health import HealthTables
+from edge_agent.stores.duckdb.log import LogCut
+from edge_agent.stores.duckdb.marks import MarkTable, read_incomplete, read_marks
+from edge_agent.stores.duckdb.refusals import refusal
+from edge_agent.stores.duckdb.schema import connect, open_file, show_keys, translated
+from edge_agent.stores.duckdb.snapshot import NEVER, StoreSnapshot, snapshot
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.rollups import RAW_DAYS, HealthTotals, OpenHours, RolledHour, hour_of

@@ -21,11 +21,11 @@ from edge_agent.errors import StoreError
 from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
-from edge_agent.stores.http import READ_S, HttpEndpoint, understood
-from edge_agent.stores.influxql import reason_name, state_name
-from edge_agent.stores.lines import STORE_ID, TextStyle
-from edge_agent.stores.remote import RemoteStore
-from edge_agent.stores.rows import HealthRows
+from edge_agent.stores.health_rows import HealthRows
+from edge_agent.stores.remote.http import READ_S, HttpEndpoint, understood
+from edge_agent.stores.remote.influxql import reason_name, state_name
+from edge_agent.stores.remote.lines import STORE_ID, TextStyle
+from edge_agent.stores.remote.store import RemoteStore
 
 _DAY: Final = 86_400_000_000_000
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")

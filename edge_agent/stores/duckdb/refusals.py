@@ -9,7 +9,7 @@ from typing import Final
 
 from edge_agent.errors import FindingsError
 from edge_agent.reasons import words_of
-from edge_agent.stores.duckdb_blocks import HEADERS, is_duckdb, layout
+from edge_agent.stores.duckdb.blocks import HEADERS, is_duckdb, layout
 from edge_agent.words import command
 
 #: What DuckDB says of bytes that are not as it wrote them: a checksum that does not fit, a file or

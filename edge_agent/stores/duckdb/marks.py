@@ -14,8 +14,8 @@ from typing import Final
 import duckdb
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.base import StreamMark, merged
+from edge_agent.stores.duckdb import write
 
 Connection = duckdb.DuckDBPyConnection
 

@@ -2,7 +2,7 @@
 possible later.
 
 Sizes are told in eighths of a doubling. A rise that is taken back at once, or that takes a fall
-back, is no step. Past hours are kept with the runs (`duckdb_counts`); of the others the samples are
+back, is no step. Past hours are kept with the runs (`counts`); of the others the samples are
 asked.
 """
 
@@ -12,11 +12,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.base import STEP_SIZES, DaySteps
 from edge_agent.stores.changed_series import HOUR_NS
-from edge_agent.stores.duckdb_loads import IntegratedSeries, mark
-from edge_agent.stores.duckdb_read import Cursor
+from edge_agent.stores.duckdb import runs
+from edge_agent.stores.duckdb.loads import IntegratedSeries, mark
+from edge_agent.stores.duckdb.read import Cursor
 
 _DAY_NS: Final = 24 * HOUR_NS
 _STEPS: Final = f"""

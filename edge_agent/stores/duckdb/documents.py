@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import orjson
 
-from edge_agent.stores import duckdb_read as read
+from edge_agent.stores.duckdb import read
 from edge_agent.stores.registers import RegisterVersion
 
 

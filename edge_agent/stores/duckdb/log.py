@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.stores import duckdb_refusals as refusals
-from edge_agent.stores.duckdb_blocks import LogState, read_log
+from edge_agent.stores.duckdb import refusals
+from edge_agent.stores.duckdb.blocks import LogState, read_log
 from edge_agent.stores.formats import sync_folder
 
 log = logging.getLogger(__name__)

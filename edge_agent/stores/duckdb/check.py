@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 import duckdb
 import orjson
 
-from edge_agent.stores.duckdb_blocks import (
+from edge_agent.stores.duckdb.blocks import (
     DATA,
     HEADER,
     HEADERS,
@@ -26,8 +26,8 @@ from edge_agent.stores.duckdb_blocks import (
     mended_header,
     read_log,
 )
-from edge_agent.stores.duckdb_log import log_path
-from edge_agent.stores.duckdb_refusals import is_locked, refuse_foreign
+from edge_agent.stores.duckdb.log import log_path
+from edge_agent.stores.duckdb.refusals import is_locked, refuse_foreign
 
 #: Tables are named with a damaged block up to this number of blocks.
 _NAMED: Final = 1_000

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.base import AROUND, AROUND_NS
 from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import Longs, SampleRuns
 from edge_agent.stores.decisive_readings import counted, in_order
-from edge_agent.stores.duckdb_loads import IntegratedSeries, mark
-from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.duckdb_steps import StepDays
-from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.duckdb import runs
+from edge_agent.stores.duckdb.loads import IntegratedSeries, mark
+from edge_agent.stores.duckdb.read import Cursor, plain
+from edge_agent.stores.duckdb.steps import StepDays
+from edge_agent.stores.duckdb.write import append
 from edge_agent.stores.from_samples import good_readings
 
 #: Samples read at a time: sixty hours of one series each second, or three of twenty.

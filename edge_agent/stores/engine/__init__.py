@@ -1,0 +1,1 @@
+"""Stores of third parties: a database of two tables (`stores/sdk.py`) as a whole store."""

@@ -1,0 +1,1 @@
+"""InfluxDB 2.x and 3.x."""

@@ -1,0 +1,1 @@
+"""VictoriaMetrics, and other stores that take line protocol."""
