@@ -24,6 +24,7 @@ import orjson
 from edge_agent.backup.container import FIRST, BackupReader, damaged
 from edge_agent.backup.write import LAYOUT
 from edge_agent.errors import Finding, FindingsError
+from edge_agent.reasons import words_of
 from edge_agent.stores.duckdb.refusals import refusal
 from edge_agent.stores.duckdb.schema import connect, mend
 from edge_agent.stores.formats import sync_folder
@@ -73,6 +74,15 @@ def restore(backup: Path, into: Path, shown: Shown = lambda done, of, what: None
             shutil.rmtree(into, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _full(into, backup) from error
+        if isinstance(error, OSError) and error.filename is None:
+            zh, en = words_of(error)
+            raise FindingsError.one(
+                "restore-failed",
+                f"读写磁盘出错（{zh}），没有恢复任何内容：请检查备份与目标所在的磁盘。",
+                f"A disk failed ({en}) and nothing was restored: check the disks of the backup and "
+                "of the folder.",
+                str(into),
+            ) from error
         raise
     result.files = len(files)
     return result

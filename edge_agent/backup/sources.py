@@ -105,7 +105,7 @@ def leased_store(path: Path) -> Iterator[LeasedStore]:
 
 def copied_marks(path: Path, target: Path) -> bool:
     """The marks of a store behind HTTP, as of one moment, into a new file; False where there are
-    none yet. Raises OSError."""
+    none yet. Raises FindingsError."""
     if not path.exists():
         return False
     try:
@@ -117,7 +117,13 @@ def copied_marks(path: Path, target: Path) -> bool:
         ):
             db.backup(copy)
     except sqlite3.Error as error:
-        raise OSError(f"{path}: {error}") from error
+        raise FindingsError.one(
+            "backup-marks-unreadable",
+            f"入库状态文件没有复制成功（{error}）：请检查该文件和备份所在磁盘的空间。",
+            f"The file of the ingest's marks could not be copied ({error}): check that file, and "
+            "the space on the backup's disk.",
+            str(path),
+        ) from error
     return True
 
 

@@ -33,9 +33,11 @@ from edge_agent.backup.sources import (
 )
 from edge_agent.config import load
 from edge_agent.config.models import Site
+from edge_agent.config.store_plugins import BUILT_IN
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import copying
 from edge_agent.process import own_version
+from edge_agent.reasons import words_of
 from edge_agent.stores.duckdb.log import log_path
 from edge_agent.stores.duckdb.snapshot import SnapshotCopy
 from edge_agent.stores.formats import sync_folder
@@ -168,7 +170,8 @@ class _Backup:
         store = self._site.store
         acks = copying.acknowledgements(outbox.path)
         if store.kind != "duckdb":
-            self._marks(store.path.with_suffix(".sqlite"))
+            if store.kind in BUILT_IN:
+                self._marks(store.path.with_suffix(".sqlite"))
         elif store.path.exists():
             with leased_store(store.path) as source:
                 self._outbox(outbox, acks, Renewal(outbox.renew, source.renew))
@@ -288,6 +291,8 @@ def _partial(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
             part.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise _full(target) from error
+            if isinstance(error, OSError) and error.filename is None:
+                raise _unreadable(target, error) from error
             raise
 
 
@@ -297,6 +302,18 @@ def _full(target: Path) -> FindingsError:
         "磁盘已满，备份没有写成，写了一部分的文件已删除：请腾出空间，或写到另一个磁盘。",
         "The disk is full and the backup could not be written; the part of it was removed: free "
         "some space, or write it to another disk.",
+        str(target),
+    )
+
+
+def _unreadable(target: Path, error: OSError) -> FindingsError:
+    """Neither a name nor a full disk: the disk itself, or a network behind it."""
+    zh, en = words_of(error)
+    return FindingsError.one(
+        "backup-failed",
+        f"读写磁盘出错（{zh}），没有写成备份：请检查数据库与备份所在的磁盘。",
+        f"A disk failed ({en}) and no backup was made: check the disks of the store and of the "
+        "backup.",
         str(target),
     )
 

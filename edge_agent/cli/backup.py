@@ -13,6 +13,7 @@ from edge_agent.words import command, number_of
 if TYPE_CHECKING:
     from edge_agent.backup.write import BackupReport
     from edge_agent.commissioning.terminal import SentencePrinter
+    from edge_agent.discovery import Progress
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,12 +47,19 @@ def run(args: argparse.Namespace) -> int:
     with suppress(OSError):
         os.nice(10)  # storing goes before copying
     with progress("正在备份", "backing up") as shown:
-        report = make_backup(args.config, args.out, shown)
+        report = make_backup(args.config, args.out, in_megabytes(shown))
     if args.json:
         print(orjson.dumps(asdict(report)).decode())
     else:
         _print(printer(), report, args.config)
     return 1 if report.damaged_blocks else 0
+
+
+def in_megabytes(shown: Progress) -> Progress:
+    """A sign of life that is given bytes."""
+    return lambda done, of, what: shown(
+        done // 1_000_000, None if of is None else of // 1_000_000, f"MB {what}"
+    )
 
 
 def _print(screen: SentencePrinter, report: BackupReport, config: Path) -> None:
@@ -77,10 +85,10 @@ def _print(screen: SentencePrinter, report: BackupReport, config: Path) -> None:
         )
     if report.store != "duckdb":
         screen.pair(
-            f"数据在 {report.store} 服务器上，不在这个文件里：请现在（备份之后，不是之前）"
-            "用该服务器自己的工具备份它。",
-            f"The data is on the {report.store} server and not in this file: back the server up "
-            "with its own tool now, after this backup and not before it.",
+            f"数据在 {report.store} 中，不在这个文件里：请现在（备份之后，不是之前）"
+            "用它自己的工具备份。",
+            f"The data is in {report.store} and not in this file: back it up with its own tool "
+            "now, after this backup and not before it.",
         )
     if report.damaged_blocks:
         look = command("store", "check", config)

@@ -37,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     import orjson
 
     from edge_agent.backup.restore import restore
+    from edge_agent.cli.backup import in_megabytes
     from edge_agent.commissioning.terminal import printer, progress
 
     with progress("正在恢复", "restoring") as shown:
-        found = restore(args.backup, args.into, shown)
+        found = restore(args.backup, args.into, in_megabytes(shown))
     if args.json:
         print(orjson.dumps(asdict(found)).decode())
     else:
@@ -87,8 +88,9 @@ def _next(found: Restored) -> list[tuple[str, str]]:
     if found.store != "duckdb":
         steps.append(
             (
-                f"用 {found.store} 自己的工具恢复它的数据，并核对 store.url。",
-                f"Restore the data of {found.store} with its own tool, and check store.url.",
+                f"用 {found.store} 自己的工具恢复它的数据，并核对 store 一节的键。",
+                f"Restore the data of {found.store} with its own tool, and check the keys of "
+                "store.",
             )
         )
     look, serve, run = (command(word, found.config) for word in ("check", "serve", "run"))

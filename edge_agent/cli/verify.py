@@ -67,11 +67,12 @@ def run(args: argparse.Namespace) -> int:
 def _backup(args: argparse.Namespace) -> int:
     """Every byte of a backup, instead of a pack. Raises FindingsError for a damaged one."""
     from edge_agent.backup.write import verify_backup
+    from edge_agent.cli.backup import in_megabytes
     from edge_agent.commissioning.terminal import printer, progress
     from edge_agent.words import number_of
 
     with progress("正在核验", "verifying") as shown:
-        found = verify_backup(args.pack, shown)
+        found = verify_backup(args.pack, in_megabytes(shown))
     if args.json:
         print(json.dumps({"equal": True, **found}, ensure_ascii=False, indent=1))
         return 0

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from edge_agent.stores.remote.sidecar import Sidecar
 from tests.support import damage
 from tests.support.backups import last_complete, plant, writing
 from tests.support.sites import write
+from tests.support.store_packages import install
 
 pytestmark = pytest.mark.slow
 
@@ -342,7 +344,7 @@ def test_of_a_store_behind_http_the_marks_are_in_it_and_the_rest_is_said(
     finally:
         sidecar.close()
     text = capsys.readouterr().out
-    assert "back the server up with its own tool now, after this backup" in text
+    assert "back it up with its own tool now, after this backup" in text
     assert "keep them apart: DB" in text
     assert sorted(file.name for file in tmp_path.iterdir()) == ["b", "p"]
     assert main(["restore", str(tmp_path / "b"), "--into", str(tmp_path / "r")]) == 0
@@ -351,6 +353,38 @@ def test_of_a_store_behind_http_the_marks_are_in_it_and_the_rest_is_said(
     assert "Set these variables (passwords): DB" in text
     with closing(sqlite3.connect(tmp_path / "r/data/store.sqlite")) as db:
         assert db.execute("select id from stores").fetchall() == [("0123",)]
+
+
+def test_the_data_of_a_third_partys_store_is_said_to_be_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, sqlite="docs.examples.sqlite_store:PLUGIN")
+    (tmp_path / "p/data").mkdir(parents=True)
+    (tmp_path / "p/data/plant.sqlite").write_bytes(b"theirs")
+    config = write(tmp_path / "p", "store: {kind: sqlite, path: data/plant.sqlite}\ndevices: []\n")
+    assert main(["backup", str(config), "--out", str(tmp_path / "b")]) == 0
+    assert "The data is in sqlite and not in this file" in capsys.readouterr().out
+    assert restore(tmp_path / "b", tmp_path / "r").files == 1
+
+
+def test_a_disk_that_cannot_be_read_costs_no_former_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = plant(tmp_path / "p")
+    DuckDbStore(tmp_path / "p/data/store.duckdb").close()
+    make_backup(config, tmp_path / "b")
+    before = (tmp_path / "b").read_bytes()
+
+    def fails(copy: SnapshotCopy) -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(SnapshotCopy, "file", fails)
+    with pytest.raises(FindingsError) as caught:
+        make_backup(config, tmp_path / "b")
+    assert caught.value.findings[0].code == "backup-failed"
+    assert (tmp_path / "b").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b", "p"]
 
 
 def test_a_plant_without_a_store_or_outbox_is_backed_up_too(tmp_path: Path) -> None:
