@@ -4,6 +4,7 @@ to."""
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -172,8 +173,15 @@ def effective(site: Site) -> dict[str, Any]:
     nobody.
     """
     data = site.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude={"devices", "confirm_reason"}
+        mode="json",
+        by_alias=True,
+        exclude_none=True,
+        exclude={"devices", "confirm_reason"},
+        serialize_as_any=True,  # a store has more keys than the section that all of them share
     )
+    store = data["store"]
+    if isinstance(url := store.get("url"), str):
+        store["url"] = _USER_PART.sub("//***@", url)
     data["devices"] = [_device(device) for device in site.devices]
     return data
 
@@ -186,6 +194,9 @@ def _device(device: DeviceCommon) -> dict[str, Any]:
     }
     return data
 
+
+#: What stands before the host in an address: an account, mostly with its password.
+_USER_PART: Final = re.compile(r"//.*@")
 
 _HEAD: Final = (
     ("设备", "DEVICE"),
