@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # loaded by who uses it: the agent only counts
@@ -29,6 +30,15 @@ _MOST_DESCRIPTORS: Final = 1_048_576
 
 _settled: int | None = None
 """Resident bytes after the last `release_free_memory`."""
+
+
+def state_folder() -> Path:
+    """Where this process keeps what it was given or made itself, as certificates: that of its unit
+    (`StateDirectory=`; of several the first), else the user's."""
+    if state := os.environ.get("STATE_DIRECTORY"):
+        return Path(state.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "edge-agent"
 
 
 def process_usage() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from edge_agent.decimals import prepare_singles, shortest_single, shortest_singl
 from edge_agent.discovery import Discovery
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+from edge_agent.process import state_folder
 from edge_agent.reasons import (
     Cause,
     cause,
@@ -62,6 +63,7 @@ __all__ = [
     "prepare_singles",
     "shortest_single",
     "shortest_singles",
+    "state_folder",
     "status_name",
     "status_of_cause",
     "words_of",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from edge_agent.sdk import Kind, Options
+from edge_agent.sdk import Kind, Options, state_folder
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -41,14 +40,10 @@ Policy = Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha2
 Mode = Literal["None", "Sign", "SignAndEncrypt"]
 
 
-def state_folder() -> Path:
+def pki_folder() -> Path:
     """Where the application certificate and the trust list live unless `security.pki` says
     otherwise."""
-    # a unit with StateDirectory=; several are separated by colons
-    if state := os.environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0]) / "pki"
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "edge-agent" / "pki"
+    return state_folder() / "pki"
 
 
 class Security(Options):
@@ -86,7 +81,7 @@ class Security(Options):
     @property
     def folder(self) -> Path:
         """The PKI folder, with its default filled in."""
-        return self.pki or state_folder()
+        return self.pki or pki_folder()
 
 
 class User(Options):

@@ -54,12 +54,12 @@ class BackupLease:
         lease = self._lease = secrets.token_hex(8)
         self._began = time.monotonic()
         self._until = self._began + self._lease_s
+        taken = None
         try:
             taken = await self._pause()
-        except BaseException:
-            self._until = 0.0  # `run` sees to it that nothing stays paused
-            raise
         finally:
+            if taken is None:
+                self._until = 0.0  # `run` sees to it that nothing stays paused
             self._some.set()
         log.info("backup-begin bytes=%d log_bytes=%d", taken.bytes, taken.log_bytes)
         return {"lease": lease, **asdict(taken)}

@@ -144,14 +144,6 @@ def regular_files(path: Path) -> Iterator[Path]:
                 yield file
 
 
-def state_folder() -> Path:
-    """Where connectors of an agent in this process's environment keep what is their own."""
-    if state := os.environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0])
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "edge-agent"
-
-
 def _paths_of(model: BaseModel) -> Iterator[Path]:
     """Every path in a model and in those below it; tags have none."""
     for name in type(model).model_fields:

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ import orjson
 
 from edge_agent.backup.container import FIRST, BackupReader, damaged
 from edge_agent.backup.write import LAYOUT
+from edge_agent.discovery import Progress
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.reasons import words_of
 from edge_agent.stores.duckdb.refusals import refusal
@@ -30,7 +31,6 @@ from edge_agent.stores.duckdb.schema import connect, mend
 from edge_agent.stores.formats import sync_folder
 
 _PART: Final = ".restore.part"
-Shown = Callable[[int, int | None, str], None]
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Restored:
     """What could not be put right."""
 
 
-def restore(backup: Path, into: Path, shown: Shown = lambda done, of, what: None) -> Restored:
+def restore(backup: Path, into: Path, shown: Progress = lambda done, of, what: None) -> Restored:
     """Check every byte, then put up the files. Raises FindingsError, OSError: then the folder is as
     it was."""
     reader = BackupReader(backup, lambda done, of: shown(done, of, "check"))
@@ -132,7 +132,7 @@ def _places(reader: BackupReader) -> dict[str, PurePosixPath]:
     return files
 
 
-def _extract(backup: Path, part: Path, files: dict[str, PurePosixPath], shown: Shown) -> None:
+def _extract(backup: Path, part: Path, files: dict[str, PurePosixPath], shown: Progress) -> None:
     def take(name: str, size: int, content: Iterator[bytes]) -> None:
         if name not in files:
             return

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.backup.contents import state_folder
 from edge_agent.config.models import Site
 from edge_agent.control import client
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import copying
+from edge_agent.process import state_folder
 from edge_agent.stores.duckdb.log import owned
 from edge_agent.stores.duckdb.snapshot import StoreSnapshot, snapshot
 

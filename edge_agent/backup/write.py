@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ from edge_agent.backup.sources import (
 from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.config.store_plugins import BUILT_IN
+from edge_agent.discovery import Progress
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import copying
 from edge_agent.process import own_version
@@ -47,9 +48,6 @@ LAYOUT: Final = "layout.json"
 _PLANT: Final = "plant"
 _TRIES: Final = 5
 _LONGEST_NAME: Final = 90
-
-Shown = Callable[[int, int | None, str], None]
-"""Bytes copied, bytes there are (None: not known), of what."""
 
 
 @dataclass(slots=True)
@@ -76,7 +74,7 @@ class BackupReport:
 
 
 def make_backup(
-    config: Path, target: Path, shown: Shown = lambda done, of, what: None
+    config: Path, target: Path, shown: Progress = lambda done, of, what: None
 ) -> BackupReport:
     """Raises FindingsError, OSError; of a backup that did not become whole nothing is left."""
     began = time.monotonic()
@@ -99,7 +97,7 @@ class _Backup:
         file: BinaryIO,
         part: Path,
         report: BackupReport,
-        shown: Shown,
+        shown: Progress,
     ) -> None:
         self._config = config
         self._site = site
@@ -125,7 +123,7 @@ class _Backup:
                 if self._states(outbox):
                     break
             else:
-                raise _restless(self._site.store.path)
+                raise _rewritten_during_copies(self._site.store.path)
         self._writer.add(LAYOUT, orjson.dumps({"files": self._places}))
         self._report.files = len(self._places)
         self._writer.finish()
@@ -318,9 +316,9 @@ def _unreadable(target: Path, error: OSError) -> FindingsError:
     )
 
 
-def _restless(path: Path) -> FindingsError:
+def _rewritten_during_copies(path: Path) -> FindingsError:
     return FindingsError.one(
-        "backup-restless",
+        "backup-store-rewritten",
         "复制期间数据库多次整理了文件（服务反复重启？），没有得到一致的备份：请稍后重试。",
         "The store was rewritten during each attempt to copy it (does the service restart again "
         "and again?), and no consistent backup was made: try again later.",
@@ -328,7 +326,7 @@ def _restless(path: Path) -> FindingsError:
     )
 
 
-def verify_backup(path: Path, shown: Shown = lambda done, of, what: None) -> dict[str, Any]:
+def verify_backup(path: Path, shown: Progress = lambda done, of, what: None) -> dict[str, Any]:
     """Read all of a backup; its facts, with `members` and `bytes`. Raises FindingsError,
     OSError."""
     reader = BackupReader(path, lambda done, of: shown(done, of, "backup"))

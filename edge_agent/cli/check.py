@@ -4,7 +4,6 @@ to."""
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -172,6 +171,8 @@ def effective(site: Site) -> dict[str, Any]:
     Of a tag only what differs from the defaults: thousands of tags with ten defaults each help
     nobody.
     """
+    from edge_agent.config.secrets import without_account
+
     data = site.model_dump(
         mode="json",
         by_alias=True,
@@ -181,7 +182,7 @@ def effective(site: Site) -> dict[str, Any]:
     )
     store = data["store"]
     if isinstance(url := store.get("url"), str):
-        store["url"] = _USER_PART.sub("//***@", url)
+        store["url"] = without_account(url)
     data["devices"] = [_device(device) for device in site.devices]
     return data
 
@@ -194,9 +195,6 @@ def _device(device: DeviceCommon) -> dict[str, Any]:
     }
     return data
 
-
-#: What stands before the host in an address: an account, mostly with its password.
-_USER_PART: Final = re.compile(r"//.*@")
 
 _HEAD: Final = (
     ("设备", "DEVICE"),

@@ -52,10 +52,10 @@ def _store_of(config: Path) -> tuple[Path, str]:
     if site.store.kind != "duckdb":
         raise FindingsError.one(
             "store-not-embedded",
-            f"store.kind 是 {site.store.kind}，数据在那台服务器上：请用它自己的工具检查和备份。",
-            f"store.kind is {site.store.kind} and the data is on that server: check it and back "
-            "it up with its own"
-            " tools.",
+            f"这个命令只用于内置的 duckdb，而 store.kind 是 {site.store.kind}："
+            "请用它自己的工具检查和备份。",
+            f"This command is for the embedded duckdb, and store.kind is {site.store.kind}: check "
+            "it and back it up with its own tools.",
             "store.kind",
         )
     if not site.store.path.exists():

@@ -20,7 +20,7 @@ from edge_agent.config.shape import absolute
 
 MAX_BYTES: Final = 65_536
 _SECRET_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk", re.IGNORECASE)
-_USER_PART: Final = re.compile(r"//[^/\s]*@")
+_ACCOUNT: Final = re.compile(r"//\S*@")
 #: Keys by which one logs in somewhere: whoever does not connect can do without them.
 _LOGIN_KEY: Final = re.compile(
     r"pass|token|secret|credential|pin$|psk|^username$|^client_id$|^key$", re.IGNORECASE
@@ -51,6 +51,12 @@ def resolved(
     return items
 
 
+def without_account(text: str) -> str:
+    """A text without the account, mostly with its password, that stands before the host of an
+    address; a password may have slashes."""
+    return _ACCOUNT.sub("//***@", text)
+
+
 def shown(key: object, value: object) -> str | None:
     """A value as an error may quote it: short, and never one that could be a secret (then None)."""
     if isinstance(value, SecretReference | YamlMapping | list | dict) or _SECRET_KEY.search(
@@ -59,7 +65,7 @@ def shown(key: object, value: object) -> str | None:
         return None
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    text = _USER_PART.sub("//***@", repr(value))
+    text = without_account(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

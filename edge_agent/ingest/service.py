@@ -99,7 +99,7 @@ class Ingest:
         self._watermarks = Watermarks()
         self._window = ReceiveWindow()
         self._session: IngestSession | None = None
-        self._restless = FlapDetector()
+        self._flaps = FlapDetector()
         self._connected_at = 0.0
         self._accepted = False
         """Whether the broker ever took our settings."""
@@ -199,13 +199,13 @@ class Ingest:
         """The connection is over, or none was made; returns how long to wait before the next."""
         if self.connected:
             self._backoff.reset()
-            self._restless.ended(time.monotonic() - self._connected_at)
+            self._flaps.ended(time.monotonic() - self._connected_at)
         else:
-            self._restless.refused()
+            self._flaps.refused()
         self.trouble = error.finding
-        if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
+        if self._flaps.now and error.reason != TAKEN_OVER:  # then the broker has said it already
             self.trouble = flapping(self._client_id, self._config.url, error.finding)
-        pause = self._restless.wait(self._backoff.next(slow=error.slow))
+        pause = self._flaps.wait(self._backoff.next(slow=error.slow))
         log.warning(
             "broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en
         )
@@ -227,7 +227,7 @@ class Ingest:
         self._connected_at = time.monotonic()
         if self._session is not None:
             self._learned_no_retain(not self._session.retain_available)
-        if not self._restless.now:
+        if not self._flaps.now:
             self.trouble = None
         log.info(
             "broker-connected url=%s client=%s",
@@ -431,8 +431,8 @@ class Ingest:
             if not self.connected or self._session is None or self._store.misplaced() is not None:
                 continue
             now = time.monotonic()
-            if self._restless.now and now - self._connected_at > SHORT_S:
-                self._restless.ended(now - self._connected_at)
+            if self._flaps.now and now - self._connected_at > SHORT_S:
+                self._flaps.ended(now - self._connected_at)
                 self.trouble = None
             everyone = now >= everyone_at
             if everyone:

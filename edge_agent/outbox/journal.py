@@ -60,8 +60,8 @@ class Journal:
         self._next_number = 1
         self._unsynced: deque[RecordInMemory] = deque()
         self._unsynced_bytes = 0
-        self._held: deque[RecordInMemory] = deque()
-        self._held_bytes = 0
+        self._unwritten: deque[RecordInMemory] = deque()
+        self._unwritten_bytes = 0
         self._retry_at = 0.0
         self._size = 0
         for segment in segments:
@@ -80,12 +80,12 @@ class Journal:
     @property
     def unsynced_records(self) -> Iterable[RecordInMemory]:
         """Records that the disk did not take yet, in order."""
-        return self._held
+        return self._unwritten
 
     def first_unsynced_from(self, seq: int) -> RecordInMemory | None:
         """The first of `unsynced_records` whose number is at least this."""
-        at = bisect_left(self._held, seq, key=_seq)
-        return self._held[at] if at < len(self._held) else None
+        at = bisect_left(self._unwritten, seq, key=_seq)
+        return self._unwritten[at] if at < len(self._unwritten) else None
 
     @property
     def writing(self) -> Segment | None:
@@ -102,9 +102,11 @@ class Journal:
 
     def last_of(self, stream: str) -> int:
         """The highest number of a stream that is here; 0 when there is none."""
-        held = self._held[-1].entry.seq if self._held and stream == self.stream else 0
         segments = self.of(stream)
-        return max(held, segments[-1].last if segments else 0)
+        written = segments[-1].last if segments else 0
+        if self._unwritten and stream == self.stream:
+            return max(self._unwritten[-1].entry.seq, written)
+        return written
 
     def overlapping(self, stream: str, first: int, last: int) -> list[Segment]:
         """The segments that hold any of `first..last`."""
@@ -122,15 +124,16 @@ class Journal:
     def values_of(self, stream: str, first: int, last: int) -> int:
         """The values of the entries `first..last` that are here."""
         total = sum(s.values_of(first, last) for s in self.overlapping(stream, first, last))
-        if self._held and stream == self.stream:
-            total += sum(raw.entry.values for raw in self._held if first <= raw.entry.seq <= last)
+        if self._unwritten and stream == self.stream:
+            entries = (record.entry for record in self._unwritten)
+            total += sum(entry.values for entry in entries if first <= entry.seq <= last)
         return total
 
     def append(self, raw: RecordInMemory) -> None:
         """Write it now, or as soon as the disk takes it. Never raises for the disk's sake."""
-        if self._held or self._syncer.failed:
+        if self._unwritten or self._syncer.failed:
             self.retry_failed_writes()
-        if self._held or not self._write(raw):
+        if self._unwritten or not self._write(raw):
             self._hold(raw)
 
     def retry_failed_writes(self, *, now: bool = False) -> None:
@@ -141,10 +144,10 @@ class Journal:
         if self._syncer.failed:
             self._rewrite()
             self._retry_at = time.monotonic() + _RETRY_S
-        before = len(self._held)
-        while self._held and self._write(self._held[0]):
-            self._held_bytes -= self._held.popleft().size
-        if before and not self._held:
+        before = len(self._unwritten)
+        while self._unwritten and self._write(self._unwritten[0]):
+            self._unwritten_bytes -= self._unwritten.popleft().size
+        if before and not self._unwritten:
             log.info(
                 "outbox-disk-takes-again entries=%d", before, extra={"ends": "outbox-disk-refuses"}
             )
@@ -203,7 +206,7 @@ class Journal:
             self._make_room(raw.size)
             self._writer_for(raw).append(raw)
         except OSError as error:
-            if not self._held:
+            if not self._unwritten:
                 log.error("outbox-disk-refuses reason=%s seq=%d", error, raw.entry.seq)
             self._retry_at = time.monotonic() + _RETRY_S
             return False
@@ -239,11 +242,11 @@ class Journal:
                 return
 
     def _hold(self, raw: RecordInMemory) -> None:
-        self._held.append(raw)
-        self._held_bytes += raw.size
-        while self._held_bytes > _BUFFER:
-            oldest = self._held.popleft()
-            self._held_bytes -= oldest.size
+        self._unwritten.append(raw)
+        self._unwritten_bytes += raw.size
+        while self._unwritten_bytes > _BUFFER:
+            oldest = self._unwritten.popleft()
+            self._unwritten_bytes -= oldest.size
             self._on_overflow(oldest)
 
     def _rewrite(self) -> None:
@@ -260,8 +263,8 @@ class Journal:
             self._cut(writer, durable)
         self._unsynced.clear()
         self._unsynced_bytes = 0
-        self._held.extendleft(reversed(again))
-        self._held_bytes += sum(raw.size for raw in again)
+        self._unwritten.extendleft(reversed(again))
+        self._unwritten_bytes += sum(raw.size for raw in again)
 
     def _not_durable(self, writers: list[Writer], durable: int) -> Iterator[RecordInMemory]:
         """The records after `durable`: from memory, or from the file where memory has them no

@@ -194,8 +194,8 @@ class Outbox:
 
     def streams(self) -> tuple[str, ...]:
         """The streams with something pending, by age, and the current one as the last."""
-        held = [name for name in self._journal.streams() if name != self.stream]
-        return (*held, self.stream)
+        others = [name for name in self._journal.streams() if name != self.stream]
+        return (*others, self.stream)
 
     def pending_from(self) -> dict[str, int]:
         """Each of `streams`, and the number from which on it may have something pending."""

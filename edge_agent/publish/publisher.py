@@ -77,7 +77,7 @@ class Publisher:
         self._session: PublishSession | None = None
         self._watch = confirm.ConfirmationWatch(time.monotonic())
         self._backoff = ReconnectBackoff()
-        self._restless = FlapDetector()
+        self._flaps = FlapDetector()
         self._holds = SuspectMessages()
         self._suspects: tuple[InFlightMessage, ...] = ()
         """What was under way when the last connection ended."""
@@ -210,14 +210,14 @@ class Publisher:
             try:
                 await link.open(self._context)
             except LinkError:
-                self._restless.refused()
+                self._flaps.refused()
                 raise
             await self._serve(link)
         except LinkError as error:
             self._failed(error)
             if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
                 return SHORTEST_S
-            return self._restless.wait(self._backoff.next(slow=error.slow))
+            return self._flaps.wait(self._backoff.next(slow=error.slow))
         finally:
             link.close()
         raise AssertionError("a session ends with an error or by cancellation")
@@ -244,7 +244,7 @@ class Publisher:
             self._counters,
             self._on_message,
             self._holds,
-            self._suspects if self._restless.now else (),
+            self._suspects if self._flaps.now else (),
             retains=self._retains,
         )
         log.info(
@@ -253,7 +253,7 @@ class Publisher:
             self._config.version,
             extra={"ends": "mqtt-unavailable"},
         )
-        if not self._restless.now:
+        if not self._flaps.now:
             self._settled()
         self._outbox.attach()
         self._session = session
@@ -277,7 +277,7 @@ class Publisher:
             session.end()
             self._outbox.detach()
         if link.error is not None:
-            self._restless.ended(lasted)
+            self._flaps.ended(lasted)
             self._holds.note_disconnect(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
 
@@ -462,7 +462,7 @@ class Publisher:
 
     def _failed(self, error: LinkError) -> None:
         finding = error.finding
-        if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
+        if self._flaps.now and error.reason != TAKEN_OVER:  # then the broker has said it already
             finding = flapping(self._client_id, self._config.url, finding)
         self.problem = finding
         self.failed_attempts += 1

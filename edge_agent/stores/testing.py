@@ -342,7 +342,7 @@ class StoreConformance(ABC):
             assert one.store_id
             assert one.store_id != other.store_id
 
-    def test_what_is_older_than_configured_goes(self, tmp_path: Path) -> None:
+    def test_rows_older_than_the_retention_are_deleted(self, tmp_path: Path) -> None:
         with self._opened(tmp_path) as store:
             for t in (T0, T0 + SECOND):
                 self._write(store, samples_at(store, t, {"x": 1.0}), health=[health_row(t)])

@@ -80,7 +80,7 @@ def stored(folder: Path) -> list[int]:
     return [number for (number,) in rows]
 
 
-def test_a_plant_goes_on_elsewhere_and_counts_everything_once(tmp_path: Path) -> None:
+def test_a_restored_plant_stores_every_value_once(tmp_path: Path) -> None:
     port = free_port()
     plc = CountingPlc()
     first, second = tmp_path / "first", tmp_path / "second"

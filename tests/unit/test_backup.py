@@ -310,7 +310,7 @@ def test_while_a_store_is_copied_nobody_else_opens_it(
     assert answers == ["True\n"]
 
 
-def test_damaged_blocks_are_told_and_copied_as_they_are(
+def test_damaged_blocks_are_reported_and_copied_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = plant(tmp_path / "p")

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors.opcua import PLUGIN
-from connectors.opcua.options import OpcuaDevice, OpcuaTag, kind, state_folder
+from connectors.opcua.options import OpcuaDevice, OpcuaTag, kind, pki_folder
 from edge_agent.sdk import Clock, DevicePlan, Pollable, Problem, Streaming, Tag, TagTable
 
 SIMPLE = {"name": "a", "password": "b"}
@@ -244,8 +244,8 @@ def test_opcua_describe_names_real_types(written: str | None, expected: str) -> 
     assert described["tags"]["t0"]["type"] == expected
 
 
-def test_opcua_state_folder_follows_the_desktop_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opcua_pki_folder_follows_the_desktop_standard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/x")
-    assert state_folder() == Path("/var/lib/x/edge-agent/pki")
+    assert pki_folder() == Path("/var/lib/x/edge-agent/pki")
     monkeypatch.delenv("XDG_STATE_HOME")
-    assert state_folder() == Path.home() / ".local/state/edge-agent/pki"
+    assert pki_folder() == Path.home() / ".local/state/edge-agent/pki"

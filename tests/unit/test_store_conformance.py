@@ -90,7 +90,7 @@ class DeletesNothing(SqliteEngine):
         (KeepsTheFormerDocument, "a_document_takes_the_place_of_the_former"),
         (RemovesAfterPutting, "a_document_may_go_and_come_in_one_commit"),
         (ForgetsMarks, "marks_stand_beside_their_data_and_join"),
-        (DeletesNothing, "what_is_older_than_configured_goes"),
+        (DeletesNothing, "rows_older_than_the_retention_are_deleted"),
     ],
 )
 def test_a_planted_fault_fails_the_check_that_is_named_after_it(

@@ -81,7 +81,7 @@ def test_another_one_in_its_place_is_not_written_to(store: EngineStore, file: Pa
     assert list(store.marks()[STREAM].pairs()) == [(1, 2)]
 
 
-def test_a_write_that_failed_is_written_whole_the_next_time(
+def test_a_commit_that_failed_is_repeated_completely(
     store: EngineStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:

@@ -23,7 +23,6 @@ from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.status.ask import agent_status, save_final_status
 from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
-from edge_agent.backup.contents import state_folder
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
@@ -33,7 +32,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, learned_folder
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.poll_timer import PollTimer
-from edge_agent.process import own_version, process_usage, release_free_memory
+from edge_agent.process import own_version, process_usage, release_free_memory, state_folder
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.tasks import cancel_and_wait

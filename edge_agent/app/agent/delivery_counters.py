@@ -48,14 +48,14 @@ def figures(outbox: Outbox, publisher: Publisher, read: int = 0) -> dict[str, An
 
 
 #: What an outbox holds, as opposed to what it has counted.
-_HELD = ("pending_values", "pending_entries", "unconfirmed_entries", "bytes", "limit_bytes")
+_PENDING = ("pending_values", "pending_entries", "unconfirmed_entries", "bytes", "limit_bytes")
 
 
 def ended(document: Document) -> dict[str, Any]:
     """The figures of a life that is over: its counts stay, what it held is somebody else's to
     tell."""
-    held = dict.fromkeys(_HELD, 0) | {"oldest_t": None}
-    return {**document, "outbox": {**document["outbox"], **held}}
+    emptied = dict.fromkeys(_PENDING, 0) | {"oldest_t": None}
+    return {**document, "outbox": {**document["outbox"], **emptied}}
 
 
 def sum_documents(documents: Sequence[Document]) -> dict[str, Any]:

@@ -98,18 +98,20 @@ def holes(store: MonitoredStore, pending_from: Mapping[str, int] | None = None) 
         known = IntervalSet(pairs)
         known.update(told[stream].pairs() if stream in told else ())
         contact = pairs[0][0]
-        held = (pending_from or {}).get(stream, _EVER)
+        oldest_pending = (pending_from or {}).get(stream, _EVER)
         for first, last in known.missing(1, pairs[-1][1]):
-            if last >= held:
-                found.waiting.append(_row(stream, max(first, held), last, _WAITING_ZH, _WAITING_EN))
-            if first >= held:
+            if last >= oldest_pending:
+                found.waiting.append(
+                    _row(stream, max(first, oldest_pending), last, _WAITING_ZH, _WAITING_EN)
+                )
+            if first >= oldest_pending:
                 continue
             if last < contact:
                 found.before.append(
-                    _row(stream, first, min(last, held - 1), _BEFORE_ZH, _BEFORE_EN)
+                    _row(stream, first, min(last, oldest_pending - 1), _BEFORE_ZH, _BEFORE_EN)
                 )
             else:
-                found.absent.append(_row(stream, first, min(last, held - 1), _ZH, _EN))
+                found.absent.append(_row(stream, first, min(last, oldest_pending - 1), _ZH, _EN))
     return found
 
 
