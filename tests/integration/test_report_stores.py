@@ -272,20 +272,30 @@ def wait_all(services: Mapping[str, Service], values: int) -> None:
         )  # type: ignore[misc]
         service.settle()
     # VictoriaMetrics may remember for a while that series it was asked for before they were
-    # searchable were not there.
-    told = heard(services["duckdb"])
-    assert set(told) == set(BIRTHS)
-    for service in services.values():
-        wait(
-            lambda service=service: heard(service) == told,
-            f"{service.kind}: {heard(service)}, not {told}",
-        )  # type: ignore[misc]
+    # searchable were not there: those of health rows, and those of readings and their status.
+    for answer in (heard, seen):
+        told = answer(services["duckdb"])
+        assert set(told) == set(BIRTHS)
+        for service in services.values():
+            wait(
+                lambda service=service, answer=answer, told=told: answer(service) == told,
+                f"{service.kind}: {answer(service)}, not {told}",
+            )  # type: ignore[misc]
 
 
 def heard(service: Service) -> dict[str, tuple[int, int]]:
     """Turns and good readings of each device, by the health rows the store answers with."""
     rows = ask(serve_socket(service.site), "health", from_ns=T0, to_ns=END)
     return {device: (row["due"], row["good"]) for device, row in rows.items()}
+
+
+def seen(service: Service) -> dict[str, tuple[int, int]]:
+    """Readings of each device, and those that are not good, by the samples the store answers
+    with."""
+    rows = ask(
+        serve_socket(service.site), "report_quality", devices=list(BIRTHS), from_ns=T0, to_ns=END
+    )
+    return {device: (row["readings"], row["not_good"]) for device, row in rows.items()}
 
 
 @contextlib.contextmanager
